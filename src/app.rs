@@ -47,10 +47,10 @@ use crate::supervise::{ShutdownPhase, supervise};
 use crate::telemetry::{self, Chain, Traces};
 use crate::tenants::{KeyDigest, Registry};
 use crate::webhook::backpressure::Backpressure;
-use crate::webhook::endpoint::Disabling;
+use crate::webhook::endpoint::EndpointDisabler;
 use crate::webhook::schedule::Schedule;
 use crate::webhook::sender::{Limits, Sender, SenderError};
-use crate::webhook::worker::{self, Receivers, Worker};
+use crate::webhook::worker::{self, Worker, WorkerContext};
 use freeswitch_esl::command::{ModuleName, Password, ProfileName, Unfit, Voice};
 use roomkeeper_core::node_state::{Rules, Timeouts};
 
@@ -78,9 +78,9 @@ pub enum AppError {
     /// A listener cannot be opened.
     #[error("cannot listen on {address}")]
     Listen {
-        /// Which.
+        /// The address.
         address: SocketAddr,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// The store's URL is invalid.
@@ -89,9 +89,9 @@ pub enum AppError {
     /// The configured file of the admin key can neither be read nor created.
     #[error("cannot use {path} as http.admin_key_file")]
     AdminKey {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// The HTTP client for webhooks cannot be created.
@@ -103,9 +103,9 @@ pub enum AppError {
     /// A configured value cannot be sent to FreeSWITCH.
     #[error("the configuration of {what} cannot be sent to FreeSWITCH")]
     Unfit {
-        /// The key.
+        /// The configuration key.
         what: String,
-        /// Why.
+        /// The cause.
         source: Unfit,
     },
 }
@@ -138,22 +138,22 @@ pub async fn serve(
     metrics: PrometheusHandle,
     traces: Traces,
 ) -> Result<(), AppError> {
-    let told_to_stop = stop_signal();
+    let stop_signal = stop_signal();
     let store = open_store(&config.store)?;
     let running = start(&config, store, metrics).await?;
     let media = running.media.map(tracing::field::display);
     tracing::info!(http = %running.http, admin = %running.admin, media, "Roomkeeper is up");
-    told_to_stop.await;
-    let told = Instant::now();
+    stop_signal.await;
+    let start = Instant::now();
     tracing::info!("stopping: refusing new requests and handing the nodes over");
     if running.stop().await {
         tracing::info!("stopped");
     } else {
         tracing::warn!("stopped before all tasks had ended");
     }
-    let left = WHOLE_STOP.saturating_sub(told.elapsed()).min(FLUSH);
-    // The panic hook reports a panic in it.
-    let _ = tokio::task::spawn_blocking(move || traces.flush(left)).await;
+    let remaining = WHOLE_STOP.saturating_sub(start.elapsed()).min(FLUSH);
+    // The panic hook reports a panic in this closure.
+    let _ = tokio::task::spawn_blocking(move || traces.flush(remaining)).await;
     Ok(())
 }
 
@@ -206,13 +206,13 @@ pub async fn start(
     let depths = reconciler.depths();
     let controller: Arc<dyn Controller> = Arc::new(reconciler);
     let backpressure = Arc::new(Backpressure::new(config.store.queues.pending));
-    let receivers = Receivers {
+    let context = WorkerContext {
         endpoints: apps.receivers(),
-        disabling: Arc::clone(&apps) as Arc<dyn Disabling>,
+        disabler: Arc::clone(&apps) as Arc<dyn EndpointDisabler>,
         backpressure: Arc::clone(&backpressure),
     };
-    start_workers(config, &store, &receivers, &signals, &phases.deliveries)?;
-    keep_up_metrics(metrics.clone(), &phases.deliveries);
+    start_workers(config, &store, &context, &signals, &phases.deliveries)?;
+    run_metrics_upkeep(metrics.clone(), &phases.deliveries);
     let api_settings = api_settings(config);
     let admin_state = admin_state(config, addresses.1, &store, &controller, &apps, move || {
         telemetry::measure_process();
@@ -221,7 +221,7 @@ pub async fn start(
     })?;
     let admin_routes = admin_router(admin_state, &api_settings);
     let limiter = AppLimiter::new(Arc::clone(&store), &api_settings.limits);
-    // In the listeners' phase, which waits for requests in flight: an event stream is one until it is ended.
+    // In the listeners' phase, which waits for requests in flight: an event stream is one until it ends.
     let events = Hub::start(
         Arc::clone(&store),
         config.nodes.iter().map(|node| node.id).collect(),
@@ -276,7 +276,7 @@ async fn known_apps(config: &Config, store: &Arc<dyn Store>) -> Arc<Registry> {
         config.nodes.iter().map(|node| node.id).collect(),
     );
     if let Err(error) = apps.refresh().await {
-        // A controller can start before its store; the registry keeps asking.
+        // A controller can start before its store; the registry continues to poll it.
         tracing::warn!(error = %Chain(&error), "the stored apps are not known yet");
     }
     Arc::new(apps)
@@ -318,7 +318,7 @@ fn admin_state(
 }
 
 /// Folds the histograms regularly, which otherwise happens only when the metrics are read.
-fn keep_up_metrics(metrics: PrometheusHandle, phase: &ShutdownPhase) {
+fn run_metrics_upkeep(metrics: PrometheusHandle, phase: &ShutdownPhase) {
     let stop = phase.stop().clone();
     phase.spawn(async move {
         let mut due = tokio::time::interval(METRICS_UPKEEP);
@@ -415,8 +415,8 @@ fn follow_usage(
     quota
 }
 
-/// Keeps the registry of apps up to date, and sends the actors their rules. Webhook workers know a new app first, so that an
-/// actor's first commit for it finds its receiver.
+/// Keeps the registry of apps up to date, and sends the actors their rules. Webhook workers know a new app first, so
+/// that an actor's first commit for it finds its endpoints.
 fn follow_apps(
     config: &Config,
     apps: &Arc<Registry>,
@@ -466,7 +466,7 @@ fn follow_apps(
 fn start_workers(
     config: &Config,
     store: &Arc<dyn Store>,
-    receivers: &Receivers,
+    context: &WorkerContext,
     signals: &OutboxSignals,
     phase: &ShutdownPhase,
 ) -> Result<(), AppError> {
@@ -476,17 +476,17 @@ fn start_workers(
         let worker = Worker::new(
             node.id,
             Arc::clone(store),
-            receivers.clone(),
+            context.clone(),
             sender.clone(),
             Schedule::default(),
             worker::Settings::default(),
         );
-        let (of, stop) = (node.id.to_string(), phase.stop().clone());
+        let (label, stop) = (node.id.to_string(), phase.stop().clone());
         phase.spawn(async move {
             let state = (worker, wake, stop.clone());
             supervise(
                 "webhook_worker",
-                &of,
+                &label,
                 &stop,
                 state,
                 |(worker, wake, stop)| Box::pin(worker.clone().run(Arc::clone(wake), stop.clone())),

@@ -39,7 +39,7 @@ impl ShutdownPhases {
             deliveries,
         } = self;
         let mut all = true;
-        for (phase, longest, left) in [
+        for (phase, limit, warning) in [
             (listeners, DRAIN, "requests in flight were cut off"),
             (
                 actors,
@@ -53,9 +53,9 @@ impl ShutdownPhases {
                 "webhook attempts did not end in time: other replicas will repeat them",
             ),
         ] {
-            let within = longest.min(until.saturating_duration_since(Instant::now()));
+            let within = limit.min(until.saturating_duration_since(Instant::now()));
             if !phase.end(within).await {
-                tracing::warn!("{left}");
+                tracing::warn!("{warning}");
                 all = false;
             }
         }
@@ -67,22 +67,22 @@ impl ShutdownPhases {
 /// announcing that the program is up. Needs a runtime.
 pub fn stop_signal() -> impl Future<Output = ()> {
     use tokio::signal::unix::{SignalKind, signal};
-    let hear = |kind| {
+    let listen = |kind| {
         signal(kind)
             .inspect_err(|error| tracing::warn!(%error, "cannot listen for a signal: it will end the program immediately"))
             .ok()
     };
-    let mut terminated = hear(SignalKind::terminate());
-    let mut interrupted = hear(SignalKind::interrupt());
+    let mut terminated = listen(SignalKind::terminate());
+    let mut interrupted = listen(SignalKind::interrupt());
     async move {
         tokio::select! {
-            Some(_) = heard(&mut terminated) => {}
-            Some(_) = heard(&mut interrupted) => {}
+            Some(_) = receive(&mut terminated) => {}
+            Some(_) = receive(&mut interrupted) => {}
             else => std::future::pending().await,
         }
     }
 }
 
-async fn heard(signal: &mut Option<tokio::signal::unix::Signal>) -> Option<()> {
+async fn receive(signal: &mut Option<tokio::signal::unix::Signal>) -> Option<()> {
     signal.as_mut()?.recv().await
 }

@@ -82,14 +82,14 @@ pub async fn supervise<S: Send>(
     // The counter starts at zero, so that the first panic is an increase.
     metrics::counter!(names::TASK_PANICS, "task" => task, "of" => of.to_owned()).increment(0);
     loop {
-        let begun = Instant::now();
+        let start = Instant::now();
         let Err(panic) = AssertUnwindSafe(async { run(&mut state).await })
             .catch_unwind()
             .await
         else {
             return;
         };
-        if begun.elapsed() >= CALM {
+        if start.elapsed() >= CALM {
             pause = FIRST;
         }
         report(task, of, panic.as_ref());
@@ -117,7 +117,7 @@ pub async fn catch_panic<T>(
 }
 
 fn report(task: &'static str, of: &str, panic: &(dyn Any + Send)) {
-    let words = panic
+    let message = panic
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
@@ -126,7 +126,7 @@ fn report(task: &'static str, of: &str, panic: &(dyn Any + Send)) {
     tracing::error!(
         task,
         of,
-        panic = words,
+        panic = message,
         "a task panicked and restarts: this is a bug in Roomkeeper"
     );
 }
@@ -148,7 +148,7 @@ mod tests {
         }
         drop(send);
         let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
-        let begun = Instant::now();
+        let start = Instant::now();
         let state = (&mut receive, Arc::clone(&seen));
         supervise("test", "acW68", &CancellationToken::new(), state, |state| {
             Box::pin(async move {
@@ -162,7 +162,7 @@ mod tests {
         let seen = seen.lock().unwrap().clone();
         assert_eq!(seen, [0, 1, 2, 3, 4]);
         assert_eq!(
-            begun.elapsed(),
+            start.elapsed(),
             FIRST * 3,
             "one pause, and one twice as long"
         );

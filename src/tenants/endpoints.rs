@@ -20,8 +20,8 @@ use crate::store::StoreError;
 use crate::store::deliveries::NewDelivery;
 use crate::store::endpoints::{Disabled, DisabledWhy, EndpointRecord, OwnEndpoint, OwnSecret};
 use crate::telemetry::Chain;
-use crate::webhook::endpoint::{Disabling, Endpoint, Endpoints, EventFilter};
-use crate::webhook::payload::{EndpointEvent, receiver_message};
+use crate::webhook::endpoint::{Endpoint, EndpointDisabler, Endpoints, EventFilter};
+use crate::webhook::payload::{EndpointEvent, endpoint_message};
 use crate::webhook::schedule::DISABLED_AFTER;
 use roomkeeper_core::ids::{AppId, EndpointId, NodeId};
 use roomkeeper_core::time::Timestamp;
@@ -238,7 +238,7 @@ impl Registry {
         id: &EndpointId,
     ) -> Result<String, EndpointError> {
         let endpoint = self.endpoint(app, id)?;
-        let message = receiver_message(
+        let message = endpoint_message(
             Uuid::new_v4(),
             app,
             id,
@@ -385,7 +385,7 @@ impl Registry {
         };
         let name = format!("{}/{}", record.id, disabled.at.as_micros());
         let fact = EndpointEvent::Disabled { why: disabled.why };
-        let message = receiver_message(
+        let message = endpoint_message(
             Uuid::new_v5(&NAMESPACE, name.as_bytes()),
             &record.app,
             &record.id,
@@ -440,12 +440,12 @@ impl Registry {
 }
 
 #[async_trait]
-impl Disabling for Registry {
-    async fn gone(&self, id: &EndpointId) -> Result<(), StoreError> {
+impl EndpointDisabler for Registry {
+    async fn disable_gone(&self, id: &EndpointId) -> Result<(), StoreError> {
         self.disable_endpoint(id, DisabledWhy::Gone).await
     }
 
-    async fn failing(&self, id: &EndpointId) -> Result<(), StoreError> {
+    async fn disable_failing(&self, id: &EndpointId) -> Result<(), StoreError> {
         for node in &self.nodes {
             let health = self.store.endpoint_health(*node, std::slice::from_ref(id));
             let taken = |ago: Duration| ago < DISABLED_AFTER;

@@ -23,7 +23,7 @@ struct NodeBacklog {
 }
 
 impl Backpressure {
-    /// Creates it with the limit of pending deliveries
+    /// Sets the limit of pending deliveries
     /// ([`QueueLimits::pending`](crate::store::deliveries::QueueLimits)).
     pub const fn new(limit: u64) -> Self {
         Self {

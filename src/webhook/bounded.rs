@@ -1,8 +1,8 @@
 //! A connection with a limit on the bytes of each response.
 //!
-//! Owns the count. Leaves out what the bytes mean, so the bound holds for whatever the HTTP library reads before it has
-//! an answer: a head, and informational responses, of which it reads any number without yielding. TLS is below, so what
-//! is counted is what is read as HTTP. Driven by `sender`.
+//! Counts bytes regardless of their meaning, so the limit covers everything that the HTTP library reads before it has
+//! a response: a head, and informational responses, of which it reads any number without yielding. The bytes are
+//! counted above TLS. Driven by `sender`.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -11,15 +11,15 @@ use std::task::{Context, Poll, ready};
 use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection};
 
-/// Bytes that are read in one step.
+/// The maximum number of bytes of one read.
 const STEP: usize = 8 * 1024;
 
-/// More was sent than is read for one request.
+/// The receiver sent more bytes than the limit of one request.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("more than {0} bytes were sent")]
 pub(super) struct TooMuch(usize);
 
-/// The connection. What is written begins a request, and the count anew.
+/// A connection with a limit. Each write starts a request and resets the count.
 #[derive(Debug)]
 pub(super) struct Bounded<T> {
     inner: T,
@@ -28,7 +28,7 @@ pub(super) struct Bounded<T> {
 }
 
 impl<T> Bounded<T> {
-    /// A connection that brings `limit` bytes for each request at most.
+    /// Limits the bytes that are read for each request.
     pub(super) const fn new(inner: T, limit: usize) -> Self {
         Self {
             inner,
@@ -44,12 +44,12 @@ impl<T: Read + Unpin> Read for Bounded<T> {
         cx: &mut Context<'_>,
         mut buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        let left = self.limit.saturating_sub(self.read);
-        if left == 0 {
+        let remaining = self.limit.saturating_sub(self.read);
+        if remaining == 0 {
             return Poll::Ready(Err(io::Error::other(TooMuch(self.limit))));
         }
         let mut bytes = [0; STEP];
-        let (step, _) = bytes.split_at_mut(STEP.min(left).min(buffer.remaining()));
+        let (step, _) = bytes.split_at_mut(STEP.min(remaining).min(buffer.remaining()));
         let mut step = ReadBuf::new(step);
         ready!(Pin::new(&mut self.inner).poll_read(cx, step.unfilled()))?;
         self.read += step.filled().len();
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn each_request_brings_bytes_up_to_the_bound() {
+    async fn each_request_reads_bytes_up_to_limit() {
         let (near, mut far) = duplex(64 * 1024);
         let mut bounded = Bounded::new(TokioIo::new(near), 20_000);
         far.write_all(&[b'x'; 50_000]).await.unwrap();

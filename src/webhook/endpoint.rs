@@ -1,8 +1,8 @@
 //! Webhook endpoints and their event filters.
 //!
-//! Owns the receivers of each app and the choice between them. Leaves out how they are reached. An endpoint's id is
-//! the same after a restart and on every replica, and stays when its secret or filters change: that of one in the
-//! configuration is made from its app and URL alone, that of any other is stored.
+//! Owns the endpoints of each app and the selection by event. Leaves out the requests. An endpoint's id is the same
+//! after a restart and on every replica, and stays when its secret or filters change: the id of a configured endpoint
+//! is derived from its app and URL, that of any other is stored.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -26,24 +26,24 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x5f0d_4a52_3c1e_5b67_9d0a_71c2_8e64_b3f
 /// A filter of events.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum EventFilter {
-    /// `*`.
+    /// `*`: every event.
     All,
-    /// An event's own name.
+    /// The name of an event.
     Exact(String),
-    /// `conference.member.*`: everything below.
+    /// `conference.member.*`: every event below this prefix.
     Below(String),
 }
 
-/// Why a text is not a filter.
+/// The reason why a text is no filter.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("no event is called {0:?}: expected *, a name or a prefix such as conference.member.*")]
 pub struct UnknownEvent(pub String);
 
 impl EventFilter {
-    /// The filter that this text is, where these are the names of all events there are.
+    /// Parses a filter; `names` are those of all events.
     ///
     /// # Errors
-    /// When none of them is meant.
+    /// If it matches none of them.
     pub fn among<'a>(
         text: &str,
         mut names: impl Iterator<Item = &'a str>,
@@ -60,7 +60,7 @@ impl EventFilter {
         }
     }
 
-    /// Every filter there is among these names, as callers write them: all, what is below each prefix, each name.
+    /// Every valid filter for these names, as callers write them: all, each prefix, each name.
     pub fn all_among<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
         let mut filters = vec!["*".to_owned()];
         for name in names {
@@ -104,30 +104,30 @@ impl fmt::Display for EventFilter {
     }
 }
 
-/// One receiver of one app.
+/// A webhook endpoint of an app.
 #[derive(Clone)]
 pub struct Endpoint {
     /// Stable: see [`endpoint_id`].
     pub id: EndpointId,
-    /// The owner.
+    /// The app that owns it.
     pub app: AppId,
-    /// Where.
+    /// The URL that gets the requests.
     pub url: Url,
-    /// Every body is signed with each of them.
+    /// The secrets; each of them signs every body.
     pub secrets: Vec<Secret>,
-    /// One that was replaced, and until when bodies are signed with it as well.
+    /// The replaced secret, and the time until which it also signs.
     pub replaced: Option<(Secret, Timestamp)>,
-    /// The filters. It gets events that match any of them.
+    /// The filters. The endpoint gets events that match any of them.
     pub events: Vec<EventFilter>,
-    /// Why it is not called; what it would get is held.
+    /// The reason why it is disabled. Its deliveries are stored as dead.
     pub disabled: Option<Disabled>,
-    /// When it was made; `None` for one of the configuration.
+    /// The time of its creation; `None` for a configured endpoint.
     pub created_at: Option<Timestamp>,
 }
 
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A query is where receivers keep their tokens.
+        // The query may contain a token.
         let mut url = self.url.clone();
         url.set_query(None);
         f.debug_struct("Endpoint")
@@ -142,7 +142,7 @@ impl fmt::Debug for Endpoint {
 }
 
 impl Endpoint {
-    /// The receiver at this URL.
+    /// Creates a configured endpoint.
     pub fn new(app: AppId, url: Url, secrets: Vec<Secret>, events: Vec<EventFilter>) -> Self {
         Self {
             id: endpoint_id(&app, &url),
@@ -169,9 +169,9 @@ impl Endpoint {
     }
 }
 
-/// The id of an app's receiver at a URL: `ep_` and 32 hexadecimal digits.
+/// Derives the id of an app's endpoint at a URL: `ep_` and 32 hexadecimal digits.
 pub fn endpoint_id(app: &AppId, url: &Url) -> EndpointId {
-    // An app id has no slash, so no two pairs are the same text.
+    // An app id has no slash, so the text is unambiguous.
     let name = format!("{app}/{url}");
     let id = Uuid::new_v5(&NAMESPACE, name.as_bytes());
     let text = format!("ep_{}", id.simple());
@@ -183,21 +183,21 @@ pub fn endpoint_id(app: &AppId, url: &Url) -> EndpointId {
 
 /// Disables endpoints.
 #[async_trait]
-pub trait Disabling: Send + Sync + fmt::Debug + 'static {
-    /// The receiver answered that it is gone for good.
+pub trait EndpointDisabler: Send + Sync + fmt::Debug + 'static {
+    /// Disables an endpoint whose receiver answered 410.
     ///
     /// # Errors
-    /// When the store does not answer; what follows is found again with the next attempt.
-    async fn gone(&self, id: &EndpointId) -> Result<(), StoreError>;
+    /// If the store does not respond; the next attempt tries again.
+    async fn disable_gone(&self, id: &EndpointId) -> Result<(), StoreError>;
 
-    /// The receiver took nothing on one node for as long as is waited; on the others it may have.
+    /// Disables an endpoint that has failed on one node for too long, unless it succeeded on another one.
     ///
     /// # Errors
-    /// As [`Disabling::gone`].
-    async fn failing(&self, id: &EndpointId) -> Result<(), StoreError>;
+    /// As [`EndpointDisabler::disable_gone`].
+    async fn disable_failing(&self, id: &EndpointId) -> Result<(), StoreError>;
 }
 
-/// The receivers of all apps.
+/// The endpoints of all apps.
 #[derive(Clone, Debug, Default)]
 pub struct Endpoints {
     by_id: HashMap<EndpointId, Arc<Endpoint>>,
@@ -207,7 +207,7 @@ pub struct Endpoints {
 }
 
 impl Endpoints {
-    /// These receivers. Of two with the same id the last one counts.
+    /// Collects endpoints. The last one with an id wins.
     pub fn new(endpoints: impl IntoIterator<Item = Endpoint>) -> Self {
         let mut all = Self::default();
         for endpoint in endpoints {
@@ -220,14 +220,14 @@ impl Endpoints {
         all
     }
 
-    /// These apps are all that are known, also those without a receiver.
+    /// Sets the known apps, including those without an endpoint.
     #[must_use]
     pub fn with_apps(mut self, apps: BTreeSet<AppId>) -> Self {
         self.apps = Some(apps);
         self
     }
 
-    /// These are receivers no more.
+    /// Sets the ids of removed endpoints.
     #[must_use]
     pub fn with_removed(mut self, removed: BTreeSet<EndpointId>) -> Self {
         self.removed = removed;
@@ -244,22 +244,22 @@ impl Endpoints {
         self.apps.as_ref().is_none_or(|apps| apps.contains(app))
     }
 
-    /// All of them, by id.
+    /// The ids of all endpoints.
     pub fn ids(&self) -> impl Iterator<Item = &EndpointId> {
         self.by_id.keys()
     }
 
-    /// The receiver with this id.
+    /// The endpoint with this id.
     pub fn get(&self, id: &EndpointId) -> Option<&Arc<Endpoint>> {
         self.by_id.get(id)
     }
 
-    /// The receivers of an app, in the order of the configuration.
+    /// The endpoints of an app, in the order of the configuration.
     pub fn for_app(&self, app: &AppId) -> &[Arc<Endpoint>] {
         self.by_app.get(app).map_or(&[], Vec::as_slice)
     }
 
-    /// The receivers that want an app's event.
+    /// The endpoints that want an app's event.
     pub fn wanting(&self, app: &AppId, event: &str) -> impl Iterator<Item = &Arc<Endpoint>> {
         self.for_app(app).iter().filter(move |e| e.wants(event))
     }
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_the_same_after_every_restart() {
+    fn endpoint_id_depends_on_app_and_url_only() {
         let id = |app: &str, url: &str| endpoint(app, url, &["*"]).id.to_string();
         assert_eq!(
             id("demo", "https://example.com/hook"),
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn filters() {
+    fn filter_matches_name_prefix_or_all() {
         let wants =
             |filter: &str, event: &str| filter.parse::<EventFilter>().unwrap().matches(event);
         assert!(wants("*", "call.new"));
@@ -306,7 +306,7 @@ mod tests {
         assert!(wants("conference.member.*", "conference.member.joined"));
         assert!(wants("conference.*", "conference.member.joined"));
         assert!(!wants("conference.member.*", "conference.created"));
-        for bad in [
+        for invalid in [
             "",
             ".*",
             "call",
@@ -316,7 +316,7 @@ mod tests {
             "call.*new",
             "**",
         ] {
-            assert!(bad.parse::<EventFilter>().is_err(), "{bad:?}");
+            assert!(invalid.parse::<EventFilter>().is_err(), "{invalid:?}");
         }
         for text in ["*", "call.new", "conference.member.*"] {
             assert_eq!(text.parse::<EventFilter>().unwrap().to_string(), text);
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_own_apps_receivers_that_want_it_get_it() {
+    fn event_goes_to_own_endpoints_with_matching_filter() {
         let all = Endpoints::new([
             endpoint("a", "https://example.com/1", &["*"]),
             endpoint(

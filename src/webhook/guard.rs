@@ -1,10 +1,10 @@
-//! The rules for addresses that tenants may have called.
+//! The rules for addresses that tenants may let this program call.
 //!
-//! Owns the classes of addresses and the resolver that hands out only the allowed ones. Leaves out the request
-//! itself. The HTTP client connects only to addresses from this resolver, so that an answer of the
-//! DNS which changes between the check and the connection changes nothing.
+//! Owns the classes of addresses and the resolver that returns only the allowed ones. Leaves out the request. The
+//! HTTP client connects only to addresses from this resolver, so a DNS response that changes between the check and
+//! the connection has no effect.
 //!
-//! A host that is an address is never resolved, so whoever makes a request calls [`Policy::check_url`] first.
+//! A host that is an address is never resolved, so every caller checks the URL with [`Policy::check_url`] first.
 
 use std::error::Error;
 use std::fmt;
@@ -20,7 +20,7 @@ use hyper_util::client::legacy::connect::dns::Name;
 use tower::Service;
 use url::{Host, Url};
 
-/// Characters that a URL may have.
+/// The maximum length of a URL, in characters.
 pub const URL_LIMIT: usize = 2_048;
 
 /// The configured exceptions to `https` at public addresses.
@@ -35,18 +35,18 @@ pub struct Policy {
 /// The reach of an address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Reach {
-    /// Anybody's.
+    /// A public address.
     Public,
-    /// Of this machine or a network of its owner.
+    /// An address of this machine or a private network.
     Private,
-    /// Nothing that a webhook can be sent to, or a form that hides another address in itself.
+    /// No target for a webhook, or a form that embeds another address.
     Never,
 }
 
-/// Why a URL or host may not be called.
+/// The reason why a URL or host may not be called.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Refused {
-    /// Not `https`, nor an allowed `http`.
+    /// Neither `https` nor an allowed `http`.
     #[error("the scheme must be https{}", if *.allow_http { " or http" } else { "" })]
     Scheme {
         /// True if `http` would be allowed.
@@ -61,10 +61,10 @@ pub enum Refused {
     /// It carries a user name or password, which would end up in logs.
     #[error("the URL must not carry a user name or password")]
     Credentials,
-    /// The address is one that may not be called.
+    /// The address may not be called.
     #[error("{0} is not an address that may be called")]
     Address(IpAddr),
-    /// The name has only addresses that may not be called.
+    /// None of the name's addresses may be called.
     #[error("{host} has no address that may be called")]
     NoAddress {
         /// The name.
@@ -72,8 +72,8 @@ pub enum Refused {
     },
 }
 
-/// A name that cannot be resolved. A tenant reads of it what it reads of [`Refused::NoAddress`], or it would learn
-/// which names there are inside.
+/// A name that cannot be resolved. A tenant gets the same text as for [`Refused::NoAddress`], so that it cannot learn
+/// which internal names exist.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{host} has no address that may be called")]
 pub struct Unresolved {
@@ -82,7 +82,7 @@ pub struct Unresolved {
 }
 
 impl Policy {
-    /// Checks everything about a URL that can be checked without resolving its host.
+    /// Checks a URL without resolving its host.
     ///
     /// # Errors
     /// See [`Refused`].
@@ -172,14 +172,14 @@ type BoxError = Box<dyn Error + Send + Sync>;
 pub type Lookup =
     Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync>;
 
-/// The resolver of the system.
+/// The system's resolver.
 pub fn system_lookup() -> Lookup {
     Arc::new(|host| {
         Box::pin(async move { Ok(tokio::net::lookup_host((host, 0)).await?.collect()) })
     })
 }
 
-/// A resolver that returns only addresses which may be called.
+/// A resolver that returns only addresses that may be called.
 #[derive(Clone)]
 pub struct GuardedResolver {
     policy: Policy,
@@ -187,12 +187,12 @@ pub struct GuardedResolver {
 }
 
 impl GuardedResolver {
-    /// A resolver under this policy, on the resolver of the system.
+    /// Creates a resolver with this policy on top of the system's.
     pub fn new(policy: Policy) -> Self {
         Self::with_lookup(policy, system_lookup())
     }
 
-    /// A resolver under this policy, on another one.
+    /// Creates a resolver with this policy on top of another one.
     pub fn with_lookup(policy: Policy, lookup: Lookup) -> Self {
         Self { policy, lookup }
     }
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn public_addresses() {
+    fn public_addresses_are_allowed() {
         check(
             &[
                 "1.1.1.1",
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn private_addresses() {
+    fn private_addresses_need_permission() {
         check(
             &[
                 "10.0.0.1",
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn urls() {
+    fn urls_are_checked_by_scheme_host_and_length() {
         let check = |policy: Policy, url: &str| policy.check_url(&Url::parse(url).unwrap());
         let public = Policy::default();
         let http = Policy {
@@ -388,7 +388,7 @@ mod tests {
             check(public, "https://u:p@example.com/").unwrap_err(),
             Refused::Credentials
         );
-        // Every spelling of an address is that address.
+        // Every spelling of an address has the same result.
         for url in [
             "https://127.0.0.1/",
             "https://0x7f.1/",
@@ -410,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_name_only_the_allowed_addresses_are_called() {
+    fn resolver_returns_only_allowed_addresses() {
         let found = |list: &[&str]| -> Vec<SocketAddr> {
             list.iter()
                 .map(|ip| SocketAddr::new(ip.parse().unwrap(), 0))

@@ -1,14 +1,14 @@
-//! Telling the apps: from the outbox to their receivers.
+//! Webhooks: from the outbox to the apps' receivers.
 //!
-//! Owns the body, the signature, the schedule of attempts, which addresses may be called, and the worker that
-//! delivers. Leaves out what is told (the pure core), and that it is told exactly when it happened (the commit).
+//! Owns the body, the signature, the retry schedule, the rules for addresses, and the worker that delivers. Leaves out
+//! the events (the pure core) and their atomicity with the state (the commit).
 //!
 //! ```text
-//! commit ─→ outbox ─(match endpoints)→ one queue an endpoint and room or call ─(claim head, POST, finish)→ receiver
+//! commit ─→ outbox ─(match endpoints)→ one queue per endpoint and room or call ─(claim head, POST, finish)→ receiver
 //! ```
 //!
-//! Delivery is at least once, under an id that never changes, in order within a queue and side by side between
-//! queues. Both steps are safe to repeat, so any number of replicas may run a worker for the same node.
+//! Delivery is at least once, under a constant id, in order within a queue and concurrent between queues. Both steps
+//! can be repeated, so any number of replicas may run a worker for the same node.
 
 pub mod backpressure;
 mod bounded;

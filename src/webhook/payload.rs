@@ -112,20 +112,20 @@ pub fn session_message(
 /// An event about a webhook endpoint.
 #[derive(Clone, Copy, Debug)]
 pub enum EndpointEvent {
-    /// It is not called any more.
+    /// The endpoint was disabled.
     Disabled {
-        /// Why.
+        /// The reason.
         why: DisabledWhy,
     },
-    /// Its owner wants to see whether it works.
+    /// A test that its owner requested.
     Test,
 }
 
 impl EndpointEvent {
-    /// Every name.
+    /// The names of all events.
     pub const NAMES: [&str; 2] = ["webhook.disabled", "webhook.test"];
 
-    /// The name of the event that reports it.
+    /// The name of the event.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Disabled { .. } => Self::NAMES[0],
@@ -134,17 +134,16 @@ impl EndpointEvent {
     }
 }
 
-/// The message that tells of a receiver, which is at `url`. It is of no room and no call, so it is not counted: its
-/// sequence is 0.
-pub fn receiver_message(
+/// Creates the message of an event about the endpoint at `url`. It belongs to no room or call, so its sequence is 0.
+pub fn endpoint_message(
     id: Uuid,
     app: &AppId,
     endpoint: &EndpointId,
     url: &Url,
-    fact: EndpointEvent,
+    event: EndpointEvent,
     at: Timestamp,
 ) -> Message {
-    let reason = match fact {
+    let reason = match event {
         EndpointEvent::Disabled { why } => Some(why.as_str()),
         EndpointEvent::Test => None,
     };
@@ -155,7 +154,7 @@ pub fn receiver_message(
         id,
         Scope::Webhooks,
         Body {
-            event: fact.name(),
+            event: event.name(),
             timestamp: at.rfc3339_micros(),
             app_id: app,
             room_id: None,
@@ -171,7 +170,7 @@ pub fn receiver_message(
     )
 }
 
-/// The body of what is not stored. It is like [`Body`], but not counted.
+/// The body of a live event, which is not stored: like [`Body`] without a sequence.
 #[derive(Serialize)]
 struct LiveBody<'a> {
     event: &'static str,
@@ -226,7 +225,7 @@ pub fn live_event(app: &AppId, room: RoomId, fact: &LiveChange, at: Timestamp) -
 fn text(body: &impl Serialize) -> String {
     match serde_json::to_string(body) {
         Ok(text) => text,
-        // Strings, numbers and flags under fixed names.
+        // Strings, numbers and booleans always serialize.
         Err(e) => unreachable!("a webhook body is always JSON: {e}"),
     }
 }

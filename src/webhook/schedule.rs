@@ -1,32 +1,32 @@
-//! When a failed delivery is tried again, and when it is given up.
+//! The retry schedule of failed deliveries.
 //!
-//! Pure: jitter and the receiver's wishes come in, a [`DeliveryResult`] goes out.
+//! Pure: jitter and the receiver's `Retry-After` come in, a [`DeliveryResult`] comes out.
 
 use std::time::Duration;
 
 use crate::store::deliveries::DeliveryResult;
 use roomkeeper_core::time::Timestamp;
 
-/// The longest that a receiver's `Retry-After` is listened to.
+/// The longest `Retry-After` that is obeyed.
 pub const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(3600);
 
-/// While the head of a queue has failed for less than this, those behind it wait.
-pub const PATIENCE: Duration = Duration::from_secs(300);
+/// The time for which a failing head of a queue holds the messages behind it.
+pub const HOLD_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// A receiver that took nothing for so long, though it was tried, is disabled.
+/// The time of continuous failure after which an endpoint is disabled.
 pub const DISABLED_AFTER: Duration = Duration::from_secs(5 * 24 * 3600);
 
 /// The result of an attempt, as far as it affects the next one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Attempt {
-    /// The receiver has it.
+    /// The receiver accepted the message.
     Accepted,
-    /// It may have it later.
+    /// The attempt failed and can be repeated.
     Failed {
         /// The requested delay.
         retry_after: Option<Duration>,
     },
-    /// It says that it will never take it (410).
+    /// The receiver will never accept it (410).
     Gone,
 }
 
@@ -34,7 +34,7 @@ pub enum Attempt {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Schedule {
     delays: Vec<Duration>,
-    patience: Duration,
+    hold_timeout: Duration,
 }
 
 impl Default for Schedule {
@@ -46,18 +46,21 @@ impl Default for Schedule {
 }
 
 impl Schedule {
-    /// A first attempt at once, and one more after each of these delays.
+    /// Creates a schedule: a first attempt at once, and one more after each of these delays.
     pub fn new(delays: impl IntoIterator<Item = Duration>) -> Self {
         Self {
             delays: delays.into_iter().collect(),
-            patience: PATIENCE,
+            hold_timeout: HOLD_TIMEOUT,
         }
     }
 
-    /// The same, but that those behind a message which fails wait for so long only.
+    /// Sets the time for which a failing message holds those behind it.
     #[must_use]
-    pub fn with_patience(self, patience: Duration) -> Self {
-        Self { patience, ..self }
+    pub fn with_hold_timeout(self, hold_timeout: Duration) -> Self {
+        Self {
+            hold_timeout,
+            ..self
+        }
     }
 
     /// The maximum number of attempts.
@@ -66,8 +69,8 @@ impl Schedule {
     }
 
     /// The next step of a delivery after an attempt. `failed_before` attempts had failed before this one, the first of
-    /// them `failing_for` ago; `jitter` is within 0 and 1 and moves the delay within ±20 %, so that what failed
-    /// together does not come back together.
+    /// them `failing_for` ago; `jitter` is within 0 and 1 and moves the delay within ±20 %, so that deliveries that
+    /// failed together are not repeated together.
     pub fn after(
         &self,
         attempt: Attempt,
@@ -84,9 +87,9 @@ impl Schedule {
                     return DeliveryResult::Dead;
                 };
                 let delay = delay.mul_f64(0.8 + 0.4 * jitter.clamp(0.0, 1.0));
-                let asked = retry_after.unwrap_or_default().min(RETRY_AFTER_LIMIT);
-                let after = delay.max(asked);
-                let hold = self.patience.saturating_sub(failing_for);
+                let requested = retry_after.unwrap_or_default().min(RETRY_AFTER_LIMIT);
+                let after = delay.max(requested);
+                let hold = self.hold_timeout.saturating_sub(failing_for);
                 if after > hold {
                     DeliveryResult::Park { after, hold }
                 } else {
@@ -97,11 +100,11 @@ impl Schedule {
     }
 }
 
-/// Reads a `Retry-After`: whole seconds, or a date. What is neither asks for nothing.
+/// Parses a `Retry-After`: whole seconds or a date; `None` for anything else.
 pub fn parse_retry_after(value: &str, now: Timestamp) -> Option<Duration> {
     let value = value.trim();
     if !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()) {
-        // More digits than fit are a long time.
+        // A number that overflows is a long time.
         return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
     }
     let at = jiff::fmt::rfc2822::parse(value).ok()?.timestamp();
@@ -117,7 +120,7 @@ mod tests {
     const FAILED: Attempt = Attempt::Failed { retry_after: None };
 
     #[test]
-    fn the_delays_are_those_of_the_documentation() {
+    fn default_delays_match_documentation() {
         let schedule = Schedule::default();
         let delays: Vec<u64> = (0..)
             .map_while(
@@ -139,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn success_ends_it_and_gone_gives_it_up() {
+    fn success_delivers_and_gone_or_last_failure_is_dead() {
         let schedule = Schedule::default();
         assert_eq!(
             schedule.after(Attempt::Accepted, 9, Duration::ZERO, 0.0),
@@ -156,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_receiver_may_ask_for_more_time_but_not_for_less_nor_for_days() {
+    fn retry_after_extends_delay_up_to_an_hour() {
         let schedule = Schedule::default();
         let after = |seconds| {
             let retry_after = Some(Duration::from_secs(seconds));
@@ -169,13 +172,13 @@ mod tests {
         assert_eq!(after(90), retry(90));
         let park = DeliveryResult::Park {
             after: Duration::from_secs(3600),
-            hold: PATIENCE,
+            hold: HOLD_TIMEOUT,
         };
         assert_eq!(after(86_400), park);
     }
 
     #[test]
-    fn those_behind_wait_for_five_minutes_and_no_longer() {
+    fn failing_head_holds_later_messages_for_five_minutes() {
         let schedule = Schedule::default();
         let after = |failed, failing| {
             let failing = Duration::from_secs(failing);
@@ -193,12 +196,12 @@ mod tests {
         assert_eq!(after(3, 181), park(120, 119));
         assert_eq!(after(4, 156), park(600, 144));
         assert_eq!(after(0, 301), park(1, 0));
-        let never = Schedule::default().with_patience(Duration::MAX);
-        assert_eq!(never.after(FAILED, 4, PATIENCE, 0.5), retry(600));
+        let never = Schedule::default().with_hold_timeout(Duration::MAX);
+        assert_eq!(never.after(FAILED, 4, HOLD_TIMEOUT, 0.5), retry(600));
     }
 
     #[test]
-    fn retry_after_in_its_two_forms() {
+    fn retry_after_is_seconds_or_date() {
         let now = Timestamp::from_millis(1_445_412_420_000); // 2015-10-21T07:27:00Z
         let parse = |text| parse_retry_after(text, now).map(|d| d.as_secs());
         assert_eq!(parse("120"), Some(120));
@@ -206,8 +209,8 @@ mod tests {
         assert_eq!(parse("99999999999999999999999"), Some(u64::MAX));
         assert_eq!(parse("Wed, 21 Oct 2015 07:28:00 GMT"), Some(60));
         assert_eq!(parse("Wed, 21 Oct 2015 07:20:00 GMT"), Some(0));
-        for bad in ["", "-1", "soon", "1.5"] {
-            assert_eq!(parse(bad), None, "{bad:?}");
+        for invalid in ["", "-1", "soon", "1.5"] {
+            assert_eq!(parse(invalid), None, "{invalid:?}");
         }
     }
 

@@ -1,15 +1,14 @@
-//! One attempt: a request to a receiver, and what came of it.
+//! One delivery attempt: the request to a receiver and its outcome.
 //!
-//! Owns the HTTP client and its limits. Leaves out what follows from the outcome (`schedule`) and who asks
-//! (`worker`). A receiver is a stranger: it gets a bounded time and a bounded answer, and sends us nowhere else.
+//! Owns the HTTP client and its limits. Leaves out the next attempt (`schedule`) and the caller (`worker`). Receivers
+//! are not trusted: time and response size are limited, and redirects are not followed.
 //!
-//! An answer may be preceded by informational responses (1xx), which the HTTP library reads and drops: a receiver that
-//! sends them without an end would keep a core busy until the time is over. So they are counted, and so are the bytes
-//! that a connection brings for one request (`bounded`). Both are counted where they are read as HTTP, so with TLS and
-//! without.
+//! Informational responses (1xx) may precede a response. The HTTP library reads and drops them, so a receiver that
+//! sends them endlessly would keep a core busy until the timeout. So they are counted, and so are the bytes of a
+//! connection for one request (`bounded`). Both are counted above TLS.
 //!
-//! The status decides. What follows it is read only to keep the connection, within the same bounds, so a receiver that
-//! said 200 and then stalls is not sent the same event eleven times.
+//! The status decides. The body is read only to keep the connection, within the same limits, so a receiver that
+//! answers 200 and then stalls does not get the same event eleven times.
 
 use std::error::Error;
 use std::fmt;
@@ -60,9 +59,9 @@ const AGENT: &str = concat!("Roomkeeper/", env!("CARGO_PKG_VERSION"));
 /// The limits of time and memory for one request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
-    /// To connect, TLS included.
+    /// The time for a connection, including TLS.
     pub connect: Duration,
-    /// For everything: name, connection, request, and answer with its body.
+    /// The time for everything: name, connection, request, and response with its body.
     pub request: Duration,
     /// The maximum bytes read of the response's body.
     pub answer: usize,
@@ -79,23 +78,23 @@ impl Default for Limits {
     }
 }
 
-/// Why no status came back.
+/// The reason why there is no status.
 #[derive(Debug)]
 pub enum Failure {
     /// The address is forbidden; no request was sent.
     Refused(Refused),
-    /// Not within the limits.
+    /// No response within the time limits.
     Timeout,
-    /// Too much came before the answer.
+    /// Too many informational responses or bytes precede the response.
     Preceding,
-    /// The name, the connection or TLS.
+    /// The name, the connection or TLS failed.
     Connect(legacy::Error),
-    /// Anything else on the way.
+    /// Another failure.
     Other(Box<dyn Error + Send + Sync>),
 }
 
 impl Failure {
-    /// For metrics.
+    /// The label in metrics.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Refused(_) => "refused",
@@ -135,10 +134,10 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused(why) => why.fmt(f),
-            Self::Timeout => f.write_str("no answer in time"),
+            Self::Timeout => f.write_str("no response in time"),
             Self::Preceding => write!(
                 f,
-                "more than {INFORMATIONAL} informational responses, or {READ} bytes, before the answer"
+                "more than {INFORMATIONAL} informational responses, or {READ} bytes, before the response"
             ),
             Self::Connect(error) => write!(f, "{}", innermost(error)),
             Self::Other(error) => write!(f, "{}", innermost(error.as_ref())),
@@ -146,7 +145,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// The innermost cause is the one that tells: "connection refused", "unknown issuer".
+/// Returns the innermost cause, which is the specific one: "connection refused", "unknown issuer".
 fn innermost<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
     let mut cause = error;
     while let Some(inner) = cause.source() {
@@ -155,12 +154,12 @@ fn innermost<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) 
     cause
 }
 
-/// A connection that was not made within [`Limits::connect`].
+/// No connection within [`Limits::connect`].
 #[derive(Debug, thiserror::Error)]
 #[error("no connection in time")]
 struct ConnectTimeout;
 
-/// Connects within a time, TLS included.
+/// Connects within a time limit, including TLS.
 #[derive(Clone, Debug)]
 struct Connector {
     inner: HttpsConnector<HttpConnector<GuardedResolver>>,
@@ -191,7 +190,7 @@ impl Service<Uri> for Connector {
     }
 }
 
-/// The informational responses that precede one answer.
+/// Counts the informational responses that precede a response.
 #[derive(Debug, Default)]
 struct Preceding {
     count: AtomicUsize,
@@ -209,7 +208,7 @@ impl Preceding {
 /// The report of an attempt.
 #[derive(Debug)]
 pub struct Report {
-    /// The status, or why there is none.
+    /// The status, or the reason why there is none.
     pub result: Result<StatusCode, Failure>,
     /// The endpoint's `Retry-After`.
     pub retry_after: Option<Duration>,
@@ -239,12 +238,12 @@ impl Report {
         }
     }
 
-    /// Tells whether there was no answer within the limits.
+    /// True if there was no response within the time limits.
     pub fn is_timeout(&self) -> bool {
         matches!(self.result, Err(Failure::Timeout))
     }
 
-    /// For metrics.
+    /// The label in metrics.
     pub fn outcome(&self) -> &'static str {
         match (&self.result, self.attempt()) {
             (Err(failure), _) => failure.as_str(),
@@ -255,12 +254,12 @@ impl Report {
     }
 }
 
-/// The HTTP client could not be made.
+/// The HTTP client cannot be created.
 #[derive(Debug, thiserror::Error)]
-#[error("the HTTP client for webhooks could not be made")]
+#[error("cannot create the HTTP client for webhooks")]
 pub struct SenderError(#[source] rustls::Error);
 
-/// Makes attempts. Clones share their connections.
+/// Sends webhooks. Clones share their connections.
 #[derive(Clone, Debug)]
 pub struct Sender {
     client: Client<Connector, Full<Bytes>>,
@@ -269,11 +268,11 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// A client that calls only what the policy allows. Where the system has no CA certificates it fails whoever is
-    /// called over https, and says so in the log.
+    /// Creates a client that calls only addresses that the policy allows. Without CA certificates on this system, it
+    /// logs a warning, and all requests over https fail.
     ///
     /// # Errors
-    /// When TLS cannot be set up.
+    /// If TLS cannot be set up.
     pub fn new(policy: Policy, limits: Limits) -> Result<Self, SenderError> {
         let (config, no_authorities) = tls::platform_config().map_err(SenderError)?;
         if let Some(error) = no_authorities {
@@ -282,7 +281,7 @@ impl Sender {
                 "CA certificates cannot be loaded from this system: no webhook can be delivered over https"
             );
         }
-        // No proxy: it would resolve names and connect for us, past the guard.
+        // No proxy, because it would resolve names and connect without the guard.
         let mut connector = HttpConnector::new_with_resolver(GuardedResolver::new(policy));
         connector.enforce_http(false);
         connector.set_nodelay(true);
@@ -304,12 +303,12 @@ impl Sender {
         })
     }
 
-    /// The limits it keeps.
+    /// The limits.
     pub const fn limits(&self) -> Limits {
         self.limits
     }
 
-    /// Sends a message to a receiver, once.
+    /// Sends a message to an endpoint once.
     pub async fn post(&self, endpoint: &Endpoint, message: &Message) -> Report {
         let started = Instant::now();
         let (result, retry_after) = match self.policy.check_url(&endpoint.url) {
@@ -348,7 +347,7 @@ impl Sender {
         let preceding = Arc::<Preceding>::default();
         let counted = Arc::clone(&preceding);
         on_informational(&mut request, move |_| counted.add());
-        // Dropping it closes the connection.
+        // Dropping the future closes the connection.
         let response = tokio::select! {
             biased;
             () = preceding.too_many.notified() => return (Err(Failure::Preceding), None),
@@ -364,13 +363,13 @@ impl Sender {
             .headers()
             .get(RETRY_AFTER)
             .and_then(|value| parse_retry_after(value.to_str().ok()?, now));
-        // Whatever comes of it: an answer that was not read to its end costs its connection, no more.
+        // The result is irrelevant: a body that is not read to its end only costs the connection.
         let _ = timeout_at(end, skim(response, self.limits.answer)).await;
         (Ok(status), retry_after)
     }
 }
 
-/// Reads the body as far as the limit, and drops it.
+/// Reads and drops the body up to the limit.
 async fn skim(response: Response<Incoming>, limit: usize) {
     let mut body = response.into_body();
     let mut read = 0;

@@ -1,6 +1,6 @@
-//! Signatures after Standard Webhooks 1.0.0.
+//! Signatures of Standard Webhooks 1.0.0.
 //!
-//! Owns the form of a secret and of the three headers. Leaves out when a request is made: its time comes in.
+//! Owns the form of a secret and of the three headers. The time of the request is an argument.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -12,9 +12,9 @@ use std::str::FromStr;
 
 use roomkeeper_core::time::Timestamp;
 
-/// Names the message: the same for every attempt.
+/// The message's id, the same for every attempt.
 pub const HEADER_ID: &str = "webhook-id";
-/// When this attempt was made, in seconds since the epoch.
+/// The time of the attempt, in seconds since the epoch.
 pub const HEADER_TIMESTAMP: &str = "webhook-timestamp";
 /// The signatures, separated by spaces.
 pub const HEADER_SIGNATURE: &str = "webhook-signature";
@@ -23,7 +23,7 @@ pub const HEADER_SIGNATURE: &str = "webhook-signature";
 #[derive(Clone, Debug)]
 pub struct Secret(SecretSlice<u8>);
 
-/// Why a text is not a secret. It does not repeat the text.
+/// The reason why a text is no secret. It does not contain the text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("not a signing secret: expected whsec_ and 24 to 64 bytes in base64")]
 pub struct InvalidSecret;
@@ -43,7 +43,7 @@ impl FromStr for Secret {
 
 impl Secret {
     fn sign(&self, id: &str, seconds: u64, body: &str) -> Option<String> {
-        // A key of any length does; there is no error to report.
+        // HMAC accepts a key of any length, so there is no error.
         let mut mac = Hmac::<Sha256>::new_from_slice(self.0.expose_secret()).ok()?;
         mac.update(format!("{id}.{seconds}.").as_bytes());
         mac.update(body.as_bytes());
@@ -51,7 +51,7 @@ impl Secret {
     }
 }
 
-/// The value of [`HEADER_SIGNATURE`]: one `v1,<base64>` for each secret.
+/// Returns the value of [`HEADER_SIGNATURE`]: one `v1,<base64>` per secret.
 pub fn signatures(secrets: &[Secret], id: &str, at: Timestamp, body: &str) -> String {
     let mut value = String::new();
     for signature in secrets
@@ -59,7 +59,7 @@ pub fn signatures(secrets: &[Secret], id: &str, at: Timestamp, body: &str) -> St
         .filter_map(|secret| secret.sign(id, at.as_secs(), body))
     {
         let space = if value.is_empty() { "" } else { " " };
-        // Writing to a String does not fail.
+        // Writing to a string does not fail.
         let _ = write!(value, "{space}v1,{signature}");
     }
     value
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn the_example_of_the_specification() {
+    fn signature_matches_example_of_specification() {
         let at = Timestamp::from_millis(1_614_265_330_000);
         let body = r#"{"test": 2432232314}"#;
         let value = signatures(&[secret(OLD)], "msg_p5jXN8AQM9LWM0D4loKWxJek", at, body);
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn the_official_library_accepts_either_secret_while_one_is_replaced() {
+    fn official_library_accepts_both_secrets_during_replacement() {
         let now = clock::now();
         let body = r#"{"event":"call.new","data":{"caller_id":"Zoë"}}"#;
         let mut headers = HeaderMap::new();
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_secret() {
+    fn invalid_secret_is_rejected() {
         for bad in [
             "",
             "whsec_",
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_not_shown() {
+    fn debug_output_hides_secret() {
         let shown = format!("{:?}", secret(OLD));
         assert!(shown.contains("REDACTED"), "{shown}");
         assert!(!shown.contains("49"), "{shown}");

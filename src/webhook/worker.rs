@@ -1,33 +1,33 @@
-//! The worker of a node: hands the outbox over to the queues, and delivers what is due.
+//! The worker of a node: moves messages from the outbox to the queues, and delivers those that are due.
 //!
 //! Owns the loop and its bounds. Leaves out the order within a queue and the exclusion of other workers (the store's
 //! claims), the request (`sender`) and the next delay (`schedule`).
 //!
-//! It is woken by a commit, by whoever sees that another replica has left something, by the end of an attempt behind
-//! which others wait, and by the time of the next delivery; and seldom, whatever happens. While the store does not
-//! answer it backs off; attempts under way go on meanwhile.
+//! A round starts after a commit, when the store poller finds work of another replica, when an attempt ends that
+//! others wait for, when the next delivery is due, and at long intervals in any case. While the store does not
+//! respond, the worker backs off; running attempts continue.
 //!
 //! Fan-out and claim are one request: the store executes them in order, which saves a round trip.
 //!
 //! # Fair shares
 //!
-//! An attempt at an endpoint that hangs holds its place for as long as a request may take. So that one app's endpoints
-//! do not hold up another's webhooks, places are shared, and the store claims by these shares ([`Share`]): there is no
-//! list of claimed deliveries here that could fill up with those of one app.
+//! An attempt at an endpoint that hangs holds its permit until the request times out. So that one app's endpoints do
+//! not delay another app's webhooks, permits are shared, and the store claims by these shares ([`Share`]): there is
+//! no list of claimed deliveries here that one app could fill.
 //!
 //! ```text
-//! places of the node (256)
-//!   app:        fewer than a third of what is free, so alone a quarter of all, and there is always something free
-//!     endpoint: fewer than its app may still get, and at most 32
-//!               halved by each attempt that times out, to 1; doubled by each answer (`breaker`)
-//!                 queue (one a room or call): one attempt at a time, in order
-//!   lowered endpoints, of all apps together: 64
+//! permits of the node (256)
+//!   app:        less than a third of the free permits, so a single app gets a quarter, and some are always free
+//!     endpoint: less than its app may still get, and at most 32
+//!               halved by each attempt that times out, to 1; doubled by each response (`breaker`)
+//!                 queue (one per room or call): one attempt at a time, in order
+//!   endpoints with a lowered limit, of all apps together: 64
 //! ```
 //!
-//! The app with the fewest places comes first, within it the endpoint with the fewest, within that the queue that has
-//! been due for longest. An endpoint's bound is its weight. A delivery that is due and finds no place is claimed as
-//! soon as an attempt ends. Each replica has places of its own and knows of no other's: a claim is exclusive, so they
-//! share the work, and with n replicas an endpoint has up to n times the bound.
+//! The app with the fewest permits comes first, within it the endpoint with the fewest, within that the queue that
+//! has been due for longest. An endpoint's limit is its weight. A due delivery without a permit is claimed as soon as
+//! an attempt ends. Each replica has its own permits. A claim is exclusive, so replicas share the work, and with n
+//! replicas an endpoint has up to n times its limit.
 
 mod attempt;
 mod depths;
@@ -47,7 +47,7 @@ use tracing::{Instrument, Span, error, info_span, warn};
 use self::depths::Depths;
 use self::in_flight::InFlight;
 use super::backpressure::Backpressure;
-use super::endpoint::{Disabling, Endpoints};
+use super::endpoint::{EndpointDisabler, Endpoints};
 use super::payload;
 use super::schedule::{DISABLED_AFTER, Schedule};
 use super::sender::Sender;
@@ -59,21 +59,21 @@ use crate::telemetry::{self, Chain, millis, trace};
 use roomkeeper_core::ids::{AppId, NodeId};
 use roomkeeper_core::time::Timestamp;
 
-/// With how many commits a hand-over is linked at most.
-const MOST_LINKS: usize = 32;
+/// The maximum number of commits that the span of a fan-out is linked with.
+const MAX_LINKS: usize = 32;
 
-/// The bounds of a worker.
+/// The limits of a worker.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Settings {
-    /// Attempts at the same time. Each holds a body and a socket.
+    /// The maximum number of concurrent attempts. Each holds a body and a socket.
     pub concurrency: usize,
-    /// Attempts at the same time at one receiver: one that hangs must not hold up the others.
-    pub each: usize,
-    /// Attempts at the same time at all receivers whose bound is lowered because they did not answer in time.
+    /// The maximum number of concurrent attempts at one endpoint: one that hangs must not delay the others.
+    pub per_endpoint: usize,
+    /// The maximum number of concurrent attempts at all endpoints whose limit is lowered because of timeouts.
     pub lowered: usize,
-    /// Messages handed over in one step.
+    /// The maximum number of messages of one fan-out.
     pub batch: usize,
-    /// The longest time between two looks at the store. Whoever wakes the worker sees sooner what there is to do.
+    /// The longest time between two rounds. Work usually wakes the worker earlier.
     pub idle: Duration,
     /// The time beyond a request's timeout for which a claim holds, to store the outcome.
     pub margin: Duration,
@@ -87,7 +87,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             concurrency: 256,
-            each: 32,
+            per_endpoint: 32,
             lowered: 64,
             batch: 256,
             idle: Duration::from_secs(30),
@@ -103,14 +103,14 @@ impl Default for Settings {
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
 /// The shortest pause between two rounds, for a store that reports due deliveries but returns none.
-const SHORTEST: Duration = Duration::from_millis(5);
+const MIN_PAUSE: Duration = Duration::from_millis(5);
 
 /// The same while an endpoint has its maximum number of attempts.
-const SHARE_LOOK: Duration = Duration::from_millis(100);
+const LIMITED_PAUSE: Duration = Duration::from_millis(100);
 
 /// The time for which events of an unknown app stay in the outbox. Another replica may have just created the app, and
 /// fan-out now would reach no endpoint. A removed app delays the others only once and briefly.
-const UNKNOWN_APP_PATIENCE: Duration = Duration::from_secs(5);
+const UNKNOWN_APP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The reason for a round.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -127,29 +127,29 @@ enum Reason {
 #[derive(Clone, Copy, Debug)]
 struct Next {
     wait: Duration,
-    /// Something may have been left for want of room: each attempt that ends makes some.
-    crowded: bool,
-    /// There is something on its way, so that the depths are other ones soon.
-    busy: bool,
+    /// Due deliveries may be unclaimed for lack of permits: each attempt that ends frees one.
+    is_full: bool,
+    /// Deliveries are on their way, so the depths will change soon.
+    is_busy: bool,
     /// The outbox has missing entries, which must be reported at once.
-    spoilt: bool,
+    has_losses: bool,
 }
 
 /// A worker's state between rounds.
 struct RunState {
     in_flight: InFlight,
     /// Unknown apps with events in the outbox, and the time of their first event.
-    strangers: HashMap<AppId, Instant>,
-    /// Consecutive rounds that the store failed.
+    unknown_apps: HashMap<AppId, Instant>,
+    /// The number of consecutive rounds that failed because of the store.
     failures: u32,
     depths: Depths,
 }
 
 impl RunState {
-    fn new(node: NodeId, each: usize) -> Self {
+    fn new(node: NodeId, per_endpoint: usize) -> Self {
         Self {
-            in_flight: InFlight::new(each),
-            strangers: HashMap::new(),
+            in_flight: InFlight::new(per_endpoint),
+            unknown_apps: HashMap::new(),
             failures: 0,
             depths: Depths::new(node),
         }
@@ -158,21 +158,21 @@ impl RunState {
 
 /// The result of reading the outbox.
 struct Outbox {
-    /// The messages to hand over.
+    /// The messages for fan-out.
     batch: Option<OutboxBatch>,
-    /// The time until the next delivery is due, or `None` without one, if the store was asked for it.
+    /// The time until the next delivery is due, or `None` without one, if it was read.
     due: Option<Option<Duration>>,
     /// The outbox has missing entries, which must be counted at once.
-    spoilt: bool,
+    has_losses: bool,
 }
 
 /// The shared state of all workers.
 #[derive(Clone, Debug)]
-pub struct Receivers {
+pub struct WorkerContext {
     /// The current endpoints.
     pub endpoints: watch::Receiver<Arc<Endpoints>>,
     /// Disables endpoints that fail permanently.
-    pub disabling: Arc<dyn Disabling>,
+    pub disabler: Arc<dyn EndpointDisabler>,
     /// Receives the depths of the queues.
     pub backpressure: Arc<Backpressure>,
 }
@@ -182,7 +182,7 @@ pub struct Receivers {
 pub struct Worker {
     node: NodeId,
     store: Arc<dyn Store>,
-    receivers: Receivers,
+    context: WorkerContext,
     sender: Sender,
     schedule: Arc<Schedule>,
     settings: Settings,
@@ -190,11 +190,11 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A worker; it does nothing until it is run.
+    /// Creates a worker; [`Self::run`] starts it.
     pub fn new(
         node: NodeId,
         store: Arc<dyn Store>,
-        receivers: Receivers,
+        context: WorkerContext,
         sender: Sender,
         schedule: Schedule,
         settings: Settings,
@@ -202,7 +202,7 @@ impl Worker {
         Self {
             node,
             store,
-            receivers,
+            context,
             sender,
             schedule: Arc::new(schedule),
             settings,
@@ -210,10 +210,10 @@ impl Worker {
         }
     }
 
-    /// Delivers until `stop`, then lets the attempts under way finish. Whoever commits for this node calls
-    /// `wake.notify_one()`. Dropped, it leaves what was under way to be claimed again.
+    /// Delivers until `stop`, then lets the running attempts finish. Each commit for this node calls
+    /// `wake.notify_one()`. If the future is dropped, its claims expire and other workers repeat the attempts.
     pub async fn run(self, wake: Arc<Notify>, stop: CancellationToken) {
-        let mut state = RunState::new(self.node, self.settings.each);
+        let mut state = RunState::new(self.node, self.settings.per_endpoint);
         let mut reason = Reason::Notified;
         while !stop.is_cancelled() {
             let next = self.try_round(&mut state, reason).await;
@@ -221,14 +221,14 @@ impl Worker {
                 () = stop.cancelled() => {}
                 woken = self.next_reason(&mut state, &next, &wake) => reason = woken,
             }
-            while let Some(done) = state.in_flight.ended() {
-                self.ended(done);
+            while let Some(done) = state.in_flight.try_next() {
+                self.handle_end(done);
             }
         }
         self.drain(state.in_flight).await;
     }
 
-    /// One round, with the measurement of depths when it is due. After an error of the store, returns the back-off.
+    /// Runs one round, and measures the depths when that is due. After an error of the store, returns the back-off.
     async fn try_round(&self, state: &mut RunState, reason: Reason) -> Next {
         let measure = state.depths.is_due();
         let round = async {
@@ -236,16 +236,16 @@ impl Worker {
                 self.measure(state).await?;
             }
             let next = self
-                .round(&mut state.in_flight, reason, &mut state.strangers)
+                .round(&mut state.in_flight, reason, &mut state.unknown_apps)
                 .await?;
-            if next.spoilt {
+            if next.has_losses {
                 self.measure(state).await?;
             }
             Ok::<_, StoreError>(next)
         };
         match round.await {
             Ok(mut next) => {
-                if let Some(due) = state.depths.note_round(measure, next.busy) {
+                if let Some(due) = state.depths.note_round(measure, next.is_busy) {
                     next.wait = next.wait.min(due);
                 }
                 state.failures = 0;
@@ -263,33 +263,33 @@ impl Worker {
                 );
                 Next {
                     wait,
-                    crowded: false,
-                    busy: true,
-                    spoilt: false,
+                    is_full: false,
+                    is_busy: true,
+                    has_losses: false,
                 }
             }
         }
     }
 
-    /// Waits for a reason to look at the store again. Notes the attempts that end meanwhile.
+    /// Waits for the reason of the next round. Handles the attempts that end meanwhile.
     async fn next_reason(&self, state: &mut RunState, next: &Next, wake: &Notify) -> Reason {
         let until = match next.wait == self.settings.idle {
             true => next_poll(next.wait),
             false => Instant::now() + next.wait,
         };
-        // Nothing cuts a back-off short, or every event would be one more call to a store that is down.
-        let calm = state.failures == 0;
+        // Nothing shortens a back-off, or every event would cause a request to a store that is down.
+        let is_store_up = state.failures == 0;
         let in_flight = &mut state.in_flight;
         loop {
             tokio::select! {
-                () = wake.notified(), if calm => return Reason::Notified,
-                Some(done) = in_flight.next(), if calm => {
-                    let mut more = self.ended(done);
-                    while let Some(done) = in_flight.ended() {
-                        more |= self.ended(done);
+                () = wake.notified(), if is_store_up => return Reason::Notified,
+                Some(done) = in_flight.next(), if is_store_up => {
+                    let mut more = self.handle_end(done);
+                    while let Some(done) = in_flight.try_next() {
+                        more |= self.handle_end(done);
                     }
-                    // If no delivery waited for its place, the store has nothing new since the last look.
-                    if more || next.crowded {
+                    // If no delivery waited for a permit, the store has nothing new since the last round.
+                    if more || next.is_full {
                         return Reason::Ended;
                     }
                     self.in_flight.set(in_flight.len() as f64);
@@ -301,42 +301,46 @@ impl Worker {
 
     async fn measure(&self, state: &mut RunState) -> Result<(), StoreError> {
         let endpoints = self.endpoints();
-        let (breaker, backpressure) = (&mut state.in_flight.breaker, &self.receivers.backpressure);
+        let (breaker, backpressure) = (&mut state.in_flight.breaker, &self.context.backpressure);
         let measured = state
             .depths
             .measure(&*self.store, &endpoints, backpressure, breaker);
         measured.await
     }
 
-    /// Lets the attempts under way finish, within the time for it.
+    /// Waits for the running attempts, within the time limit.
     async fn drain(&self, mut in_flight: InFlight) {
         let finish = async {
             while let Some(done) = in_flight.next().await {
-                self.ended(done);
+                self.handle_end(done);
             }
         };
         if timeout(self.settings.drain, finish).await.is_err() {
-            warn!(node.id = %self.node, "webhook attempts were cut short by the end of the program and will be made again");
+            warn!(node.id = %self.node, "webhook attempts were interrupted by the shutdown and will be repeated");
         }
     }
 
-    /// True if more deliveries may be claimed since.
-    fn ended(&self, done: Result<bool, task::JoinError>) -> bool {
+    /// Handles the end of an attempt; true if more deliveries may be claimed now.
+    fn handle_end(&self, done: Result<bool, task::JoinError>) -> bool {
         done.unwrap_or_else(|e| {
-            error!(node.id = %self.node, error = %Chain(&e), "a webhook attempt ended in a panic");
+            error!(node.id = %self.node, error = %Chain(&e), "a webhook attempt panicked");
             true
         })
     }
 
-    /// Hands over what is in the outbox and starts the attempts that are due. Returns when to look again.
+    /// Fans out the outbox and starts the due attempts. Returns the time of the next round.
     async fn round(
         &self,
         in_flight: &mut InFlight,
         reason: Reason,
-        strangers: &mut HashMap<AppId, Instant>,
+        unknown_apps: &mut HashMap<AppId, Instant>,
     ) -> Result<Next, StoreError> {
-        let Outbox { batch, due, spoilt } = self.read_outbox(reason, strangers).await?;
-        // Nothing to hand over, nothing to claim: so it is on most nodes most of the time, and costs one question.
+        let Outbox {
+            batch,
+            due,
+            has_losses,
+        } = self.read_outbox(reason, unknown_apps).await?;
+        // Most nodes have nothing to fan out and nothing to claim most of the time. This costs one request.
         if let Some(due) = due
             && batch.is_none()
             && in_flight.len() == 0
@@ -345,20 +349,20 @@ impl Worker {
             self.in_flight.set(0.0);
             let idle = self.settings.idle;
             return Ok(Next {
-                wait: due.map_or(idle, |due| idle.min(due.max(SHORTEST))),
-                crowded: false,
-                busy: due.is_some(),
-                spoilt,
+                wait: due.map_or(idle, |due| idle.min(due.max(MIN_PAUSE))),
+                is_full: false,
+                is_busy: due.is_some(),
+                has_losses,
             });
         }
         let free = self.settings.concurrency.saturating_sub(in_flight.len());
-        // In this order: what is handed over can be claimed at once. Where a store does it the other way round, it says
-        // that something is due.
-        let (handed_over, (claims, due)) = tokio::join!(
+        // In this order, the deliveries of the fan-out are claimed at once. A store that reorders the two reports that
+        // deliveries are due.
+        let (fanned_out, (claims, due)) = tokio::join!(
             biased;
             async {
                 match batch {
-                    Some(batch) => self.hand_over(batch).await,
+                    Some(batch) => self.fan_out(batch).await,
                     None => Ok(false),
                 }
             },
@@ -376,29 +380,33 @@ impl Worker {
         let is_passed = due.is_some_and(|due| due.is_zero()) && in_flight.len() > 0;
         let mut next = Next {
             wait: self.settings.idle,
-            crowded: !all_taken || is_passed,
-            busy: true,
-            spoilt,
+            is_full: !all_taken || is_passed,
+            is_busy: true,
+            has_losses,
         };
         if all_taken && let Some(due) = due {
-            let shortest = if next.crowded { SHARE_LOOK } else { SHORTEST };
+            let shortest = if next.is_full {
+                LIMITED_PAUSE
+            } else {
+                MIN_PAUSE
+            };
             next.wait = next.wait.min(due.max(shortest));
         }
-        if handed_over? {
+        if fanned_out? {
             next.wait = Duration::ZERO;
         }
         Ok(next)
     }
 
-    /// Reads the outbox, if the reason to look says that it may have something.
+    /// Reads the outbox if the reason of the round says that it may have messages.
     async fn read_outbox(
         &self,
         reason: Reason,
-        strangers: &mut HashMap<AppId, Instant>,
+        unknown_apps: &mut HashMap<AppId, Instant>,
     ) -> Result<Outbox, StoreError> {
         let (batch, due) = match reason {
             Reason::Notified => {
-                // Mostly this replica has just committed the messages itself, and need not ask the store.
+                // This replica has usually just committed the messages itself, and needs no request.
                 let batch = match self.store.fresh_outbox(self.node, self.settings.batch) {
                     Some(batch) => batch,
                     None => {
@@ -417,17 +425,17 @@ impl Worker {
                 (Some(batch), Some(next))
             }
         };
-        let spoilt = batch
+        let has_losses = batch
             .as_ref()
             .is_some_and(|batch| batch.mended || batch.missing + batch.unreadable > 0);
         Ok(Outbox {
-            batch: batch.and_then(|batch| self.new_messages(batch, strangers)),
+            batch: batch.and_then(|batch| self.new_messages(batch, unknown_apps)),
             due,
-            spoilt,
+            has_losses,
         })
     }
 
-    /// Claims as many as there is room for, and asks when the next is due.
+    /// Claims as many deliveries as there are permits, and reads when the next one is due.
     async fn claim(
         &self,
         in_flight: &InFlight,
@@ -443,7 +451,7 @@ impl Worker {
         let share = Share {
             total: free,
             free,
-            each: self.settings.each,
+            each: self.settings.per_endpoint,
             lowered_left: self
                 .settings
                 .lowered
@@ -458,36 +466,36 @@ impl Worker {
         )
     }
 
-    /// The receivers of this moment: apps come and go.
+    /// The current endpoints.
     fn endpoints(&self) -> Arc<Endpoints> {
-        Arc::clone(&self.receivers.endpoints.borrow())
+        Arc::clone(&self.context.endpoints.borrow())
     }
 
-    /// The messages that can be fanned out. `strangers` are unknown apps with the time of their first message.
+    /// The messages that can be fanned out. `unknown_apps` are unknown apps with the time of their first message.
     fn new_messages(
         &self,
         batch: OutboxBatch,
-        strangers: &mut HashMap<AppId, Instant>,
+        unknown_apps: &mut HashMap<AppId, Instant>,
     ) -> Option<OutboxBatch> {
         let endpoints = self.endpoints();
         let is_early = |message: &Message| {
             !endpoints.knows(&message.app)
-                && strangers
+                && unknown_apps
                     .entry(message.app.clone())
                     .or_insert_with(Instant::now)
                     .elapsed()
-                    < UNKNOWN_APP_PATIENCE
+                    < UNKNOWN_APP_TIMEOUT
         };
         let is_none = batch.from == batch.to || batch.messages.iter().any(is_early);
         (!is_none).then_some(batch)
     }
 
-    /// Moves a batch from the outbox to the queues of those who want it. Says whether there may be more.
-    async fn hand_over(&self, batch: OutboxBatch) -> Result<bool, StoreError> {
+    /// Moves a batch from the outbox to the queues of the endpoints that want it; true if there may be more.
+    async fn fan_out(&self, batch: OutboxBatch) -> Result<bool, StoreError> {
         let full = batch.messages.len() >= self.settings.batch;
         let mut deliveries = Vec::with_capacity(batch.messages.len());
         let endpoints = self.endpoints();
-        let span = hand_over_span(self.node, &batch.messages);
+        let span = fan_out_span(self.node, &batch.messages);
         let (missing, unreadable) = (batch.missing, batch.unreadable);
         let times: Vec<Option<Timestamp>> =
             batch.messages.iter().map(payload::event_time).collect();
@@ -500,7 +508,7 @@ impl Worker {
                 });
             }
         }
-        // When another worker was faster, it has done the same, and counted it, but perhaps not of all.
+        // A worker that was faster has moved and counted the same messages, but maybe not all of them.
         let done = self
             .store
             .fan_out(self.node, &batch.from, &batch.to, &deliveries)
@@ -514,18 +522,18 @@ impl Worker {
             let node = self.node.to_string();
             metrics::counter!(telemetry::WEBHOOK_HANDED_OVER, "node" => node.clone())
                 .increment(times.len() as u64);
-            let took = metrics::histogram!(telemetry::WEBHOOK_HAND_OVER_SECONDS, "node" => node);
+            let seconds = metrics::histogram!(telemetry::WEBHOOK_HAND_OVER_SECONDS, "node" => node);
             let now = clock::now();
             for at in times.into_iter().flatten() {
-                took.record(now.since(at));
+                seconds.record(now.since(at));
             }
         }
         Ok(full || !done)
     }
 }
 
-/// Linked with the commits of what is handed over, for it is part of none of them alone.
-fn hand_over_span(node: NodeId, messages: &[Message]) -> Span {
+/// Creates the span of a fan-out, linked with the commits of its messages, because it belongs to several of them.
+fn fan_out_span(node: NodeId, messages: &[Message]) -> Span {
     let span = info_span!(
         target: trace::TARGET,
         parent: None,
@@ -534,7 +542,7 @@ fn hand_over_span(node: NodeId, messages: &[Message]) -> Span {
         messages = messages.len()
     );
     if !span.is_disabled() {
-        for message in messages.iter().take(MOST_LINKS) {
+        for message in messages.iter().take(MAX_LINKS) {
             trace::recall(&message.id).link_from(&span);
         }
     }

@@ -16,15 +16,15 @@ use serde_json::{Value, json};
 use crate::faulty::Faulty;
 use crate::world::*;
 
-/// The key where none is configured.
-pub const MADE: &str = "made";
+/// The admin key if none is configured.
+pub const GENERATED_KEY: &str = "generated";
 
 pub fn admin(world: &World, key: Option<&str>) -> Router {
     let state = AdminState {
         store: world.store.clone(),
         controller: world.controller.clone(),
         apps: world.apps.clone(),
-        key: KeyDigest::for_key(key.unwrap_or(MADE)),
+        key: KeyDigest::for_key(key.unwrap_or(GENERATED_KEY)),
         metrics_are_open: key.is_none(),
         hosts: AllowedHosts::only(&[]),
         render_metrics: Arc::new(|| "roomkeeper_up 1\n".to_owned()),
@@ -46,7 +46,7 @@ fn probe(id: &str, link: &str, synced: bool) -> Value {
 }
 
 #[tokio::test]
-async fn alive_200_and_ready_200() {
+async fn healthz_and_readyz_give_200() {
     let world = World::new();
     let router = admin(&world, Some("secret"));
     let nodes = json!(NODES.map(|id| probe(id, "up", true)));
@@ -59,7 +59,7 @@ async fn alive_200_and_ready_200() {
 }
 
 #[tokio::test]
-async fn not_ready_503_until_every_node_was_synced_or_failed_once() {
+async fn readyz_gives_503_until_every_node_was_synced_or_failed_once() {
     let world = World::new();
     let router = admin(&world, None);
     world.set_node("acW68", |n| (n.link, n.synced) = (Link::Connecting, false));
@@ -74,7 +74,7 @@ async fn not_ready_503_until_every_node_was_synced_or_failed_once() {
     world.set_node("acW68", |n| n.link = down(Duration::from_secs(1)));
     world.set_node("bbbbb", |n| n.owned_elsewhere = true);
     assert_eq!(get(&router, "/readyz", "").await.status.as_u16(), 200);
-    // Once is enough.
+    // One failure is enough.
     world.set_node("acW68", |n| n.link = Link::Up);
     assert_eq!(get(&router, "/readyz", "").await.status.as_u16(), 200);
 }
@@ -87,7 +87,7 @@ async fn unresponsive_store_gives_503() {
         store: mute.clone(),
         controller: world.controller.clone(),
         apps: world.apps.clone(),
-        key: KeyDigest::for_key(MADE),
+        key: KeyDigest::for_key(GENERATED_KEY),
         metrics_are_open: true,
         hosts: AllowedHosts::only(&[]),
         render_metrics: Arc::new(String::new),
@@ -125,7 +125,7 @@ async fn all_routes_except_probes_need_key() {
 }
 
 #[tokio::test]
-async fn nodes_200() {
+async fn nodes_are_listed_with_state() {
     let world = World::new();
     world.controller.nodes.lock().unwrap().truncate(2);
     world.set_node("acW68", |n| {
@@ -139,7 +139,7 @@ async fn nodes_200() {
     world.set_node("bbbbb", |n| {
         (n.link, n.synced) = (down(Duration::from_millis(1_500)), false)
     });
-    get(&admin(&world, None), "/admin/nodes", MADE).await.is(
+    get(&admin(&world, None), "/admin/nodes", GENERATED_KEY).await.is(
         200,
         json!({"nodes": [
             {

@@ -1,4 +1,4 @@
-//! Apps that are made while the program runs.
+//! Apps that are created at runtime.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -37,7 +37,7 @@ async fn add(router: &Router, id: &str, body: Value) -> Answer {
     ask(router, "POST", &format!("/admin/apps/{id}"), Some(body)).await
 }
 
-async fn made(router: &Router, id: &str, body: Value) -> String {
+async fn create_app(router: &Router, id: &str, body: Value) -> String {
     let answer = add(router, id, body).await;
     assert_eq!(answer.status.as_u16(), 201, "{}", answer.text);
     answer.json()["api_key"].as_str().unwrap().to_owned()
@@ -101,10 +101,9 @@ async fn calls_and_endpoints_follow_app_changes() {
     let router = admin(&world, Some("secret"));
     let mut changes = world.apps.watch();
     changes.mark_unchanged();
-    // What those who deliver go by: it is known to them when the answer comes, and needs no other task to be told of
-    // it.
+    // The webhook workers' endpoints: they include the new app before the response, without another task.
     let receivers = world.apps.receivers();
-    made(
+    create_app(
         &router,
         "acme",
         json!({"dids": ["100"], "webhook_url": "https://example.com/h"}),
@@ -114,7 +113,7 @@ async fn calls_and_endpoints_follow_app_changes() {
     assert!(changes.has_changed().unwrap());
     assert_eq!(world.apps.dids()["100"], app("acme"));
     assert!(world.apps.ids().contains(&app("acme")) && world.apps.ids().contains(&app("demo")));
-    // Disabled, its calls are still its own and are told of.
+    // A disabled app still owns its calls and gets their events.
     ask(&router, "POST", "/admin/apps/acme/disable", None).await;
     assert_eq!(world.apps.dids()["100"], app("acme"));
     assert_eq!(receivers.borrow().for_app(&app("acme")).len(), 1);
@@ -124,7 +123,7 @@ async fn calls_and_endpoints_follow_app_changes() {
 async fn third_key_replaces_oldest_of_two() {
     let world = World::new();
     let router = admin(&world, Some("secret"));
-    let mut keys = vec![made(&router, "acme", json!({})).await];
+    let mut keys = vec![create_app(&router, "acme", json!({})).await];
     for active in [2, 2] {
         let answer = ask(&router, "POST", "/admin/apps/acme/rotate-key", None).await;
         assert_eq!(answer.status.as_u16(), 200, "{}", answer.text);
@@ -143,7 +142,7 @@ async fn third_key_replaces_oldest_of_two() {
 async fn disabled_app_gets_401_and_no_new_key() {
     let world = World::new();
     let router = admin(&world, Some("secret"));
-    let key = made(&router, "acme", json!({"dids": ["100"]})).await;
+    let key = create_app(&router, "acme", json!({"dids": ["100"]})).await;
     for _ in 0..2 {
         let answer = ask(&router, "POST", "/admin/apps/acme/disable", None).await;
         assert_eq!(answer.status.as_u16(), 200, "{}", answer.text);
@@ -164,7 +163,7 @@ async fn value_of_another_app_gives_409() {
     let world = World::new();
     let router = admin(&world, Some("secret"));
     let customer = "5e4a0680-804e-11ec-8477-2fea5968d85b";
-    made(
+    create_app(
         &router,
         "acme",
         json!({"dids": ["100"], "customer_id": customer}),
@@ -249,7 +248,7 @@ async fn change_of_another_replica_is_found_with_next_poll() {
     let (here, there) = (World::new(), World::new());
     let store: Arc<dyn Store> = here.store.clone();
     let replica = Arc::new(Registry::new(store, &[], Vec::new()));
-    let key = made(
+    let key = create_app(
         &admin(&here, Some("secret")),
         "acme",
         json!({"dids": ["100"]}),
@@ -259,7 +258,7 @@ async fn change_of_another_replica_is_found_with_next_poll() {
     assert_eq!(
         status(&there, "acme", &key).await,
         401,
-        "it has another store"
+        "it has a different store"
     );
     assert!(!replica.ids().contains(&app("acme")));
     replica.refresh().await.unwrap();
@@ -274,7 +273,7 @@ async fn changes_are_polled_every_second_also_after_outage() {
     let mut changes = replica.watch();
     let stop = tokio_util::sync::CancellationToken::new();
     let running = tokio::spawn(replica.clone().run(stop.clone()));
-    made(&admin(&world, Some("secret")), "acme", json!({})).await;
+    create_app(&admin(&world, Some("secret")), "acme", json!({})).await;
     let looked = async {
         while faulty.fired.load(Ordering::Relaxed) < 3 {
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
@@ -283,18 +282,18 @@ async fn changes_are_polled_every_second_also_after_outage() {
     let minute = std::time::Duration::from_secs(60);
     tokio::time::timeout(minute, looked)
         .await
-        .expect("it looks again although the store is away");
+        .expect("polling continues during the outage");
     faulty.broken.lock().unwrap().clear();
-    let begun = tokio::time::Instant::now();
+    let start = tokio::time::Instant::now();
     changes.changed().await.unwrap();
-    assert!(begun.elapsed() < std::time::Duration::from_secs(2));
+    assert!(start.elapsed() < std::time::Duration::from_secs(2));
     assert!(replica.ids().contains(&app("acme")));
     stop.cancel();
     running.await.unwrap();
 }
 
-/// Apps without a limit of their own may make so many requests a second.
-fn everyones(app_rate: u32) -> ApiSettings {
+/// Settings with this default rate limit.
+fn with_default_rate(app_rate: u32) -> ApiSettings {
     ApiSettings {
         limits: LimitSettings {
             app_rate,
@@ -304,10 +303,10 @@ fn everyones(app_rate: u32) -> ApiSettings {
     }
 }
 
-/// How many of so many requests at once are let through.
-async fn passes(world: &World, id: &str, key: &str, asked: u32) -> u32 {
+/// Sends requests at once and returns the number of admitted ones.
+async fn count_admitted(world: &World, id: &str, key: &str, requests: u32) -> u32 {
     let mut passed = 0;
-    for _ in 0..asked {
+    for _ in 0..requests {
         match status(world, id, key).await {
             200 => passed += 1,
             other => assert_eq!(other, 429),
@@ -319,15 +318,15 @@ async fn passes(world: &World, id: &str, key: &str, asked: u32) -> u32 {
 #[tokio::test(start_paused = true)]
 async fn app_has_own_limit_or_default() {
     for (everyone, of_demo) in [(2, 2), (0, 12)] {
-        let world = World::with(everyones(everyone));
+        let world = World::with_settings(with_default_rate(everyone));
         let router = admin(&world, Some("secret"));
-        let few = made(&router, "few", json!({"rate_limit": 1})).await;
-        let many = made(&router, "many", json!({"rate_limit": 9})).await;
-        let none = made(&router, "none", json!({})).await;
-        assert_eq!(passes(&world, "few", &few, 12).await, 1);
-        assert_eq!(passes(&world, "many", &many, 12).await, 9);
-        assert_eq!(passes(&world, "none", &none, 12).await, of_demo);
-        assert_eq!(passes(&world, DEMO.0, DEMO.1, 12).await, of_demo);
+        let few = create_app(&router, "few", json!({"rate_limit": 1})).await;
+        let many = create_app(&router, "many", json!({"rate_limit": 9})).await;
+        let none = create_app(&router, "none", json!({})).await;
+        assert_eq!(count_admitted(&world, "few", &few, 12).await, 1);
+        assert_eq!(count_admitted(&world, "many", &many, 12).await, 9);
+        assert_eq!(count_admitted(&world, "none", &none, 12).await, of_demo);
+        assert_eq!(count_admitted(&world, DEMO.0, DEMO.1, 12).await, of_demo);
     }
 }
 
@@ -336,8 +335,8 @@ async fn configured_app_can_have_own_limit() {
     let store = Arc::new(MemoryStore::new());
     let mut demo = configured(DEMO);
     demo.rate_limit = Some(3);
-    let world = World::of(&[demo], store.clone(), store, everyones(50));
-    assert_eq!(passes(&world, DEMO.0, DEMO.1, 12).await, 3);
+    let world = World::with_apps(&[demo], store.clone(), store, with_default_rate(50));
+    assert_eq!(count_admitted(&world, DEMO.0, DEMO.1, 12).await, 3);
     let router = admin(&world, Some("secret"));
     let row = ask(&router, "GET", "/admin/apps/demo", None).await.json();
     assert_eq!(row["rate_limit"], 3);
@@ -350,16 +349,17 @@ async fn configured_app_can_have_own_limit() {
 #[tokio::test(start_paused = true)]
 async fn new_limit_applies_at_once_here_and_with_next_poll_elsewhere() {
     let store = Arc::new(MemoryStore::new());
-    let here = World::on(store.clone(), store.clone(), everyones(50));
-    let there = World::on(store.clone(), store, everyones(50));
+    let here = World::with_store(store.clone(), store.clone(), with_default_rate(50));
+    let there = World::with_store(store.clone(), store, with_default_rate(50));
     let router = admin(&here, Some("secret"));
-    let key = made(&router, "acme", json!({"rate_limit": 40})).await;
+    let key = create_app(&router, "acme", json!({"rate_limit": 40})).await;
     let mut changes = there.apps.watch();
     let stop = tokio_util::sync::CancellationToken::new();
     let running = tokio::spawn(there.apps.clone().run(stop.clone()));
     changes.changed().await.unwrap();
-    // They share what the app may make, also while each has some of it in hand.
-    let both = passes(&here, "acme", &key, 30).await + passes(&there, "acme", &key, 30).await;
+    // The replicas share the limit, also while each has leased tokens.
+    let both = count_admitted(&here, "acme", &key, 30).await
+        + count_admitted(&there, "acme", &key, 30).await;
     assert!((34..=40).contains(&both), "{both}");
 
     for (limit, shown, passed) in [(Some(2), json!(2), 2), (None, Value::Null, 50)] {
@@ -367,13 +367,13 @@ async fn new_limit_applies_at_once_here_and_with_next_poll_elsewhere() {
         let answer = ask(&router, "POST", "/admin/apps/acme/rate-limit", Some(body)).await;
         assert_eq!(answer.status.as_u16(), 200, "{}", answer.text);
         assert_eq!(answer.json()["rate_limit"], shown);
-        let begun = tokio::time::Instant::now();
+        let start = tokio::time::Instant::now();
         changes.changed().await.unwrap();
-        assert!(begun.elapsed() < std::time::Duration::from_secs(2));
+        assert!(start.elapsed() < std::time::Duration::from_secs(2));
         for world in [&here, &there] {
-            // The bucket is full again.
+            // After a second the bucket is full.
             tokio::time::advance(std::time::Duration::from_secs(1)).await;
-            assert_eq!(passes(world, "acme", &key, 60).await, passed);
+            assert_eq!(count_admitted(world, "acme", &key, 60).await, passed);
         }
     }
     stop.cancel();
@@ -392,15 +392,15 @@ async fn new_limit_applies_at_once_here_and_with_next_poll_elsewhere() {
 async fn unread_stored_apps_give_503_instead_of_401() {
     let store = Arc::new(roomkeeper::store::memory::MemoryStore::new());
     let faulty = Faulty::new(store.clone(), &["read_apps"]);
-    let world = World::on(faulty.clone(), store, settings());
+    let world = World::with_store(faulty.clone(), store, settings());
     let unknown = || request(("acme", "rk_x"), "GET", "/api/v1/conferences", None);
     world.send(unknown()).await.fails(503);
     assert_eq!(faulty.fired.load(Ordering::Relaxed), 1);
-    // A configured app needs no store for this.
+    // Authentication of a configured app needs no store.
     assert_eq!(world.get("/api/v1/conferences").await.status.as_u16(), 200);
     faulty.broken.lock().unwrap().clear();
     world.send(unknown()).await.fails(401);
-    // Once known, what was known last counts.
+    // After one read, the last known apps count.
     faulty.broken.lock().unwrap().insert("read_apps");
     world.send(unknown()).await.fails(401);
     let router = admin(&world, Some("secret"));
@@ -414,7 +414,7 @@ async fn concurrent_app_creation_never_shares_number() {
         .map(|_| world.store.clone() as Arc<dyn Store>)
         .collect();
     let made = replicas.into_iter().enumerate().map(|(n, store)| {
-        let mut there = World::on(store, world.store.clone(), settings());
+        let mut there = World::with_store(store, world.store.clone(), settings());
         there.store = world.store.clone();
         async move {
             let router = admin(&there, Some("secret"));
@@ -440,7 +440,7 @@ async fn unreadable_app_does_not_affect_others() {
             .unwrap()
     );
     let router = admin(&world, Some("secret"));
-    let key = made(&router, "acme", json!({})).await;
+    let key = create_app(&router, "acme", json!({})).await;
     assert_eq!(status(&world, "acme", &key).await, 200);
     add(&router, "broken", json!({})).await.fails(409);
 }

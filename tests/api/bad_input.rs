@@ -1,4 +1,4 @@
-//! Faults of a request found before a closer look: every status has the envelope.
+//! Invalid requests: every error status has the common envelope.
 
 use axum::body::Body;
 use axum::http::Request;
@@ -24,7 +24,7 @@ fn raw(content_type: Option<&str>, body: impl Into<Body>) -> Request<Body> {
 }
 
 #[tokio::test]
-async fn bodies() {
+async fn invalid_bodies_give_400_or_415() {
     let world = World::new();
     let json = Some("application/json");
     let deep = "[".repeat(20_000);
@@ -68,14 +68,14 @@ async fn bodies() {
 }
 
 #[tokio::test]
-async fn too_large_413() {
-    let world = World::with(ApiSettings {
+async fn too_large_body_gives_413() {
+    let world = World::with_settings(ApiSettings {
         body_limit: 100,
         ..settings()
     });
     let body = |n| format!("{{\"name\":\"n\",\"pad\":\"{}\"}}", "x".repeat(n));
     world.send(raw(None, body(100))).await.fails(413);
-    // Without a length.
+    // No content length.
     let chunks = (0..1_000).map(|_| Ok::<_, std::io::Error>(Bytes::from_static(&[b' '; 50])));
     world
         .send(raw(
@@ -84,7 +84,7 @@ async fn too_large_413() {
         ))
         .await
         .fails(413);
-    // Authentication comes first.
+    // Authentication precedes the checks of the body.
     let mut request = raw(None, body(100));
     request.headers_mut().remove("X-API-Key");
     world.send(request).await.fails(401);
@@ -104,7 +104,7 @@ async fn truncated_body_gives_400() {
 
 #[tokio::test(start_paused = true)]
 async fn missing_body_gives_408_and_closes_connection() {
-    let world = World::with(ApiSettings {
+    let world = World::with_settings(ApiSettings {
         body_timeout: Duration::from_secs(3),
         ..settings()
     });
@@ -115,7 +115,7 @@ async fn missing_body_gives_408_and_closes_connection() {
 }
 
 #[tokio::test]
-async fn paths_and_methods() {
+async fn unknown_paths_and_methods_give_404_and_405() {
     let world = World::new();
     let room = room_id("acW68", 1);
     for (method, path, status, allow) in [
@@ -148,7 +148,7 @@ async fn paths_and_methods() {
 }
 
 #[tokio::test]
-async fn unauthenticated_401() {
+async fn unauthenticated_request_gives_401() {
     let world = World::new();
     let room = room_id("acW68", 1);
     let session = session_id("acW68", 1);
@@ -208,7 +208,7 @@ async fn unauthenticated_401() {
             for (name, value) in headers {
                 request = request.header(*name, bytes(value));
             }
-            // Broken on purpose: authentication comes before syntax.
+            // Malformed, because authentication precedes syntax.
             let answer = world.send(request.body(Body::from("{")).unwrap()).await;
             answer.fails(401);
             assert!(!answer.header("www-authenticate").is_empty());
@@ -218,7 +218,7 @@ async fn unauthenticated_401() {
 }
 
 #[tokio::test]
-async fn a_panic_500() {
+async fn panic_gives_500() {
     let world = World::new();
     *world.controller.panics.lock().unwrap() = true;
     let answer = world.post(PATH, json!({"name": "n"})).await;

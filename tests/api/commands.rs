@@ -23,7 +23,7 @@ fn path(session: CallId, command: &str) -> String {
     format!("/api/v1/sessions/{session}/commands/{command}")
 }
 
-/// One room and one call of the demo app, and the call.
+/// A world with a room and a call of the demo app; returns the call.
 async fn world() -> (World, CallId, String) {
     let world = World::new();
     let session = session_id("acW68", 1);
@@ -40,11 +40,11 @@ fn operation() -> OperationAccepted {
 }
 
 #[tokio::test]
-async fn join_202_joining() {
+async fn join_gives_202_joining() {
     let (world, session, room) = world().await;
     world.script(Ok(Accepted::Join(JoinAccepted::Joining {
         room: room.parse().unwrap(),
-        member: stay(),
+        member: membership_id(),
     })));
     let body = json!({"room_id": room, "muted": false, "command_uid": "my.uid-1"});
     let answer = world.post(&path(session, "conference/join"), body).await;
@@ -64,17 +64,17 @@ async fn join_202_joining() {
 }
 
 #[tokio::test]
-async fn join_200_already_joined() {
+async fn join_gives_200_already_joined() {
     let (world, session, room) = world().await;
     world.script(Ok(Accepted::Join(JoinAccepted::AlreadyJoined {
         room: room.parse().unwrap(),
-        member: stay(),
+        member: membership_id(),
     })));
     let answer = world
         .post(&path(session, "conference/join"), json!({"room_id": room}))
         .await;
     answer.is(200, json!({"status": "already_joined", "room_id": room}));
-    // Made here, since none was given.
+    // Generated, because the request has none.
     let intents = world.intents();
     assert_eq!(names(&intents), ["join"]);
     assert!(intents[0].command_uid.is_some());
@@ -82,7 +82,7 @@ async fn join_200_already_joined() {
 }
 
 #[tokio::test]
-async fn join_409_in_a_different_room() {
+async fn join_gives_409_when_call_is_in_another_room() {
     let (world, session, room) = world().await;
     let other = room_id("acW68", 2);
     world.script(Err(Refusal::InOtherRoom { room: other }.into()));
@@ -99,7 +99,7 @@ async fn join_409_in_a_different_room() {
 }
 
 #[tokio::test]
-async fn join_409_on_another_node() {
+async fn join_gives_409_when_room_is_on_another_node() {
     let (world, session, room) = world().await;
     world.script(Err(Refusal::OtherNode {
         call_node: node_id("acW68"),
@@ -114,7 +114,7 @@ async fn join_409_on_another_node() {
 }
 
 #[tokio::test]
-async fn join_400_404_403() {
+async fn join_gives_400_404_and_403() {
     let (world, session, room) = world().await;
     let (theirs, their_room) = (session_id("acW68", 2), room_id("acW68", 2));
     world.session(theirs, "other", 1).await;
@@ -144,7 +144,7 @@ async fn join_400_404_403() {
 }
 
 #[tokio::test]
-async fn leave_mute_unmute_202() {
+async fn leave_mute_and_unmute_give_202() {
     let (world, session, room) = world().await;
     let id = room.parse().unwrap();
     for (command, accepted, status) in [
@@ -207,7 +207,7 @@ async fn leave_mute_unmute_202() {
 }
 
 #[tokio::test]
-async fn leave_mute_unmute_404_and_409() {
+async fn leave_mute_and_unmute_give_404_and_409() {
     let (world, session, _) = world().await;
     for (command, refusal, status) in [
         ("leave", Refusal::NotInRoom, 404),
@@ -247,7 +247,7 @@ async fn leave_mute_unmute_404_and_409() {
 }
 
 #[tokio::test]
-async fn answer_and_hangup_202_in_progress() {
+async fn answer_and_hangup_give_202_in_progress() {
     let (world, session, _) = world().await;
     let body = json!({"operation_id": Uuid::from_u128(7).to_string(), "status": "in_progress"});
     world
@@ -372,7 +372,7 @@ async fn mismatched_result_gives_500() {
 }
 
 #[tokio::test]
-async fn session_200_in_every_state() {
+async fn session_can_be_read_in_every_state() {
     let world = World::new();
     let id = session_id("acW68", 1);
     let room = room_id("acW68", 2);
@@ -422,7 +422,7 @@ async fn session_200_in_every_state() {
 }
 
 #[tokio::test]
-async fn session_404_403_400() {
+async fn session_gives_404_403_and_400() {
     let world = World::new();
     world.session(session_id("acW68", 2), "other", 1).await;
     world

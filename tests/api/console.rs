@@ -1,4 +1,4 @@
-//! The console's files: open to everybody, under a policy that lets nothing else in.
+//! The console's files: public, with a security policy that forbids all other sources.
 
 use axum::body::Body;
 use axum::http::Request;
@@ -13,7 +13,7 @@ async fn ask(world: &World, method: &str, path: &str, headers: &[(&str, &str)]) 
     world.send(request.body(Body::empty()).unwrap()).await
 }
 
-/// The files that the page loads, and those that they load: by the names written in the text.
+/// The console files that a text refers to.
 fn named(text: &str) -> Vec<String> {
     text.split(['"', '\''])
         .filter(|part| part.starts_with("/console/"))
@@ -55,7 +55,7 @@ async fn page_and_its_files_have_security_policy() {
                 file.header("content-type"),
                 "text/javascript; charset=utf-8"
             );
-            // Modules name what they import by where it is to them.
+            // Imports are relative paths.
             let folder = path.rsplit_once('/').unwrap().0;
             for import in file
                 .text

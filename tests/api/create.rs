@@ -23,7 +23,7 @@ fn name(text: &str) -> RoomName {
 }
 
 #[tokio::test]
-async fn created_201_with_the_room_id() {
+async fn create_gives_201_with_room_id() {
     let world = World::new();
     let answer = world
         .post(PATH, json!({"name": "weekly-standup", "extra": 1}))
@@ -53,7 +53,7 @@ async fn created_201_with_the_room_id() {
     );
     assert_eq!((*kind, &**details), (Kind::Conference, &Details::default()));
     assert_eq!(answer.json(), json!({"room_id": room.to_string()}));
-    // Confirmed: a reservation would be pending.
+    // The name is confirmed: a reservation would be pending.
     let other = room_id("acW68", 1);
     let outcome = world
         .store
@@ -63,7 +63,7 @@ async fn created_201_with_the_room_id() {
 }
 
 #[tokio::test]
-async fn name_rules_400() {
+async fn invalid_name_gives_400() {
     let world = World::new();
     let long = "a".repeat(65);
     for bad in ["", "-a", "_a", "a b", "a.b", "ä", "a\n", long.as_str()] {
@@ -95,7 +95,7 @@ async fn name_rules_400() {
 }
 
 #[tokio::test]
-async fn taken_409_with_the_existing_room_id() {
+async fn taken_name_gives_409_with_existing_room_id() {
     let world = World::new();
     let first = world.post(PATH, json!({"name": "n"})).await.json();
     world.post(PATH, json!({"name": "n"})).await.is(
@@ -106,7 +106,7 @@ async fn taken_409_with_the_existing_room_id() {
             "detail": first,
         }),
     );
-    // Names are each app's own.
+    // Names are unique within an app only.
     let answer = world
         .send(request(OTHER, "POST", PATH, Some(json!({"name": "n"}))))
         .await;
@@ -125,11 +125,11 @@ async fn concurrent_creates_make_one_room_and_all_get_its_id() {
 }
 
 #[tokio::test]
-async fn placed_on_the_least_loaded_node_that_is_up() {
+async fn room_is_placed_on_least_loaded_node_that_is_up() {
     let world = World::new();
     world.set_node("acW68", |n| n.link = down(TTL));
     world.set_node("bbbbb", |n| n.calls = 50);
-    // More calls, yet a smaller part of what it can take.
+    // More calls, but a lower share of its maximum.
     world.set_node("ccccc", |n| (n.calls, n.max_calls) = (60, 1000));
     let answer = world.post(PATH, json!({"name": "n"})).await.json();
     assert!(
@@ -209,7 +209,7 @@ async fn node_and_session_are_checked_in_order() {
 }
 
 #[tokio::test]
-async fn no_node_up_503_with_retry_after() {
+async fn create_gives_503_with_retry_after_when_no_node_is_up() {
     let world = World::new();
     for (node, link) in [
         ("acW68", down(Duration::from_millis(2500))),
@@ -288,11 +288,11 @@ async fn create_waits_for_concurrent_create() {
         .reserve_name(&app("demo"), &name("n"), maker, TTL)
         .await
         .unwrap();
-    // It neither comes nor goes.
+    // The other request neither creates the room nor frees its name.
     let started = tokio::time::Instant::now();
     world.post(PATH, json!({"name": "n"})).await.fails(503);
     assert!(started.elapsed() >= Duration::from_secs(2));
-    // It comes.
+    // The other request creates the room.
     let (answer, ()) = tokio::join!(world.post(PATH, json!({"name": "n"})), async {
         tokio::time::sleep(Duration::from_millis(300)).await;
         world.room(maker, "demo", "n", 1, 0).await;
@@ -301,7 +301,7 @@ async fn create_waits_for_concurrent_create() {
         answer.fails(409)["detail"],
         json!({"room_id": maker.to_string()})
     );
-    // It goes.
+    // The other request frees the name.
     end(&world.store, EntityId::Room(maker)).await;
     let (answer, ()) = tokio::join!(world.post(PATH, json!({"name": "n"})), async {
         tokio::time::sleep(Duration::from_millis(300)).await;
@@ -357,7 +357,7 @@ async fn uncertain_create_keeps_name() {
 #[tokio::test]
 async fn room_lost_by_store_is_created_again() {
     let world = World::new();
-    // Another server has taken over from the one that had both.
+    // A failover lost both the room and its name.
     *world.controller.during.lock().unwrap() = Some(Box::new(move |intent, store| {
         async move {
             let (Target::Room(room), Action::CreateRoom(create)) = (intent.target, intent.action)

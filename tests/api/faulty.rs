@@ -1,4 +1,4 @@
-//! A store that fails where it is told to, and otherwise is the one in memory.
+//! A store in memory whose methods can be made unavailable.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -10,9 +10,9 @@ use roomkeeper::store::memory::MemoryStore;
 
 pub struct Faulty {
     pub inner: Arc<MemoryStore>,
-    /// Methods that are unavailable; "ping" never answers.
+    /// The unavailable methods; "ping" never responds.
     pub broken: Mutex<BTreeSet<&'static str>>,
-    /// How often one of them was called.
+    /// The number of calls of unavailable methods.
     pub fired: AtomicU64,
 }
 
@@ -31,7 +31,7 @@ impl Faulty {
             if method == "ping" {
                 std::future::pending::<()>().await;
             }
-            return Err(StoreError::Unavailable("told to fail".into()));
+            return Err(StoreError::Unavailable("unavailable for a test".into()));
         }
         Ok(&self.inner)
     }
@@ -58,11 +58,11 @@ mod tests {
     fn world(broken: &[&'static str]) -> (World, Arc<Faulty>) {
         let store = Arc::new(MemoryStore::new());
         let faulty = Faulty::new(store.clone(), broken);
-        (World::on(faulty.clone(), store, settings()), faulty)
+        (World::with_store(faulty.clone(), store, settings()), faulty)
     }
 
     #[tokio::test]
-    async fn unavailable_503_with_retry_after() {
+    async fn unavailable_store_gives_503_with_retry_after() {
         let (world, faulty) = world(&["read", "read_head", "list", "reserve_name"]);
         let room = room_id("acW68", 1);
         let session = session_id("acW68", 1);

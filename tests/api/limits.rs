@@ -1,4 +1,4 @@
-//! 429 and what comes before it: cooldowns, repeated commands, the app's limit.
+//! 429 and the checks before it: cooldowns, repeated commands, the app's limit.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -46,7 +46,7 @@ pub fn limited(app_rate: u32, cooldowns: bool) -> ApiSettings {
     }
 }
 
-/// Cooldowns, and a room with two calls in it: the first is muted, the second speaks. A third call is parked.
+/// A world with cooldowns and a room with two calls: the first is muted, the second speaks. A third call is parked.
 struct Cool {
     world: World,
     room: RoomId,
@@ -54,7 +54,7 @@ struct Cool {
 
 impl Cool {
     async fn new() -> Self {
-        let world = World::with(limited(0, true));
+        let world = World::with_settings(limited(0, true));
         let room = room_id("acW68", 1);
         world.room(room, "demo", "n", 1, 2).await;
         let cool = Self { world, room };
@@ -66,7 +66,7 @@ impl Cool {
         cool
     }
 
-    /// The call is in this room, or parked.
+    /// Puts a call into this room, or parks it.
     async fn place(&self, call: CallId, room: Option<RoomId>) {
         let mut state = new_session(call, "demo", 1);
         if let Some(room) = room {
@@ -83,7 +83,7 @@ impl Cool {
             Some(_) => entered(call, true),
             None => left(call),
         };
-        self.world.happens(self.room, input, MADE).await;
+        self.world.apply_input(self.room, input, CREATED).await;
     }
 
     async fn ask(&self, call: CallId, command: &str, body: Value) -> Answer {
@@ -103,7 +103,7 @@ impl Cool {
         self.world.script(Ok(match command {
             "conference/join" => Accepted::Join(JoinAccepted::Joining {
                 room,
-                member: stay(),
+                member: membership_id(),
             }),
             "conference/leave" => Accepted::Leave(LeaveAccepted { room }),
             "conference/mute" => Accepted::SetFlag(FlagAccepted {
@@ -220,7 +220,7 @@ async fn command_without_effect_costs_no_cooldown() {
         (
             Ok(Accepted::Join(JoinAccepted::AlreadyJoined {
                 room: cool.room,
-                member: stay(),
+                member: membership_id(),
             })),
             200,
         ),
@@ -252,7 +252,7 @@ async fn all_other_checks_come_before_the_cooldown() {
     let far = room_id("bbbbb", 6);
     cool.world.room(far, "demo", "far", 1, 0).await;
     let in_room = json!({"room_id": cool.room.to_string()});
-    // Every cooldown there is runs.
+    // All cooldowns run.
     for n in [1, 2, 3] {
         start_cooldown(&cool.world, call(n), CONFERENCE).await;
         start_cooldown(&cool.world, call(n), CONFERENCE_MUTE).await;
@@ -317,7 +317,7 @@ async fn all_other_checks_come_before_the_cooldown() {
             RoomInput::Leave {
                 call: call(3),
                 command_uid: None,
-                deadline: MADE + Duration::from_secs(10),
+                deadline: CREATED + Duration::from_secs(10),
             },
             "conference/mute",
             409,
@@ -325,13 +325,13 @@ async fn all_other_checks_come_before_the_cooldown() {
     ] {
         call::apply(&mut state, input, Timestamp::from_millis(1));
         put_call(&cool.world.store, &state).await;
-        cool.world.happens(room, happens, MADE).await;
+        cool.world.apply_input(room, happens, CREATED).await;
         cool.ask(call(3), command, json!({})).await.fails(status);
     }
     assert_eq!(cool.world.intents(), [], "nothing of it was carried out");
 }
 
-/// A call is asked to join a room.
+/// A request for a call to join a room.
 fn joining(session: CallId) -> RoomInput {
     RoomInput::Join {
         call: session,
@@ -341,7 +341,7 @@ fn joining(session: CallId) -> RoomInput {
         muted: false,
         has_pre_actions: false,
         command_uid: None,
-        deadline: MADE + Duration::from_secs(10),
+        deadline: CREATED + Duration::from_secs(10),
     }
 }
 
@@ -360,14 +360,14 @@ async fn start_cooldown(world: &World, call: CallId, group: Group) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn join_of_a_full_room_is_409_while_its_cooldown_runs() {
+async fn join_of_full_room_gives_409_during_cooldown() {
     let cool = Cool::new().await;
     let full = room_id("acW68", 6);
     let registration = Registration {
         app: app("demo"),
         name: "pair".to_owned(),
         origin: Origin::Voipbin,
-        created_at: MADE,
+        created_at: CREATED,
         kind: Kind::Connect,
         details: Details::default(),
     };
@@ -384,12 +384,14 @@ async fn join_of_a_full_room_is_409_while_its_cooldown_runs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn join_of_a_joining_call_is_202_while_its_cooldown_runs() {
+async fn join_of_joining_call_gives_202_during_cooldown() {
     let cool = Cool::new().await;
     let room = cool.room;
-    cool.world.happens(room, joining(call(3)), MADE).await;
+    cool.world
+        .apply_input(room, joining(call(3)), CREATED)
+        .await;
     let mut state = new_session(call(3), "demo", 1);
-    call::apply(&mut state, CallInput::Joining { room }, MADE);
+    call::apply(&mut state, CallInput::Joining { room }, CREATED);
     put_call(&cool.world.store, &state).await;
     start_cooldown(&cool.world, call(3), CONFERENCE).await;
     let body = json!({"room_id": room.to_string()});
@@ -415,8 +417,8 @@ async fn other_app_sees_neither_cooldown_nor_repeated_response() {
     assert_eq!(first.status.as_u16(), 202, "{}", first.text);
     assert_eq!(cool.world.intents().len(), 1);
     for body in [plain, named.clone()] {
-        let asked = request(OTHER, "POST", &path, Some(body));
-        cool.world.send(asked).await.fails(403);
+        let foreign = request(OTHER, "POST", &path, Some(body));
+        cool.world.send(foreign).await.fails(403);
     }
     let again = cool.world.post(&path, named).await;
     assert_eq!((again.status, again.text), (first.status, first.text));
@@ -476,7 +478,7 @@ async fn repeated_answers_and_hang_ups_act_once() {
     }
     let with_cause = json!({"command_uid": "hangup", "cause": "USER_BUSY"});
     cool.ask(call(3), "hangup", with_cause).await.fails(409);
-    // The call is over: there is nothing left to repeat it on.
+    // The call has ended, so no response is repeated.
     end(&cool.world.store, EntityId::Call(call(3))).await;
     let body = json!({"command_uid": "hangup"});
     cool.ask(call(3), "hangup", body).await.fails(404);
@@ -488,8 +490,8 @@ async fn reused_command_uid_with_other_request_gives_409() {
     let cool = Cool::new().await;
     let room = cool.room.to_string();
     let body = json!({"room_id": room, "command_uid": "u"});
-    let asked = cool.accepts("conference/join");
-    asked.ask(call(3), "conference/join", body.clone()).await;
+    let scripted = cool.accepts("conference/join");
+    scripted.ask(call(3), "conference/join", body.clone()).await;
     cool.world.intents();
     let muted = json!({"room_id": room, "muted": true, "command_uid": "u"});
     for (command, body) in [
@@ -502,7 +504,7 @@ async fn reused_command_uid_with_other_request_gives_409() {
         assert_eq!(answer.fails(409)["detail"], detail);
     }
     assert!(cool.world.intents().is_empty());
-    // The id is the session's own.
+    // An idempotency key is separate for each call.
     let uid = json!({"command_uid": "u"});
     let other = cool.accepts("conference/mute");
     let answer = other.ask(call(2), "conference/mute", uid).await;
@@ -528,40 +530,40 @@ async fn response_is_repeated_only_if_command_may_have_acted() {
     let again = cool.ask(call(3), "conference/join", body).await;
     again.fails(504);
     assert!(cool.world.intents().is_empty());
-    // Too soon, and then again under the same id.
+    // First within the cooldown, then again with the same key.
     let uid = json!({"command_uid": "v"});
     cool.place(call(3), Some(cool.room)).await;
     let soon = cool.ask(call(3), "conference/leave", uid.clone()).await;
     soon.fails(429);
     advance(Duration::from_secs(2)).await;
-    let asked = cool.accepts("conference/leave");
-    let then = asked.ask(call(3), "conference/leave", uid).await;
+    let scripted = cool.accepts("conference/leave");
+    let then = scripted.ask(call(3), "conference/leave", uid).await;
     assert_eq!(then.status.as_u16(), 202);
 }
 
-/// The next intent waits until it is let go.
-pub fn hold(world: &World) -> (Arc<Notify>, Arc<Notify>) {
-    let (begun, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let (begins, goes) = (begun.clone(), go.clone());
+/// Holds the next intent; returns its arrival and its release.
+pub fn hold_next_intent(world: &World) -> (Arc<Notify>, Arc<Notify>) {
+    let (arrived, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (arrival, released) = (arrived.clone(), release.clone());
     *world.controller.during.lock().unwrap() = Some(Box::new(move |_, _| {
         async move {
-            begins.notify_one();
-            goes.notified().await;
+            arrival.notify_one();
+            released.notified().await;
         }
         .boxed()
     }));
-    (begun, go)
+    (arrived, release)
 }
 
 #[tokio::test(start_paused = true)]
 async fn repeat_of_running_command_waits_and_then_gives_409() {
     let cool = Cool::new().await;
     let body = json!({"room_id": cool.room.to_string(), "command_uid": "u"});
-    let (begun, go) = hold(&cool.world);
+    let (arrived, go) = hold_next_intent(&cool.world);
     cool.accepts("conference/join");
     let first = cool.ask(call(3), "conference/join", body.clone());
     let others = async {
-        begun.notified().await;
+        arrived.notified().await;
         let impatient = cool.ask(call(3), "conference/join", body.clone()).await;
         assert!(impatient.fails(409)["detail"].is_null());
         assert_eq!(impatient.header("retry-after"), "1");
@@ -582,11 +584,11 @@ async fn repeat_of_running_command_waits_and_then_gives_409() {
 async fn disconnected_caller_gets_response_on_repeat() {
     let cool = Cool::new().await;
     let body = json!({"room_id": cool.room.to_string(), "command_uid": "u"});
-    let (begun, go) = hold(&cool.world);
+    let (arrived, go) = hold_next_intent(&cool.world);
     cool.accepts("conference/join");
     tokio::select! {
         answer = cool.ask(call(3), "conference/join", body.clone()) => panic!("{answer:?}"),
-        () = begun.notified() => {}
+        () = arrived.notified() => {}
     }
     go.notify_one();
     let again = cool.ask(call(3), "conference/join", body).await;
@@ -598,7 +600,7 @@ async fn disconnected_caller_gets_response_on_repeat() {
 async fn store_failure_of_cooldowns_gives_503() {
     let store = Arc::new(MemoryStore::new());
     let faulty = Faulty::new(store.clone(), &["take_cooldown", "begin_command"]);
-    let world = World::on(faulty.clone(), store, limited(0, true));
+    let world = World::with_store(faulty.clone(), store, limited(0, true));
     world.session(call(1), "demo", 1).await;
     let room = room_id("acW68", 1);
     world.room(room, "demo", "n", 1, 0).await;
@@ -613,7 +615,7 @@ async fn store_failure_of_cooldowns_gives_503() {
 
 #[tokio::test(start_paused = true)]
 async fn rate_limit_counts_all_requests_of_app() {
-    let world = World::with(limited(4, false));
+    let world = World::with_settings(limited(4, false));
     world
         .get(PATH)
         .await
@@ -630,7 +632,7 @@ async fn rate_limit_counts_all_requests_of_app() {
         assert_eq!(answer.fails(429)["detail"], detail);
         assert_eq!(answer.header("retry-after"), "1");
     }
-    // What is not an app's request, or not that app's.
+    // Requests without an app, and those of another app.
     let wrong = ("demo", "wrong-key");
     world
         .send(request(wrong, "GET", PATH, None))
@@ -646,7 +648,7 @@ async fn rate_limit_counts_all_requests_of_app() {
 
 #[tokio::test(start_paused = true)]
 async fn unauthenticated_requests_do_not_count() {
-    let world = World::with(limited(2, false));
+    let world = World::with_settings(limited(2, false));
     for _ in 0..10 {
         let wrong = ("demo", "wrong-key");
         world
@@ -663,7 +665,7 @@ async fn unauthenticated_requests_do_not_count() {
 async fn replicas_share_rate_limit() {
     let store = Arc::new(MemoryStore::new());
     let replicas: Vec<_> = (0..3)
-        .map(|_| World::on(store.clone(), store.clone(), limited(40, false)))
+        .map(|_| World::with_store(store.clone(), store.clone(), limited(40, false)))
         .collect();
     let mut passed = 0;
     for _ in 0..40 {
@@ -678,7 +680,7 @@ async fn replicas_share_rate_limit() {
 async fn rate_limit_holds_without_store() {
     let store = Arc::new(MemoryStore::new());
     let faulty = Faulty::new(store.clone(), &["take_tokens"]);
-    let world = World::on(faulty.clone(), store, limited(10, false));
+    let world = World::with_store(faulty.clone(), store, limited(10, false));
     let mut passed = 0;
     for _ in 0..30 {
         passed += u32::from(world.get(PATH).await.status.as_u16() == 200);
@@ -690,7 +692,7 @@ async fn rate_limit_holds_without_store() {
     assert_eq!(world.get(PATH).await.status.as_u16(), 200);
 }
 
-/// The app is at its quota of bytes in the store.
+/// A world in which the app is at its quota of bytes.
 async fn fills_up(world: &World) {
     let room = new_room(
         room_id("acW68", 1),
@@ -700,7 +702,7 @@ async fn fills_up(world: &World) {
         Timestamp::from_millis(1_000),
     );
     put_room(&world.store, &room).await;
-    // A value as large as the quota.
+    // A stored value as large as the quota.
     let full = "x".repeat(usize::try_from(QUOTA).unwrap());
     let mut commit = Commit {
         node: node_id("acW68"),
@@ -742,7 +744,7 @@ async fn app_at_quota_can_only_free_space() {
         assert!(error["detail"]["retry_after_ms"].as_u64().unwrap() > 0);
     }
     assert!(world.intents().is_empty());
-    // Reading is free, others have quotas of their own, and what ends something is let through.
+    // Reads, other apps, and requests that end something are admitted.
     assert_eq!(world.get("/api/v1/conferences").await.status.as_u16(), 200);
     let other = request(
         OTHER,
@@ -761,12 +763,12 @@ async fn app_at_quota_can_only_free_space() {
 
 #[tokio::test(start_paused = true)]
 async fn body_above_quota_is_refused() {
-    let world = World::with(ApiSettings {
+    let world = World::with_settings(ApiSettings {
         body_limit: 4 << 20,
         ..settings()
     });
     let bytes = usize::try_from(QUOTA).unwrap() + 1;
-    // The announced one never comes.
+    // The announced body is never sent.
     let announced = Body::from_stream(stream::pending::<Result<Vec<u8>, std::io::Error>>());
     let unannounced = Body::from(" ".repeat(bytes));
     for (body, length) in [(announced, Some(bytes)), (unannounced, None)] {
@@ -780,7 +782,7 @@ async fn body_above_quota_is_refused() {
         assert_eq!(error["detail"]["quota_bytes"], QUOTA, "{length:?}: {error}");
         assert_eq!(error["detail"]["request_bytes"], bytes as u64);
     }
-    // Neither counts.
+    // Neither request counts.
     let answer = world
         .post("/v1.0/conferences", json!({ "type": "conference" }))
         .await;
@@ -802,10 +804,10 @@ async fn admitted_requests_count_between_reads() {
         assert!(admitted < 1_000, "it is never refused");
     };
     refused.fails(429);
-    // Once for the record and once for the outbox: the app has no receiver.
+    // Counted once for the record and once for the outbox: the app has no endpoint.
     let each = 2 * u64::try_from(body.to_string().len()).unwrap();
     assert_eq!(admitted, QUOTA.div_ceil(each));
-    // Read again, only what is stored counts, and what was admitted meanwhile.
+    // After a read, the stored bytes count, and those admitted meanwhile.
     world.quota.refresh().await;
     let answer = world.post("/v1.0/conferences", body).await;
     assert_ne!(answer.status.as_u16(), 429);

@@ -1,4 +1,4 @@
-//! Lists: pages, limits, cursors, and that what stays is told once, whatever comes and goes.
+//! Lists: pages, limits, cursors, and that each present row is listed once during changes.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ fn ids(page: &Value, list: &str, field: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn rooms_200_own_ones_over_all_nodes_in_order_of_creation() {
+async fn rooms_lists_own_rooms_of_all_nodes_by_creation() {
     let world = World::new();
     let rooms = [
         ("bbbbb", 3, 3_000),
@@ -83,7 +83,7 @@ async fn row_has_playback_and_recording_status_only_if_active() {
         sequence: 10,
         synthesized: false,
     };
-    world.happens(id, RoomInput::Record(runs), at).await;
+    world.apply_input(id, RoomInput::Record(runs), at).await;
     assert_eq!(both("recording_status").await, ["recording", "recording"]);
     let stop = format!("{ROOMS}/{id}/recording/stop");
     world.post(&stop, json!({})).await.json();
@@ -93,7 +93,7 @@ async fn row_has_playback_and_recording_status_only_if_active() {
         length: None,
         synthesized: false,
     };
-    world.happens(id, RoomInput::Record(stopped), at).await;
+    world.apply_input(id, RoomInput::Record(stopped), at).await;
     assert_eq!(both("recording_status").await, [Value::Null, Value::Null]);
 
     let play = PlayInput::Start {
@@ -101,13 +101,13 @@ async fn row_has_playback_and_recording_status_only_if_active() {
         urls: vec![PlayUrl::new("https://example.com/a.wav").unwrap()],
         command_uid: None,
     };
-    world.happens(id, RoomInput::Play(play), at).await;
+    world.apply_input(id, RoomInput::Play(play), at).await;
     assert_eq!(both("playback_status").await, ["playing", "playing"]);
     let paused = PlayInput::Toggled {
         paused: true,
         command_uid: None,
     };
-    world.happens(id, RoomInput::Play(paused), at).await;
+    world.apply_input(id, RoomInput::Play(paused), at).await;
     assert_eq!(both("playback_status").await, ["paused", "paused"]);
 }
 
@@ -145,7 +145,7 @@ async fn limits_have_defaults_and_bounds() {
 }
 
 #[tokio::test]
-async fn bad_pages_400() {
+async fn invalid_page_gives_400() {
     let world = World::new();
     let room = room_id("acW68", 1);
     world.room(room, "demo", "n", 1, 3).await;
@@ -196,7 +196,7 @@ async fn bad_pages_400() {
 }
 
 #[tokio::test]
-async fn rooms_that_stay_are_listed_once_while_others_come_and_go() {
+async fn present_rooms_are_listed_once_during_changes() {
     let world = World::new();
     let id = |n: u64| room_id(NODES[n as usize % 3], n.into());
     for n in 0..60 {
@@ -213,7 +213,7 @@ async fn rooms_that_stay_are_listed_once_while_others_come_and_go() {
         if cursor.is_empty() {
             break;
         }
-        // Every third room goes, some before the cursor and some after it; new ones come at the end.
+        // Every third room ends, some before the cursor and some after it; new ones are added at the end.
         let gone = (next * 3) % 60;
         if world
             .get(&format!("{ROOMS}/{}", id(gone)))
@@ -229,30 +229,30 @@ async fn rooms_that_stay_are_listed_once_while_others_come_and_go() {
         next += 1;
     }
     let once: BTreeSet<_> = seen.iter().cloned().collect();
-    assert_eq!(once.len(), seen.len(), "something was listed twice");
+    assert_eq!(once.len(), seen.len(), "a room was listed twice");
     for n in (0..60).filter(|n| n % 3 != 0) {
         assert!(
             once.contains(&id(n).to_string()),
-            "room {n} stayed and was missed"
+            "room {n} was present and not listed"
         );
     }
-    assert!(next > 105, "the list was over before anything came or went");
+    assert!(next > 105, "the list ended before any change");
 }
 
 #[tokio::test]
-async fn members_that_stay_are_listed_once_while_others_come_and_go() {
+async fn present_members_are_listed_once_during_changes() {
     let world = World::new();
     let room = room_id("acW68", 1);
-    let who = |n: u128| session_id("acW68", n);
+    let call = |n: u128| session_id("acW68", n);
     let at = Timestamp::from_millis(1);
     let (mut seen, mut cursor) = (Vec::new(), String::new());
     let mut present: BTreeSet<u128> = (0..40).map(|n| n * 10).collect();
     for round in 0..100_u128 {
-        // Written anew each time: those who went are not in it, whoever came is.
+        // The room is replaced in each round, with the present members.
         end(&world.store, EntityId::Room(room)).await;
         let mut state = new_room(room, &app("demo"), "n", Origin::Gateway, at);
         for n in &present {
-            enter(&mut state, who(*n), true);
+            enter(&mut state, call(*n), true);
         }
         put_room(&world.store, &state).await;
         let path = format!("{ROOMS}/{room}/members?limit=6&cursor={cursor}");
@@ -269,17 +269,17 @@ async fn members_that_stay_are_listed_once_while_others_come_and_go() {
     }
     assert_eq!(cursor, "");
     let once: BTreeSet<_> = seen.iter().cloned().collect();
-    assert_eq!(once.len(), seen.len(), "somebody was listed twice");
+    assert_eq!(once.len(), seen.len(), "a member was listed twice");
     for n in (0..40).filter(|n| n % 7 != 0) {
         assert!(
-            once.contains(&who(n * 10).to_string()),
+            once.contains(&call(n * 10).to_string()),
             "{n} stayed and was missed"
         );
     }
 }
 
 #[tokio::test]
-async fn sessions_200_page_by_page() {
+async fn sessions_are_listed_in_pages() {
     let world = World::new();
     for n in 1..=5 {
         world
@@ -308,19 +308,19 @@ async fn sessions_200_page_by_page() {
 
 #[tokio::test]
 async fn unreadable_record_omits_only_its_row() {
-    // A node of its own: the list of what is unreadable is the process's.
+    // A separate node, because the list of unreadable records is shared by the process.
     let store = Arc::new(MemoryStore::new());
-    let world = World::on_nodes(&["spoil"], store, settings());
-    let (good, bad) = (room_id("spoil", 1), room_id("spoil", 2));
+    let world = World::with_nodes(&["cor01"], store, settings());
+    let (good, bad) = (room_id("cor01", 1), room_id("cor01", 2));
     for (room, at) in [(good, 1_000), (bad, 2_000)] {
         world.room(room, "demo", &format!("r{at}"), at, 1).await;
     }
-    let (good_call, bad_call) = (session_id("spoil", 11), session_id("spoil", 12));
+    let (good_call, bad_call) = (session_id("cor01", 11), session_id("cor01", 12));
     for call in [good_call, bad_call] {
         world.session(call, "demo", 1_000).await;
     }
     for entity in [EntityId::Room(bad), EntityId::Call(bad_call)] {
-        spoil(&world.store, entity).await;
+        corrupt(&world.store, entity).await;
     }
     let rooms = world.get(ROOMS).await.json();
     assert_eq!(ids(&rooms, "conferences", "room_id"), [good.to_string()]);
@@ -331,16 +331,16 @@ async fn unreadable_record_omits_only_its_row() {
     world.get(&format!("{ROOMS}/{bad}")).await.fails(500);
     let node = good.node();
     let unreadable = unreadable::of_node(node);
-    let noted: Vec<_> = unreadable.iter().map(|found| found.key.clone()).collect();
-    let spoilt = [EntityId::Call(bad_call), EntityId::Room(bad)].map(keys::entity);
-    assert_eq!(noted, spoilt);
+    let reported: Vec<_> = unreadable.iter().map(|found| found.key.clone()).collect();
+    let corrupted = [EntityId::Call(bad_call), EntityId::Room(bad)].map(keys::entity);
+    assert_eq!(reported, corrupted);
 }
 
-/// Writes over the fields of a record what nobody can read.
-async fn spoil(store: &MemoryStore, entity: EntityId) {
+/// Overwrites the fields of a record with unreadable values.
+async fn corrupt(store: &MemoryStore, entity: EntityId) {
     let record = store.read_head(entity).await.unwrap().unwrap();
     let fields = record.head.iter();
-    let spoilt = fields.map(|(name, _)| (name.to_owned(), "spoilt".to_owned()));
+    let corrupted = fields.map(|(name, _)| (name.to_owned(), "corrupted".to_owned()));
     let commit = Commit {
         node: entity.node(),
         request: Uuid::new_v4(),
@@ -348,7 +348,7 @@ async fn spoil(store: &MemoryStore, entity: EntityId) {
         entities: vec![EntityWrite {
             entity,
             expected: record.version,
-            head: spoilt.collect(),
+            head: corrupted.collect(),
             parts: Vec::new(),
             deadline: None,
             life: Life::Live,

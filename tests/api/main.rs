@@ -1,7 +1,7 @@
-//! The HTTP APIs from outside: every documented answer, every status in the one envelope.
+//! The HTTP APIs: every documented response, every error status in the common envelope.
 //!
-//! The controller is a double that records what it is asked and answers as scripted; the store is the one in memory.
-// All of it is a test, also what the lint cannot know to be one.
+//! The controller is a double that records intents and returns scripted results; the store is in memory.
+// The whole file is a test, but the lint does not recognize helpers as such.
 #![allow(clippy::unwrap_used)]
 
 mod admin;

@@ -18,7 +18,7 @@ fn path(room: RoomId, what: &str) -> String {
     format!("/api/v1/conferences/{room}/{what}")
 }
 
-/// The commands to a room of the demo app with one member.
+/// A room of the demo app with one member.
 fn paths(room: RoomId) -> [String; 3] {
     let kick = format!("members/{}/kick", session_id("acW68", 1));
     [path(room, "lock"), path(room, "unlock"), path(room, &kick)]
@@ -31,14 +31,16 @@ async fn world() -> (World, RoomId) {
     (world, room)
 }
 
-/// A room that is locked while nobody is in it.
+/// A locked room without members.
 async fn locked(world: &World, room: RoomId) {
     let input = RoomInput::Lock {
         lock: true,
         command_uid: None,
         deadline: Timestamp::from_millis(9),
     };
-    world.happens(room, input, Timestamp::from_millis(5)).await;
+    world
+        .apply_input(room, input, Timestamp::from_millis(5))
+        .await;
 }
 
 #[tokio::test]
@@ -81,7 +83,7 @@ async fn kick_gives_202_also_with_command_uid() {
     )
     .with_uid(Some("k.1".parse().unwrap()));
     assert_eq!(world.intents(), [expected]);
-    // Without one, one is made: the webhook has it.
+    // Without a command_uid, one is generated for the webhook.
     world.script(Ok(Accepted::Kick(LeaveAccepted { room })));
     world.post_empty(&kick).await.is(202, leaving);
     let intents = world.intents();
@@ -99,11 +101,11 @@ async fn command_uid_executes_once_for_one_request() {
     world.script(Ok(Accepted::SetLock(LockAccepted::InProgress)));
     let first = world.post(&lock, body.clone()).await;
     first.is(202, json!({"status": "in_progress"}));
-    // It is locked by now, and the answer is still the first one.
+    // The room is locked now; the repeated response is still the first one.
     world.post(&lock, body.clone()).await.is(202, first.json());
     assert_eq!(world.intents().len(), 1);
     world.post(&unlock, body.clone()).await.fails(409);
-    // Of a call it is another command; and of the same call in another room, a third.
+    // The key of a command to a call is separate, and so is that for the same call in another room.
     world.script(Ok(Accepted::Kick(LeaveAccepted { room })));
     assert_eq!(world.post(&kick, body.clone()).await.status.as_u16(), 202);
     assert_eq!(world.post(&kick, body.clone()).await.status.as_u16(), 202);
@@ -113,7 +115,7 @@ async fn command_uid_executes_once_for_one_request() {
 }
 
 #[tokio::test]
-async fn bad_ids_and_bodies_400() {
+async fn invalid_ids_and_bodies_give_400() {
     let (world, room) = world().await;
     for path in [
         "/api/v1/conferences/standup/lock".to_owned(),
@@ -139,13 +141,13 @@ async fn bad_ids_and_bodies_400() {
 }
 
 #[tokio::test]
-async fn missing_key_401_missing_room_404_foreign_room_403() {
+async fn missing_key_gives_401_missing_room_404_foreign_room_403() {
     let (world, room) = world().await;
     let theirs = room_id("acW68", 3);
     world.room(theirs, "other", "n", 1, 1).await;
     for path in paths(room) {
-        let nobody = request(("demo", "wrong"), "POST", &path, None);
-        world.send(nobody).await.fails(401);
+        let unauthenticated = request(("demo", "wrong"), "POST", &path, None);
+        world.send(unauthenticated).await.fails(401);
     }
     for path in paths(room_id("acW68", 9)) {
         world.post_empty(&path).await.fails(404);
@@ -153,7 +155,7 @@ async fn missing_key_401_missing_room_404_foreign_room_403() {
     for path in paths(theirs) {
         world.post_empty(&path).await.fails(403);
     }
-    // A call of another node is in no room of this one.
+    // A call of another node cannot be in a room of this one.
     let elsewhere = format!("members/{}/kick", session_id("bbbbb", 1));
     world.post_empty(&path(room, &elsewhere)).await.fails(404);
     end(&world.store, EntityId::Room(room)).await;
@@ -177,7 +179,10 @@ async fn reconciler_errors_give_404_502_503_504() {
             (CommandError::Down { retry_after }.into(), 503),
             (CommandError::Busy.into(), 503),
             (IntentError::Busy, 503),
-            (StoreError::Unavailable("told to fail".into()).into(), 503),
+            (
+                StoreError::Unavailable("unavailable for a test".into()).into(),
+                503,
+            ),
             (CommandError::Unknown.into(), 504),
         ] {
             world.script(Err(error));
@@ -210,7 +215,7 @@ async fn locked_field_is_present_only_while_locked() {
 
 #[tokio::test]
 async fn join_fails_with_409_when_room_is_locked_also_during_cooldown() {
-    let world = World::with(roomkeeper::http::ApiSettings {
+    let world = World::with_settings(roomkeeper::http::ApiSettings {
         limits: roomkeeper::http::rate_limit::LimitSettings {
             app_rate: 0,
             cooldowns: true,
@@ -223,10 +228,10 @@ async fn join_fails_with_409_when_room_is_locked_also_during_cooldown() {
     world.session(session, "demo", 1).await;
     let join = format!("/api/v1/sessions/{session}/commands/conference/join");
     let body = json!({"room_id": room.to_string()});
-    // One that was answered takes the cooldown.
+    // A successful command starts the cooldown.
     world.script(Ok(Accepted::Join(JoinAccepted::Joining {
         room,
-        member: stay(),
+        member: membership_id(),
     })));
     assert_eq!(world.post(&join, body.clone()).await.status.as_u16(), 202);
     world.post(&join, body.clone()).await.fails(429);

@@ -19,7 +19,7 @@ use roomkeeper_core::time::Timestamp;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::admin::{MADE, admin};
+use crate::admin::{GENERATED_KEY, admin};
 use crate::faulty::Faulty;
 use crate::world::*;
 
@@ -41,7 +41,7 @@ async fn apps_see_node_states_without_addresses() {
     world.set_node("bbbbb", |n| {
         (n.link, n.synced, n.draining) = (down(Duration::from_secs(1)), false, true);
     });
-    // Another replica has it, and has compared it.
+    // Another replica owns the node and has synced it.
     world.set_node("ccccc", |n| {
         (n.link, n.synced, n.owned_elsewhere) = (Link::Connecting, false, true);
         n.resynced_at = Some(Timestamp::from_millis(1_778_070_896_000));
@@ -64,8 +64,8 @@ async fn apps_see_node_states_without_addresses() {
             },
         ]}),
     );
-    let nobody = request(("demo", "wrong"), "GET", "/api/v1/nodes", None);
-    world.send(nobody).await.fails(401);
+    let unauthenticated = request(("demo", "wrong"), "GET", "/api/v1/nodes", None);
+    world.send(unauthenticated).await.fails(401);
     world.post_empty("/api/v1/nodes").await.fails(405);
 }
 
@@ -74,17 +74,17 @@ async fn draining_node_gets_no_new_rooms() {
     let world = World::new();
     let router = admin(&world, None);
     let drains = async |what: &str, draining: bool| {
-        // Said twice is the same.
+        // The command is idempotent.
         for _ in 0..2 {
             let path = format!("/admin/nodes/acW68/{what}");
-            let answer = ask(&router, "POST", &path, MADE).await;
+            let answer = ask(&router, "POST", &path, GENERATED_KEY).await;
             answer.is(200, json!({"id": "acW68", "draining": draining}));
-            let board = world
+            let status = world
                 .store
                 .read_node_status(node_id("acW68"))
                 .await
                 .unwrap();
-            assert_eq!(board.draining, draining, "it outlives the program");
+            assert_eq!(status.draining, draining, "it is stored");
         }
     };
     let session = session_id("acW68", 1);
@@ -102,12 +102,12 @@ async fn draining_node_gets_no_new_rooms() {
             refused["error"],
             "node acW68 is draining and gets no new conferences"
         );
-        // In the other API too.
+        // The same in the VoIPBIN API.
         let body = json!({"node": body["node"], "session": body["session"]});
         let theirs = world.post("/v1.0/conferences", body).await.fails(409);
         assert_eq!(theirs["detail"], json!({"node": "acW68"}));
     }
-    // It is the least loaded one, and not taken.
+    // It is the least loaded node, but not selected.
     for other in ["bbbbb", "ccccc"] {
         world.set_node(other, |n| n.calls = 50);
     }
@@ -118,7 +118,7 @@ async fn draining_node_gets_no_new_rooms() {
         let room = made.json()["room_id"].as_str().unwrap().to_owned();
         assert!(!room.starts_with("acW68"), "{room}");
     }
-    // What is there goes on.
+    // Present rooms continue.
     let read = world.get(&format!("{PATH}/{existing}")).await;
     assert_eq!(read.status.as_u16(), 200);
     world.set_node("bbbbb", |n| n.link = down(Duration::from_secs(1)));
@@ -135,24 +135,24 @@ async fn resync_gives_202_with_previous_time() {
     let world = World::new();
     let router = admin(&world, None);
     let path = "/admin/nodes/acW68/resync";
-    let first = ask(&router, "POST", path, MADE).await;
+    let first = ask(&router, "POST", path, GENERATED_KEY).await;
     first.is(
         202,
         json!({"id": "acW68", "status": "in_progress", "resynced_at": null}),
     );
     let at = Timestamp::from_millis(1_778_070_896_672);
     world.set_node("acW68", |n| n.resynced_at = Some(at));
-    let again = ask(&router, "POST", path, MADE).await.json();
+    let again = ask(&router, "POST", path, GENERATED_KEY).await.json();
     assert_eq!(again["resynced_at"], "2026-05-06T12:34:56.672000Z");
-    let board = world
+    let status = world
         .store
         .read_node_status(node_id("acW68"))
         .await
         .unwrap();
-    assert_eq!(board.resyncs, 2);
+    assert_eq!(status.resyncs, 2);
     let down_for = Duration::from_millis(2_500);
     world.set_node("acW68", |n| n.link = down(down_for));
-    let refused = ask(&router, "POST", path, MADE).await;
+    let refused = ask(&router, "POST", path, GENERATED_KEY).await;
     refused.fails(503);
     assert_eq!(refused.header("retry-after"), "3");
 }
@@ -206,7 +206,7 @@ async fn orphans_gives_200_with_owners_reports() {
         row["id"] = json!(id);
         row
     };
-    ask(&router, "GET", "/admin/orphans", MADE)
+    ask(&router, "GET", "/admin/orphans", GENERATED_KEY)
         .await
         .is(200, json!({"nodes": NODES.map(nothing)}));
     let report = OrphanReport {
@@ -239,7 +239,7 @@ async fn orphans_gives_200_with_owners_reports() {
         .store
         .acquire_lease(node_id("bbbbb"), owner, Duration::from_secs(10));
     let LeaseOutcome::Held(lease) = lease.await.unwrap() else {
-        panic!("it is nobody's");
+        panic!("another replica has the lease");
     };
     let text = node_status::encode(&report);
     let put = world
@@ -263,17 +263,19 @@ async fn orphans_gives_200_with_owners_reports() {
         "records": [{"key": "k", "why": "w"}],
         "records_total": 2,
     });
-    ask(&router, "GET", "/admin/orphans", MADE).await.is(
-        200,
-        json!({"nodes": [nothing("acW68"), found, nothing("ccccc")]}),
-    );
-    // What somebody else wrote there is named, and not nothing; the other nodes are told all the same.
+    ask(&router, "GET", "/admin/orphans", GENERATED_KEY)
+        .await
+        .is(
+            200,
+            json!({"nodes": [nothing("acW68"), found, nothing("ccccc")]}),
+        );
+    // An unreadable status is reported, and so are the other nodes.
     let put = world
         .store
         .write_status(lease, StatusField::Orphans, "{}")
         .await;
     assert!(put.unwrap());
-    let answer = ask(&router, "GET", "/admin/orphans", MADE).await;
+    let answer = ask(&router, "GET", "/admin/orphans", GENERATED_KEY).await;
     assert_eq!(answer.status.as_u16(), 200, "{}", answer.text);
     let nodes = &answer.json()["nodes"];
     assert_eq!(nodes[0], nothing("acW68"));

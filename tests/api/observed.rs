@@ -1,4 +1,4 @@
-//! The content of the log and the metrics about a request, and what they must not contain.
+//! The log and the metrics of a request, and the secrets that they must not contain.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -32,19 +32,19 @@ impl<'a> MakeWriter<'a> for Log {
 }
 
 /// The log and the metrics of some requests.
-pub struct Told {
+pub struct Observation {
     pub log: String,
-    /// The metrics.
-    pub page: String,
+    /// The metrics page.
+    pub metrics: String,
 }
 
-/// Runs these requests and listens, to everything that is said at any level.
-pub fn tell(requests: impl Future<Output = ()>) -> Told {
-    tell_at(Level::TRACE, requests)
+/// Runs these requests and records the log at all levels.
+pub fn observe(requests: impl Future<Output = ()>) -> Observation {
+    observe_at(Level::TRACE, requests)
 }
 
-/// Runs these requests and listens, to what is said at this level or above.
-fn tell_at(level: Level, requests: impl Future<Output = ()>) -> Told {
+/// Runs these requests and records the log at this level or above.
+fn observe_at(level: Level, requests: impl Future<Output = ()>) -> Observation {
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(level)
@@ -52,7 +52,7 @@ fn tell_at(level: Level, requests: impl Future<Output = ()>) -> Told {
         .with_writer(log.clone())
         .finish();
     let recorder = PrometheusBuilder::new().build_recorder();
-    let metrics = recorder.handle();
+    let handle = recorder.handle();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
@@ -61,14 +61,14 @@ fn tell_at(level: Level, requests: impl Future<Output = ()>) -> Told {
         tracing::subscriber::with_default(subscriber, || runtime.block_on(requests));
     });
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    let page = metrics.render();
-    Told { log, page }
+    let metrics = handle.render();
+    Observation { log, metrics }
 }
 
 #[test]
 fn requests_are_logged_and_counted_by_route_and_without_keys() {
     let room = room_id("acW68", 1);
-    let Told { log, page } = tell(async {
+    let Observation { log, metrics } = observe(async {
         let world = World::new();
         let path = format!("/api/v1/conferences/{room}?token=secret-token");
         world.get(&path).await.fails(404);
@@ -86,9 +86,9 @@ fn requests_are_logged_and_counted_by_route_and_without_keys() {
         "roomkeeper_http_requests_total{route=\"/api/v1/conferences/{room_id}\",method=\"GET\",status=\"401\"} 1",
         "roomkeeper_http_requests_total{route=\"none\",method=\"OTHER\",status=\"404\"} 1",
     ] {
-        assert!(page.contains(line), "{line} is not in\n{page}");
+        assert!(metrics.contains(line), "{line} is not in\n{metrics}");
     }
-    assert!(page.contains("roomkeeper_http_request_seconds"));
+    assert!(metrics.contains("roomkeeper_http_request_seconds"));
     for word in [
         "method=\"GET\"",
         "/api/v1/conferences/{room_id}",
@@ -99,18 +99,18 @@ fn requests_are_logged_and_counted_by_route_and_without_keys() {
     }
     for secret in ["demo-key", "wrong-key", "secret-token", "odd/path"] {
         assert!(
-            !log.contains(secret) && !page.contains(secret),
-            "{secret} was told"
+            !log.contains(secret) && !metrics.contains(secret),
+            "{secret} was disclosed"
         );
     }
 }
 
-/// The lines that say this.
+/// The log lines that contain this text.
 fn lines<'a>(log: &'a str, word: &str) -> Vec<&'a str> {
     log.lines().filter(|line| line.contains(word)).collect()
 }
 
-/// A request with an id of the caller's.
+/// A request with the caller's id.
 fn named(id: &str, method: &str, path: &str) -> axum::http::Request<axum::body::Body> {
     let mut request = request(DEMO, method, path, None);
     request
@@ -133,7 +133,11 @@ fn successful_read_is_logged_at_debug() {
         ] {
             let answer = world.send(named(id, method, path)).await;
             assert_eq!(answer.status.as_u16(), status);
-            assert_eq!(answer.header("x-request-id"), id, "whatever the log says");
+            assert_eq!(
+                answer.header("x-request-id"),
+                id,
+                "independent of the log level"
+            );
         }
     };
     let what = "answered an HTTP request";
@@ -141,7 +145,7 @@ fn successful_read_is_logged_at_debug() {
         (Level::INFO, &["failed", "changed"][..]),
         (Level::DEBUG, &["well", "failed", "changed"]),
     ] {
-        let Told { log, page } = tell_at(level, asks());
+        let Observation { log, metrics } = observe_at(level, asks());
         let lines = lines(&log, what);
         assert_eq!(lines.len(), expected.len(), "at {level}:\n{log}");
         for (line, id) in lines.iter().zip(expected) {
@@ -154,17 +158,17 @@ fn successful_read_is_logged_at_debug() {
                 assert_eq!(line.matches(&word).count(), 1, "{word} in {line}");
             }
         }
-        assert!(page.contains("status=\"200\"} 1"), "{page}");
+        assert!(metrics.contains("status=\"200\"} 1"), "{metrics}");
     }
 }
 
 #[test]
 fn warning_names_its_request_also_for_reads() {
     for level in [Level::INFO, Level::DEBUG] {
-        let Told { log, .. } = tell_at(level, async {
+        let Observation { log, .. } = observe_at(level, async {
             let store = std::sync::Arc::new(MemoryStore::new());
             let faulty = Faulty::new(store.clone(), &["read_head", "reserve_name"]);
-            let world = World::on(faulty, store, settings());
+            let world = World::with_store(faulty, store, settings());
             let path = format!("/api/v1/conferences/{}", room_id("acW68", 1));
             let answer = world.send(named("reads", "GET", &path)).await;
             assert_eq!(answer.status.as_u16(), 503);

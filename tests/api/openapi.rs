@@ -1,4 +1,4 @@
-//! The OpenAPI document against the router, the answers, and itself.
+//! The OpenAPI document, compared with the router, the responses, and itself.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ use crate::world::*;
 const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/openapi.json");
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
-/// The paths served besides the API itself.
+/// The paths that are served besides the API.
 const UNDOCUMENTED: [&str; 2] = ["/docs", "/openapi.json"];
 
 /// The document, with each reference to a shared response replaced by the response.
@@ -39,7 +39,7 @@ fn api() -> Value {
     api
 }
 
-/// A schema of the document, able to be checked against by itself.
+/// A self-contained validator of a schema of the document.
 fn schema(api: &Value, schema: &Value) -> jsonschema::Validator {
     let mut schema = schema.clone();
     schema["components"] = api["components"].clone();
@@ -65,7 +65,7 @@ fn committed_document_matches_code() {
     let committed = std::fs::read_to_string(COMMITTED).unwrap_or_default();
     assert!(
         committed == made,
-        "fixtures/openapi.json is not what the code makes: run this test with ROOMKEEPER_WRITE_FIXTURES=1"
+        "fixtures/openapi.json differs from the code: run this test with ROOMKEEPER_WRITE_FIXTURES=1"
     );
 }
 
@@ -105,7 +105,7 @@ async fn every_documented_operation_is_routed_and_no_other_method_is() {
                 .uri(&path)
                 .body(Body::empty())
                 .unwrap();
-            // Nobody is let in, so what is routed is 401.
+            // Without a key, every route returns 401.
             let expected = if item[method].is_object() { 401 } else { 405 };
             let status = world.send(request).await.status.as_u16();
             assert_eq!(status, expected, "{method} {path}");
@@ -116,13 +116,13 @@ async fn every_documented_operation_is_routed_and_no_other_method_is() {
 #[tokio::test]
 async fn every_route_is_documented() {
     let api = api();
-    // The router shows its routes to those who debug it, and to nobody else.
+    // The router reveals its routes in its debug output only.
     let shown = format!("{:?}", World::new().router);
     let routed: BTreeSet<&str> = shown
         .split('"')
-        // The fallback stands at the root.
+        // The fallback is at the root.
         .filter(|text| text.starts_with('/') && *text != "/" && !text.contains("__private"))
-        // The files of a page for people.
+        // The console's files are not part of the API.
         .filter(|text| !text.starts_with("/console"))
         .collect();
     assert!(routed.contains("/api/v1/conferences/{room_id}"), "{shown}");
@@ -148,14 +148,14 @@ fn examples_fit_their_schemas() {
                 let media = &holder["content"]["application/json"];
                 let what = format!("{method} {path} {name}");
                 if let Some(stream) = holder["content"].get("text/event-stream") {
-                    // As it stands on the wire: its events are looked at where it is read.
+                    // The example is text as on the wire; another test checks its events.
                     fits(&api, stream, &stream["example"], &what);
                     continue;
                 }
                 if let Some(example) = media.get("example") {
                     seen += 1;
                     fits(&api, media, example, &what);
-                    // A schema that takes anything would take this too.
+                    // A schema that accepts anything would accept this, too.
                     let validator = schema(&api, &media["schema"]);
                     assert!(!validator.is_valid(&json!("no object")), "{what}");
                 }
@@ -167,7 +167,7 @@ fn examples_fit_their_schemas() {
     assert!(seen >= 20, "{seen}");
 }
 
-/// A documented path, with ids of what there is not.
+/// A documented path with ids of missing objects.
 fn with_ids(path: &str) -> String {
     path.replace("{room_id}", &room_id("acW68", 1).to_string())
         .replace("{uuid}", &session_id("acW68", 1).to_string())
@@ -178,8 +178,8 @@ fn with_ids(path: &str) -> String {
         .replace("{recording_id}", &Uuid::from_u128(1).to_string())
 }
 
-/// The request of a documented operation, its ids put in.
-fn asking(path: &str, method: &str, body: Option<Value>) -> Request<Body> {
+/// The request of a documented operation, with ids.
+fn request_for(path: &str, method: &str, body: Option<Value>) -> Request<Body> {
     request(DEMO, &method.to_uppercase(), &with_ids(path), body)
 }
 
@@ -195,14 +195,16 @@ async fn body_is_required_if_a_field_is_required() {
             let what = format!("{method} {path}");
             let required = body["required"] == true;
             seen[usize::from(required)] += 1;
-            // What is not named here is there, so what is asked for is not found.
-            let answer = world.send(asking(path, method, None)).await;
+            // The objects in the path do not exist, so a request with a valid body is 404.
+            let answer = world.send(request_for(path, method, None)).await;
             let missed = answer.status.as_u16() == 400;
             assert_eq!(required, missed, "{what}: {}", answer.text);
-            // A body that is there is an object.
+            // A present body must be an object.
             let schema = schema(&api, &body["content"]["application/json"]["schema"]);
             assert!(!schema.is_valid(&Value::Null), "{what}");
-            let answer = world.send(asking(path, method, Some(Value::Null))).await;
+            let answer = world
+                .send(request_for(path, method, Some(Value::Null)))
+                .await;
             answer.fails(400);
         }
     }
@@ -344,7 +346,7 @@ async fn real_answers_fit_their_schemas() {
     world
         .script(Ok(Accepted::Join(JoinAccepted::Joining {
             room,
-            member: stay(),
+            member: membership_id(),
         })))
         .script(Ok(Accepted::Leave(LeaveAccepted { room })))
         .script(Ok(Accepted::SetFlag(FlagAccepted {
@@ -419,7 +421,7 @@ async fn real_answers_fit_their_schemas() {
         "/api/v1/sessions/{uuid}".to_owned(),
         None,
     ));
-    // A failure has one form, wherever it comes from.
+    // All failures have one form.
     walk.push((
         "get",
         format!("{rooms}0"),
@@ -432,7 +434,7 @@ async fn real_answers_fit_their_schemas() {
         "/api/v1/conferences/{room_id}".to_owned(),
         None,
     ));
-    // From one that is down nothing new is heard, and lists say so.
+    // Lists report that the rows of a node that is down are stale.
     let stale = list("/api/v1/sessions");
     walk.push(stale);
     let last = walk.len() - 1;
@@ -479,7 +481,7 @@ async fn document_and_page_need_no_key() {
         page.header("content-security-policy")
             .starts_with("default-src 'none'")
     );
-    // It names no other host, not even as a namespace.
+    // The page contains no other host, not even as a namespace.
     for outside in ["http://", "https://", "src=\"//", "@import", "url("] {
         assert!(!page.text.contains(outside), "{outside}");
     }

@@ -36,7 +36,7 @@ async fn world() -> (World, RoomId) {
 }
 
 #[tokio::test]
-async fn play_202_in_progress() {
+async fn play_gives_202_in_progress() {
     let (world, room) = world().await;
     let operation = operation();
     world.script(Ok(Accepted::Play(OperationAccepted { operation })));
@@ -61,7 +61,7 @@ async fn play_202_in_progress() {
 }
 
 #[tokio::test]
-async fn play_400_names_the_file() {
+async fn play_gives_400_with_index_of_file() {
     let (world, room) = world().await;
     let path = path(room, "play");
     let many: Vec<&str> = std::iter::repeat_n(FILE, 129).collect();
@@ -99,7 +99,7 @@ async fn only_configured_hosts_can_be_played() {
         },
         ..settings()
     };
-    let world = World::with(settings);
+    let world = World::with_settings(settings);
     let room = room_id("acW68", 1);
     world.room(room, "demo", "n", 1, 1).await;
     let operation = operation();
@@ -113,7 +113,7 @@ async fn only_configured_hosts_can_be_played() {
 }
 
 #[tokio::test]
-async fn pause_stop_volume_202() {
+async fn pause_stop_and_volume_give_202() {
     let (world, room) = world().await;
     let operation = operation();
     let id = operation.to_string();
@@ -197,7 +197,7 @@ async fn volume_with_zero_fraction_is_an_integer_as_in_json_schema() {
 }
 
 #[tokio::test]
-async fn volume_400() {
+async fn invalid_volume_gives_400() {
     let (world, room) = world().await;
     for body in [
         json!({}),
@@ -257,7 +257,7 @@ async fn room_commands_give_404_for_missing_and_403_for_foreign() {
 }
 
 #[tokio::test]
-async fn get_200_shows_the_operation_at_the_head() {
+async fn room_shows_operation_at_head_of_queue() {
     let id = room_id("acW68", 1);
     let at = Timestamp::from_millis(1);
     let mut state = new_room(id, &app("demo"), "n", Origin::Gateway, at);

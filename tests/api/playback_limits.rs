@@ -1,4 +1,4 @@
-//! 429 for what plays in rooms, and what comes before it: cooldowns, repeated commands, the order of checks.
+//! 429 for playback commands and the checks before it: cooldowns, repeated commands, the order of checks.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,16 +19,16 @@ use tokio::time::advance;
 use uuid::Uuid;
 
 use crate::faulty::Faulty;
-use crate::limits::{hold, limited};
+use crate::limits::{hold_next_intent, limited};
 use crate::world::*;
 
 const FILE: &str = "http://1.1.1.1/a.wav";
 const COMMANDS: [&str; 4] = ["play", "pause", "stop", "volume"];
-/// Those that share a cooldown.
+/// The commands that share a cooldown.
 const CONTROLS: [&str; 3] = ["pause", "stop", "volume"];
 
-/// Cooldowns, and two rooms in which something plays.
-struct Loud {
+/// A world with cooldowns and two rooms with playback.
+struct Playing {
     world: World,
 }
 
@@ -55,9 +55,9 @@ async fn put_playing(store: &MemoryStore, id: RoomId, owner: &str, plays: bool) 
     put_room(store, &state).await;
 }
 
-impl Loud {
+impl Playing {
     async fn new() -> Self {
-        let world = World::with(limited(0, true));
+        let world = World::with_settings(limited(0, true));
         for n in [1, 2] {
             put_playing(&world.store, room(n), "demo", true).await;
         }
@@ -124,37 +124,37 @@ fn accepted(what: &str) -> Accepted {
 
 #[tokio::test(start_paused = true)]
 async fn play_has_two_seconds_for_each_room() {
-    let loud = Loud::new().await;
-    loud.accepted(room(1), "play").await;
-    loud.too_soon(room(1), "play", 2_000).await;
-    loud.accepted(room(2), "play").await;
+    let playing = Playing::new().await;
+    playing.accepted(room(1), "play").await;
+    playing.too_soon(room(1), "play", 2_000).await;
+    playing.accepted(room(2), "play").await;
     advance(Duration::from_millis(1_999)).await;
-    loud.too_soon(room(1), "play", 1).await;
+    playing.too_soon(room(1), "play", 1).await;
     advance(Duration::from_millis(1)).await;
-    loud.accepted(room(1), "play").await;
+    playing.accepted(room(1), "play").await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn pause_stop_and_volume_share_200_milliseconds_for_each_room() {
     for first in CONTROLS {
-        let loud = Loud::new().await;
-        loud.accepted(room(1), first).await;
+        let playing = Playing::new().await;
+        playing.accepted(room(1), first).await;
         for next in CONTROLS {
-            loud.too_soon(room(1), next, 200).await;
+            playing.too_soon(room(1), next, 200).await;
         }
-        // Neither another room nor the other group waits for it.
-        loud.accepted(room(2), first).await;
-        loud.accepted(room(1), "play").await;
+        // The cooldown affects neither another room nor the other group.
+        playing.accepted(room(2), first).await;
+        playing.accepted(room(1), "play").await;
         advance(Duration::from_millis(199)).await;
         for next in CONTROLS {
-            loud.too_soon(room(1), next, 1).await;
+            playing.too_soon(room(1), next, 1).await;
         }
         advance(Duration::from_millis(1)).await;
-        loud.accepted(room(1), first).await;
+        playing.accepted(room(1), first).await;
     }
 }
 
-/// Every way in which a command comes to nothing, and its status.
+/// Every failure without effect, and its status.
 fn failures() -> Vec<(IntentError, u16)> {
     let down = CommandError::Down {
         retry_after: Duration::from_secs(1),
@@ -177,15 +177,15 @@ fn failures() -> Vec<(IntentError, u16)> {
 #[tokio::test(start_paused = true)]
 async fn command_without_effect_costs_nothing_and_is_forgotten() {
     for what in COMMANDS {
-        let loud = Loud::new().await;
+        let playing = Playing::new().await;
         for (error, status) in failures() {
-            loud.world.script(Err(error));
-            let answer = loud.ask(room(1), what, named(what, "u")).await;
+            playing.world.script(Err(error));
+            let answer = playing.ask(room(1), what, named(what, "u")).await;
             answer.fails(status);
         }
-        assert_eq!(loud.world.intents().len(), failures().len());
-        loud.accepts(what);
-        let answer = loud.ask(room(1), what, named(what, "u")).await;
+        assert_eq!(playing.world.intents().len(), failures().len());
+        playing.accepts(what);
+        let answer = playing.ask(room(1), what, named(what, "u")).await;
         assert_eq!(answer.status.as_u16(), 202, "{}", answer.text);
     }
 }
@@ -198,93 +198,97 @@ async fn uncertain_command_costs_cooldown_and_is_repeated() {
         ("stop", 200),
         ("volume", 200),
     ] {
-        let loud = Loud::new().await;
-        loud.world.script(Err(CommandError::Unknown.into()));
+        let playing = Playing::new().await;
+        playing.world.script(Err(CommandError::Unknown.into()));
         for _ in 0..2 {
-            let answer = loud.ask(room(1), what, named(what, "u")).await;
+            let answer = playing.ask(room(1), what, named(what, "u")).await;
             answer.fails(504);
         }
-        assert_eq!(loud.world.intents().len(), 1, "{what}");
-        loud.too_soon(room(1), what, wait).await;
+        assert_eq!(playing.world.intents().len(), 1, "{what}");
+        playing.too_soon(room(1), what, wait).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn repeated_command_acts_once_and_costs_no_cooldown() {
     for what in COMMANDS {
-        let loud = Loud::new().await;
-        let first = loud.accepts(what).ask(room(1), what, named(what, "u"));
+        let playing = Playing::new().await;
+        let first = playing.accepts(what).ask(room(1), what, named(what, "u"));
         let first = first.await;
         assert_eq!(first.status.as_u16(), 202, "{}", first.text);
         let mut null = named(what, "u");
         null["other"] = Value::Null;
         for body in [named(what, "u"), null] {
-            let again = loud.ask(room(1), what, body).await;
+            let again = playing.ask(room(1), what, body).await;
             assert_eq!((again.status, &again.text), (first.status, &first.text));
             assert_eq!(again.header("content-type"), first.header("content-type"));
         }
-        assert_eq!(loud.world.intents().len(), 1);
-        // The minute counts from the answer.
+        assert_eq!(playing.world.intents().len(), 1);
+        // The 60 seconds start with the response.
         advance(Duration::from_millis(59_999)).await;
-        let again = loud.ask(room(1), what, named(what, "u")).await;
+        let again = playing.ask(room(1), what, named(what, "u")).await;
         assert_eq!(again.text, first.text);
-        assert!(loud.world.intents().is_empty());
-        loud.accepted(room(1), what).await;
-        loud.world.intents();
+        assert!(playing.world.intents().is_empty());
+        playing.accepted(room(1), what).await;
+        playing.world.intents();
         advance(Duration::from_secs(3)).await;
-        let late = loud.accepts(what).ask(room(1), what, named(what, "u"));
+        let late = playing.accepts(what).ask(room(1), what, named(what, "u"));
         assert_eq!(late.await.status.as_u16(), 202);
-        assert_eq!(loud.world.intents().len(), 1, "the minute is over");
+        assert_eq!(playing.world.intents().len(), 1, "the minute is over");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn reused_command_uid_with_other_request_gives_409() {
-    let loud = Loud::new().await;
-    let asked = loud.accepts("play");
-    asked.ask(room(1), "play", named("play", "u")).await;
-    loud.world.intents();
+    let playing = Playing::new().await;
+    let scripted = playing.accepts("play");
+    scripted.ask(room(1), "play", named("play", "u")).await;
+    playing.world.intents();
     let mut longer = named("play", "u");
     longer["urls"] = json!([FILE, FILE]);
     let mut other = vec![("play", longer)];
     other.extend(CONTROLS.map(|what| (what, named(what, "u"))));
     for (what, body) in other {
-        let answer = loud.ask(room(1), what, body).await.fails(409);
+        let answer = playing.ask(room(1), what, body).await.fails(409);
         assert_eq!(answer["detail"], json!({"field": "command_uid"}));
         assert_eq!(
             answer["error"],
             "command_uid: it belongs to another command on this conference"
         );
     }
-    assert!(loud.world.intents().is_empty());
-    // The id is the room's own: neither another room nor a call of the same number has it.
-    let asked = loud.accepts("pause");
-    let answer = asked.ask(room(2), "pause", named("pause", "u")).await;
+    assert!(playing.world.intents().is_empty());
+    // The key is separate for each room, and for a call with the same number.
+    let scripted = playing.accepts("pause");
+    let answer = scripted.ask(room(2), "pause", named("pause", "u")).await;
     assert_eq!(answer.status.as_u16(), 202, "{}", answer.text);
-    loud.world.session(session_id("acW68", 1), "demo", 1).await;
+    playing
+        .world
+        .session(session_id("acW68", 1), "demo", 1)
+        .await;
     let operation = operation();
-    loud.world
+    playing
+        .world
         .script(Ok(Accepted::Answer(OperationAccepted { operation })));
     let path = format!(
         "/api/v1/sessions/{}/commands/answer",
         session_id("acW68", 1)
     );
-    let answer = loud.world.post(&path, json!({"command_uid": "u"})).await;
+    let answer = playing.world.post(&path, json!({"command_uid": "u"})).await;
     assert_eq!(answer.status.as_u16(), 202, "{}", answer.text);
 }
 
 #[tokio::test(start_paused = true)]
 async fn concurrent_repeats_act_once_and_get_same_response() {
-    let loud = Loud::new().await;
-    let (begun, go) = hold(&loud.world);
-    loud.accepts("play");
-    let first = loud.ask(room(1), "play", named("play", "u"));
+    let playing = Playing::new().await;
+    let (arrived, go) = hold_next_intent(&playing.world);
+    playing.accepts("play");
+    let first = playing.ask(room(1), "play", named("play", "u"));
     let others = async {
-        begun.notified().await;
-        let impatient = loud.ask(room(1), "play", named("play", "u")).await;
+        arrived.notified().await;
+        let impatient = playing.ask(room(1), "play", named("play", "u")).await;
         assert!(impatient.fails(409)["detail"].is_null());
         assert_eq!(impatient.header("retry-after"), "1");
-        let second = loud.ask(room(1), "play", named("play", "u"));
+        let second = playing.ask(room(1), "play", named("play", "u"));
         let release = async {
             go.notify_one();
         };
@@ -293,28 +297,28 @@ async fn concurrent_repeats_act_once_and_get_same_response() {
     let (first, second) = tokio::join!(first, others);
     assert_eq!(first.status.as_u16(), 202);
     assert_eq!((second.status, second.text), (first.status, first.text));
-    assert_eq!(loud.world.intents().len(), 1);
+    assert_eq!(playing.world.intents().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn all_other_checks_come_before_the_cooldown() {
-    let loud = Loud::new().await;
+    let playing = Playing::new().await;
     let (empty, theirs, missing) = (room(3), room(8), room(9));
-    put_playing(&loud.world.store, empty, "demo", true).await;
-    put_playing(&loud.world.store, theirs, "other", true).await;
-    // Every cooldown there is runs.
+    put_playing(&playing.world.store, empty, "demo", true).await;
+    put_playing(&playing.world.store, theirs, "other", true).await;
+    // All cooldowns run.
     for id in [room(1), empty] {
         for what in ["play", "pause"] {
             let uid = named(what, what);
-            let answer = loud.accepts(what).ask(id, what, uid).await;
+            let answer = playing.accepts(what).ask(id, what, uid).await;
             assert_eq!(answer.status.as_u16(), 202, "{}", answer.text);
         }
     }
-    loud.world.intents();
+    playing.world.intents();
     let left = left(session_id("acW68", 1));
-    loud.world.happens(empty, left, MADE).await;
+    playing.world.apply_input(empty, left, CREATED).await;
     for (id, what, body, status) in [
-        // Syntax, also where there is no such room.
+        // Syntax, also for a missing room.
         (room(1), "play", json!({"urls": []}), 400),
         (room(1), "play", named("play", "a b"), 400),
         (missing, "play", json!({"urls": ["ftp://1.1.1.1/"]}), 400),
@@ -326,7 +330,7 @@ async fn all_other_checks_come_before_the_cooldown() {
         (theirs, "play", body("play"), 403),
         (theirs, "stop", body("stop"), 403),
         (theirs, "volume", body("volume"), 403),
-        // The replay, before the state that would not let it be now.
+        // The idempotency key, before the state that would refuse the command now.
         (empty, "play", named("play", "play"), 202),
         (empty, "pause", named("pause", "pause"), 202),
         // The state.
@@ -340,18 +344,18 @@ async fn all_other_checks_come_before_the_cooldown() {
         (empty, "stop", body("stop"), 429),
         (empty, "volume", body("volume"), 429),
     ] {
-        let answer = loud.ask(id, what, body.clone()).await;
+        let answer = playing.ask(id, what, body.clone()).await;
         let found = answer.status.as_u16();
         assert_eq!(found, status, "{id} {what} {body}: {}", answer.text);
     }
     assert!(
-        loud.world.intents().is_empty(),
-        "nothing of it was carried out"
+        playing.world.intents().is_empty(),
+        "no command was executed"
     );
-    // What was too soon is not remembered under its id.
+    // A command within the cooldown is not stored under its key.
     advance(Duration::from_secs(2)).await;
-    let asked = loud.accepts("play");
-    let answer = asked.ask(room(1), "play", named("play", "v")).await;
+    let scripted = playing.accepts("play");
+    let answer = scripted.ask(room(1), "play", named("play", "v")).await;
     assert_eq!(answer.status.as_u16(), 202, "{}", answer.text);
 }
 
@@ -365,9 +369,9 @@ async fn repeated_command_does_not_resolve_names_again() {
         },
         ..limited(0, true)
     };
-    let lenient = World::on(store.clone(), store.clone(), private(true));
-    // To this one the name has become one that may not be played from.
-    let strict = World::on(store.clone(), store.clone(), private(false));
+    let lenient = World::with_store(store.clone(), store.clone(), private(true));
+    // For this replica, the host may not be played from any more.
+    let strict = World::with_store(store.clone(), store.clone(), private(false));
     put_playing(&store, room(1), "demo", true).await;
     let path = format!("/api/v1/conferences/{}/play", room(1));
     let body = |uid: &str| json!({"urls": ["http://localhost/a.wav"], "command_uid": uid});
@@ -379,7 +383,7 @@ async fn repeated_command_does_not_resolve_names_again() {
     advance(Duration::from_secs(2)).await;
     let refused = strict.post(&path, body("v")).await;
     assert_eq!(refused.fails(400)["detail"]["field"], "urls[0]");
-    // It cost nothing, and is not remembered.
+    // The refused command costs no cooldown and is not stored.
     lenient.script(Ok(accepted("play")));
     let good = lenient.post(&path, body("v")).await;
     assert_eq!(good.status.as_u16(), 202, "{}", good.text);
@@ -389,7 +393,7 @@ async fn repeated_command_does_not_resolve_names_again() {
 async fn store_failure_of_cooldowns_and_commands_gives_503() {
     let store = Arc::new(MemoryStore::new());
     let faulty = Faulty::new(store.clone(), &["take_cooldown", "begin_command"]);
-    let world = World::on(faulty.clone(), store.clone(), limited(0, true));
+    let world = World::with_store(faulty.clone(), store.clone(), limited(0, true));
     put_playing(&store, room(1), "demo", true).await;
     for what in COMMANDS {
         let path = format!("/api/v1/conferences/{}/{what}", room(1));

@@ -13,7 +13,7 @@ fn path(room: roomkeeper_core::ids::RoomId) -> String {
 }
 
 #[tokio::test]
-async fn get_200_has_all_eight_fields() {
+async fn room_has_all_eight_fields() {
     let world = World::new();
     let room = room_id("acW68", 1);
     world
@@ -62,7 +62,7 @@ async fn reads_of_down_node_are_stale() {
 }
 
 #[tokio::test]
-async fn missing_room_404_foreign_room_403() {
+async fn missing_room_gives_404_and_foreign_room_403() {
     let world = World::new();
     let theirs = room_id("acW68", 1);
     world.room(theirs, "other", "n", 1, 0).await;
@@ -84,7 +84,7 @@ async fn missing_room_404_foreign_room_403() {
 
 #[tokio::test]
 async fn hidden_foreign_rooms_give_404() {
-    let world = World::with(roomkeeper::http::ApiSettings {
+    let world = World::with_settings(roomkeeper::http::ApiSettings {
         hide_foreign: true,
         ..settings()
     });

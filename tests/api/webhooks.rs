@@ -1,4 +1,4 @@
-//! The receivers of an app, and what became of what they were sent.
+//! The webhook endpoints of an app, and their deliveries.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use roomkeeper::store::deliveries::{
     AttemptRecord, Deliveries, DeliveryResult, DeliveryStatus, NewDelivery, Share,
 };
 use roomkeeper::store::memory::MemoryStore;
-use roomkeeper::webhook::endpoint::{Disabling, Endpoint};
+use roomkeeper::webhook::endpoint::{Endpoint, EndpointDisabler};
 use roomkeeper::webhook::sign::Secret;
 use roomkeeper_core::ids::EndpointId;
 use roomkeeper_core::time::Timestamp;
@@ -27,8 +27,8 @@ async fn patch(world: &World, path: &str, body: Value) -> Answer {
     world.send(request(DEMO, "PATCH", path, Some(body))).await
 }
 
-/// A receiver at this path of example.com; its id.
-async fn made(world: &World, at: &str, body: Value) -> String {
+/// Creates an endpoint at this path of example.com; returns its id.
+async fn create_endpoint(world: &World, at: &str, body: Value) -> String {
     let mut whole = json!({"url": format!("https://example.com/{at}")});
     let fields = whole.as_object_mut().unwrap();
     fields.extend(body.as_object().unwrap().clone());
@@ -41,7 +41,7 @@ fn endpoint(id: &str) -> EndpointId {
     id.parse().unwrap()
 }
 
-/// A world with a receiver in the configuration, and its id.
+/// A world with a configured endpoint; returns its id, too.
 fn with_configured() -> (World, String) {
     let mut demo = configured(DEMO);
     let url = "https://example.com/configured?token=t".parse().unwrap();
@@ -50,11 +50,11 @@ fn with_configured() -> (World, String) {
     let id = hook.id.to_string();
     demo.webhooks.push(hook);
     let store = Arc::new(MemoryStore::new());
-    let world = World::of(&[demo, configured(OTHER)], store.clone(), store, settings());
+    let world = World::with_apps(&[demo, configured(OTHER)], store.clone(), store, settings());
     (world, id)
 }
 
-/// Carries out what waits for receivers on the first node, with this answer.
+/// Finishes all due deliveries of the first node with this result.
 async fn attempt(world: &World, result: DeliveryResult, status: u16) -> usize {
     let node = node_id(NODES[0]);
     let claims = world
@@ -131,18 +131,18 @@ async fn endpoint_is_created_read_changed_and_removed() {
 async fn app_can_create_sixteen_endpoints_besides_configured_ones() {
     let (world, _) = with_configured();
     for n in 0..16 {
-        made(&world, &format!("{n}"), json!({})).await;
+        create_endpoint(&world, &format!("{n}"), json!({})).await;
     }
     let many = world.post(PATH, json!({"url": "https://example.com/17"}));
     assert_eq!(many.await.fails(409)["detail"]["most"], 16);
-    // One that is removed makes room.
+    // A removed endpoint frees its slot.
     let list = world.get(PATH).await.json();
     let rows = list["webhooks"].as_array().unwrap();
     assert_eq!(rows.len(), 17);
     let own = rows.iter().find(|row| row["configured"] == false).unwrap();
     let path = format!("{PATH}/{}", own["id"].as_str().unwrap());
     assert_eq!(world.delete(&path).await.status.as_u16(), 200);
-    made(&world, "17", json!({})).await;
+    create_endpoint(&world, "17", json!({})).await;
 }
 
 #[tokio::test]
@@ -172,7 +172,7 @@ async fn invalid_endpoint_gives_400_with_field() {
         let error = world.post(PATH, body.clone()).await.fails(400);
         assert_eq!(error["detail"]["field"], field, "{body}");
     }
-    let id = made(&world, "hook", json!({"secret": SECRET})).await;
+    let id = create_endpoint(&world, "hook", json!({"secret": SECRET})).await;
     let path = format!("{PATH}/{id}");
     for (body, field) in [
         (json!({"url": "https://10.0.0.1/"}), "url"),
@@ -184,12 +184,12 @@ async fn invalid_endpoint_gives_400_with_field() {
     }
     let taken = world.post(PATH, json!({ "url": url })).await.fails(409);
     assert_eq!(taken["detail"]["id"], id);
-    let other = made(&world, "other", json!({})).await;
+    let other = create_endpoint(&world, "other", json!({})).await;
     let path = format!("{PATH}/{other}");
     let taken = patch(&world, &path, json!({ "url": url })).await.fails(409);
     assert_eq!(taken["detail"]["id"], id);
     for n in 2..16 {
-        made(&world, &format!("{n}"), json!({})).await;
+        create_endpoint(&world, &format!("{n}"), json!({})).await;
     }
     let many = world.post(PATH, json!({"url": "https://example.com/17"}));
     assert_eq!(many.await.fails(409)["detail"]["most"], 16);
@@ -202,7 +202,7 @@ async fn invalid_endpoint_gives_400_with_field() {
 #[tokio::test]
 async fn foreign_endpoints_give_404() {
     let world = World::new();
-    let id = made(&world, "hook", json!({})).await;
+    let id = create_endpoint(&world, "hook", json!({})).await;
     let as_other = async |method: &str, path: &str, body| {
         let request = request(OTHER, method, &format!("{PATH}{path}"), body);
         world.send(request).await
@@ -242,7 +242,7 @@ async fn foreign_endpoints_give_404() {
 #[tokio::test]
 async fn replaced_secret_signs_for_a_day() {
     let world = World::new();
-    let id = made(&world, "hook", json!({"secret": SECRET})).await;
+    let id = create_endpoint(&world, "hook", json!({"secret": SECRET})).await;
     let path = format!("{PATH}/{id}/rotate-secret");
     let answer = world.post_empty(&path).await;
     assert_eq!(answer.status.as_u16(), 200, "{}", answer.text);
@@ -313,7 +313,7 @@ async fn configured_endpoint_can_only_be_disabled_and_enabled() {
 #[tokio::test]
 async fn deliveries_are_listed_with_attempts_and_sent_again() {
     let world = World::new();
-    let id = made(&world, "hook?token=t", json!({})).await;
+    let id = create_endpoint(&world, "hook?token=t", json!({})).await;
     let path = format!("{PATH}/{id}");
     let sent = world.post_empty(&format!("{path}/test")).await;
     assert_eq!(sent.status.as_u16(), 202, "{}", sent.text);
@@ -331,13 +331,13 @@ async fn deliveries_are_listed_with_attempts_and_sent_again() {
         ]),
         json!(["webhook.test", "pending", 0, []])
     );
-    let told = &row["body"];
+    let body = &row["body"];
     assert_eq!(
-        (&told["event"], &told["app_id"]),
+        (&body["event"], &body["app_id"]),
         (&json!("webhook.test"), &json!("demo"))
     );
     let data = json!({"endpoint_id": id, "url": "https://example.com/hook"});
-    assert_eq!(told["data"], data, "without its token");
+    assert_eq!(body["data"], data, "without its token");
     assert_eq!(attempt(&world, DeliveryResult::Dead, 500).await, 1);
     let row = world.get(&one).await.json();
     let attempt_row =
@@ -380,7 +380,7 @@ async fn deliveries_are_listed_with_attempts_and_sent_again() {
 #[tokio::test]
 async fn deliveries_of_all_nodes_form_one_paged_list() {
     let world = World::new();
-    let id = made(&world, "hook", json!({})).await;
+    let id = create_endpoint(&world, "hook", json!({})).await;
     let path = format!("{PATH}/{id}/deliveries");
     let template = {
         world.post_empty(&format!("{PATH}/{id}/test")).await;
@@ -457,11 +457,11 @@ async fn deliveries_of_all_nodes_form_one_paged_list() {
 #[tokio::test]
 async fn gone_endpoint_is_disabled_and_others_are_notified_once() {
     let world = World::new();
-    let gone = made(&world, "gone", json!({})).await;
-    let told = made(&world, "told", json!({"events": ["webhook.*"]})).await;
-    let not_told = made(&world, "calls", json!({"events": ["call.*"]})).await;
+    let gone = create_endpoint(&world, "gone", json!({})).await;
+    let notified = create_endpoint(&world, "notified", json!({"events": ["webhook.*"]})).await;
+    let not_notified = create_endpoint(&world, "calls", json!({"events": ["call.*"]})).await;
     for _ in 0..2 {
-        world.apps.gone(&endpoint(&gone)).await.unwrap();
+        world.apps.disable_gone(&endpoint(&gone)).await.unwrap();
     }
     let row = world.get(&format!("{PATH}/{gone}")).await.json();
     assert_eq!(
@@ -469,36 +469,36 @@ async fn gone_endpoint_is_disabled_and_others_are_notified_once() {
         (&json!(false), &json!("gone"))
     );
     let log = |id: &str| format!("{PATH}/{id}/deliveries");
-    let rows = world.get(&log(&told)).await.json();
+    let rows = world.get(&log(&notified)).await.json();
     assert_eq!(rows["deliveries"].as_array().unwrap().len(), 1, "{rows}");
     let webhook_id = rows["deliveries"][0]["id"].as_str().unwrap().to_owned();
     let one = world
-        .get(&format!("{}/{webhook_id}", log(&told)))
+        .get(&format!("{}/{webhook_id}", log(&notified)))
         .await
         .json();
     assert_eq!(one["body"]["event"], "webhook.disabled");
     let data = json!({"endpoint_id": gone, "url": "https://example.com/gone", "reason": "gone"});
     assert_eq!(one["body"]["data"], data);
-    for id in [&gone, &not_told] {
+    for id in [&gone, &not_notified] {
         assert_eq!(world.get(&log(id)).await.json()["deliveries"], json!([]));
     }
-    // Nobody waits for one that is not there.
-    world.apps.gone(&endpoint("ep_0")).await.unwrap();
+    // An unknown endpoint is ignored.
+    world.apps.disable_gone(&endpoint("ep_0")).await.unwrap();
 }
 
 #[tokio::test]
 async fn endpoint_with_success_on_another_node_is_not_failing() {
     let world = World::new();
-    let id = made(&world, "hook", json!({})).await;
+    let id = create_endpoint(&world, "hook", json!({})).await;
     world.post_empty(&format!("{PATH}/{id}/test")).await;
     assert_eq!(attempt(&world, DeliveryResult::Delivered, 200).await, 1);
-    world.apps.failing(&endpoint(&id)).await.unwrap();
+    world.apps.disable_failing(&endpoint(&id)).await.unwrap();
     assert_eq!(
         world.get(&format!("{PATH}/{id}")).await.json()["enabled"],
         true
     );
-    let never = made(&world, "never", json!({})).await;
-    world.apps.failing(&endpoint(&never)).await.unwrap();
+    let never = create_endpoint(&world, "never", json!({})).await;
+    world.apps.disable_failing(&endpoint(&never)).await.unwrap();
     let row = world.get(&format!("{PATH}/{never}")).await.json();
     assert_eq!(row["disabled_reason"], "failing");
 }
@@ -506,7 +506,7 @@ async fn endpoint_with_success_on_another_node_is_not_failing() {
 #[tokio::test]
 async fn removed_endpoint_loses_its_deliveries() {
     let world = World::new();
-    let id = made(&world, "hook", json!({})).await;
+    let id = create_endpoint(&world, "hook", json!({})).await;
     world.post_empty(&format!("{PATH}/{id}/test")).await;
     attempt(&world, DeliveryResult::Dead, 500).await;
     world.delete(&format!("{PATH}/{id}")).await;
@@ -535,7 +535,7 @@ async fn removed_endpoint_loses_its_deliveries() {
 #[tokio::test]
 async fn backpressure_refuses_changes_of_app() {
     let world = World::new();
-    let id = made(&world, "hook", json!({})).await;
+    let id = create_endpoint(&world, "hook", json!({})).await;
     let full = std::collections::BTreeSet::from([app("demo")]);
     world.backpressure.update(node_id(NODES[1]), 0, full);
     let room = json!({"name": "standup"});
@@ -551,7 +551,7 @@ async fn backpressure_refuses_changes_of_app() {
     assert_eq!(world.get("/api/v1/conferences").await.status.as_u16(), 200);
     let other = request(OTHER, "GET", "/api/v1/sessions", None);
     assert_eq!(world.send(other).await.status.as_u16(), 200);
-    // That is how there will be less.
+    // The app must still be able to reduce the queue.
     let path = format!("{PATH}/{id}");
     let answer = patch(&world, &path, json!({"enabled": false})).await;
     assert_eq!(answer.status.as_u16(), 200);

@@ -1,4 +1,4 @@
-//! Over a real connection: bad requests are answered, and the connection lives on or ends only after the answer.
+//! Real connections: bad requests get a response, and the connection continues or closes only afterwards.
 
 use std::net::SocketAddr;
 
@@ -22,7 +22,7 @@ fn head(length: usize, more: &str) -> String {
     )
 }
 
-/// One answer: its status, its head, its body.
+/// A response: status, head and body.
 async fn answer(stream: &mut TcpStream) -> (u16, String, String) {
     let mut seen = Vec::new();
     let end = loop {
@@ -32,7 +32,7 @@ async fn answer(stream: &mut TcpStream) -> (u16, String, String) {
         assert_ne!(
             stream.read_buf(&mut seen).await.unwrap(),
             0,
-            "closed without an answer"
+            "closed without a response"
         );
     };
     let head = String::from_utf8(seen[..end].to_vec())
@@ -48,7 +48,7 @@ async fn answer(stream: &mut TcpStream) -> (u16, String, String) {
         assert_ne!(
             stream.read_buf(&mut seen).await.unwrap(),
             0,
-            "closed within an answer"
+            "closed within a response"
         );
     }
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();

@@ -1,4 +1,4 @@
-//! The setup of the tests: a store with rooms and calls in it, and a controller that does as it is told.
+//! The setup of the tests: a store with rooms and calls, and a scripted controller.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -47,41 +47,41 @@ use serde_json::Value;
 use tower::ServiceExt;
 use uuid::Uuid;
 
-/// Bytes that each app may have.
+/// The quota of each app, in bytes.
 pub const QUOTA: u64 = 1 << 20;
 
 pub const DEMO: (&str, &str) = ("demo", "demo-key");
 pub const OTHER: (&str, &str) = ("other", "other-key");
 pub const NODES: [&str; 3] = ["acW68", "bbbbb", "ccccc"];
 
-/// When the double makes a room. All else that is asked of it happens a second after what was asked before.
-pub const MADE: Timestamp = Timestamp::from_micros(1_778_070_896_672_025);
+/// The creation time of the double's rooms. Each later change is a second after the previous one.
+pub const CREATED: Timestamp = Timestamp::from_micros(1_778_070_896_672_025);
 
-/// How long what is over can be read.
+/// The time for which ended objects can be read.
 const KEEP: Duration = Duration::from_secs(3_600);
 
-/// An action in the middle of a submitted intent.
+/// An action during a submitted intent.
 type During = Box<
     dyn FnOnce(Intent, Arc<MemoryStore>) -> futures_util::future::BoxFuture<'static, ()> + Send,
 >;
 
 pub struct Double {
     pub store: Arc<MemoryStore>,
-    /// The store that it decides by.
-    seen: Arc<dyn Store>,
+    /// The store that it reads, which may be faulty.
+    read_store: Arc<dyn Store>,
     pub nodes: Mutex<Vec<NodeReport>>,
     pub intents: Mutex<Vec<Intent>>,
     pub script: Mutex<VecDeque<Result<Accepted, IntentError>>>,
     pub during: Mutex<Option<During>>,
     pub panics: Mutex<bool>,
-    /// How much has been asked of it that was not scripted.
-    asked: AtomicU64,
+    /// The number of changes that were not scripted.
+    changes: AtomicU64,
 }
 
 impl Double {
-    /// Does this to a room, as the reconciler would.
+    /// Applies an input to a room, like the reconciler.
     async fn change(&self, room: RoomId, input: RoomInput) {
-        let at = MADE + Duration::from_secs(1 + self.asked.fetch_add(1, Ordering::Relaxed));
+        let at = CREATED + Duration::from_secs(1 + self.changes.fetch_add(1, Ordering::Relaxed));
         change(&self.store, room, input, at).await;
     }
 
@@ -92,12 +92,12 @@ impl Double {
     }
 
     fn deadline(&self) -> Timestamp {
-        MADE + Duration::from_secs(10 + self.asked.load(Ordering::Relaxed))
+        CREATED + Duration::from_secs(10 + self.changes.load(Ordering::Relaxed))
     }
 }
 
 impl Double {
-    /// The decision of the rules about an intent in the stored state.
+    /// Decides an intent by the rules and the stored state.
     async fn decide(&self, intent: &Intent, depth: Depth) -> Result<Decision, IntentError> {
         self.report(intent.node()).map_err(|_| intent.not_found())?;
         let mut node_state = NodeState::new(intent.node(), Rules::default());
@@ -113,7 +113,7 @@ impl Double {
                     node_state.set_foreign_room(id, owner);
                 }
                 EntityId::Call(id) => {
-                    let record = self.seen.read_head(entity).await?;
+                    let record = self.read_store.read_head(entity).await?;
                     let call = record.map(|record| decode_call_state(id, &record).unwrap());
                     if let Some(room) = call.as_ref().and_then(|call| call.status().room()) {
                         node_state.put_room(room, self.read_room(room).await?);
@@ -126,12 +126,12 @@ impl Double {
     }
 
     async fn read_room(&self, id: RoomId) -> Result<Option<RoomState>, StoreError> {
-        let record = self.seen.read(EntityId::Room(id)).await?;
+        let record = self.read_store.read(EntityId::Room(id)).await?;
         Ok(record.map(|record| decode_room(id, &record).unwrap()))
     }
 
-    /// Does what an intent wants, as far as tests read it back.
-    async fn carry_out(&self, intent: Intent) -> Accepted {
+    /// Executes an intent, as far as tests read the result.
+    async fn execute(&self, intent: Intent) -> Accepted {
         let Intent {
             target,
             app,
@@ -140,13 +140,13 @@ impl Double {
         } = intent;
         match (action, target) {
             (Action::CreateRoom(create), Target::Room(room)) => {
-                // The others get their turn while the room is not there yet.
+                // Concurrent requests run while the room does not exist yet.
                 tokio::task::yield_now().await;
                 let registration = Registration {
                     app,
                     name: create.name,
                     origin: create.origin,
-                    created_at: MADE,
+                    created_at: CREATED,
                     kind: create.kind,
                     details: *create.details,
                 };
@@ -196,7 +196,7 @@ impl Double {
                 Accepted::Kick(LeaveAccepted { room })
             }
             (Action::StartRecording(_), Target::Room(room)) => {
-                let count = self.asked.load(Ordering::Relaxed);
+                let count = self.changes.load(Ordering::Relaxed);
                 let random = Uuid::from_u128((0x4ec0_0000 + u128::from(count)) << 32);
                 let id = RecordingId::generate(room.node(), random);
                 let start = RecordInput::Start {
@@ -229,12 +229,9 @@ impl Controller for Double {
         self.decide(intent, depth).await
     }
 
-    /// Answers as scripted, else by the rules.
+    /// Returns the scripted result, or that of the rules.
     async fn submit(&self, intent: Intent) -> Result<Accepted, IntentError> {
-        assert!(
-            !*self.panics.lock().unwrap(),
-            "the double was told to panic"
-        );
+        assert!(!*self.panics.lock().unwrap(), "a scripted panic");
         let during = self.during.lock().unwrap().take();
         let is_scripted = !self.script.lock().unwrap().is_empty();
         if !is_scripted
@@ -250,7 +247,7 @@ impl Controller for Double {
         if let Some(answer) = scripted {
             return answer;
         }
-        Ok(self.carry_out(intent).await)
+        Ok(self.execute(intent).await)
     }
 
     fn nodes(&self) -> Vec<NodeReport> {
@@ -280,12 +277,12 @@ pub struct World {
     pub apps: Arc<Registry>,
     pub backpressure: Arc<Backpressure>,
     pub quota: Arc<Quota>,
-    /// Ends the event streams.
-    pub stage: ShutdownPhase,
+    /// The shutdown phase of the event streams.
+    pub phase: ShutdownPhase,
     pub router: Router,
 }
 
-/// The names of the wanted actions.
+/// The names of the intents' actions.
 pub fn names(intents: &[Intent]) -> Vec<&'static str> {
     intents.iter().map(|intent| intent.action.name()).collect()
 }
@@ -328,7 +325,7 @@ pub fn room_id(node: &str, n: u128) -> RoomId {
     RoomId::new(node_id(node), Uuid::from_u128(n))
 }
 
-/// A room whose uuid alone leads to it, as those are that are made here.
+/// A room id whose UUID encodes the node, as in generated ids.
 pub fn conference_id(node: &str, n: u128) -> RoomId {
     RoomId::generate(node_id(node), Uuid::from_u128(n << 32))
 }
@@ -337,14 +334,14 @@ pub fn session_id(node: &str, n: u128) -> CallId {
     CallId::new(node_id(node), ChannelId::new(Uuid::from_u128(n)))
 }
 
-/// The stay of a session in the one room that it is ever in.
+/// The membership of a call that is in one room only.
 pub fn member_id(session: CallId) -> MemberId {
-    // Above the bits that hold the node, and unlike those of a conference.
+    // In the bits above the node, and different from those of a conference.
     let random = 0x57a1_u128 << 96 | session.channel().uuid().as_u128() << 32;
     MemberId::generate(session.node(), Uuid::from_u128(random))
 }
 
-/// Without limits: a test that is not about them asks as fast as it can.
+/// Settings without rate limits and cooldowns.
 pub fn settings() -> ApiSettings {
     ApiSettings {
         limits: LimitSettings {
@@ -370,72 +367,76 @@ pub fn configured((id, key): (&str, &str)) -> AppConfig {
 
 impl World {
     pub fn new() -> Self {
-        Self::with(settings())
+        Self::with_settings(settings())
     }
 
-    pub fn with(settings: ApiSettings) -> Self {
+    pub fn with_settings(settings: ApiSettings) -> Self {
         let store = Arc::new(MemoryStore::new());
-        Self::on(store.clone(), store, settings)
+        Self::with_store(store.clone(), store, settings)
     }
 
-    /// With `seen` between the API and the store.
-    pub fn on(seen: Arc<dyn Store>, store: Arc<MemoryStore>, settings: ApiSettings) -> Self {
-        let apps = [configured(DEMO), configured(OTHER)];
-        Self::of(&apps, seen, store, settings)
-    }
-
-    /// With these nodes.
-    pub fn on_nodes(nodes: &[&str], store: Arc<MemoryStore>, settings: ApiSettings) -> Self {
-        let apps = [configured(DEMO), configured(OTHER)];
-        Self::made(&apps, nodes, store.clone(), store, settings)
-    }
-
-    /// With these apps in the configuration.
-    pub fn of(
-        apps: &[AppConfig],
-        seen: Arc<dyn Store>,
+    /// Uses `read_store` in the API and `store` for changes.
+    pub fn with_store(
+        read_store: Arc<dyn Store>,
         store: Arc<MemoryStore>,
         settings: ApiSettings,
     ) -> Self {
-        Self::made(apps, &NODES, seen, store, settings)
+        let apps = [configured(DEMO), configured(OTHER)];
+        Self::with_apps(&apps, read_store, store, settings)
     }
 
-    fn made(
+    /// Uses these nodes.
+    pub fn with_nodes(nodes: &[&str], store: Arc<MemoryStore>, settings: ApiSettings) -> Self {
+        let apps = [configured(DEMO), configured(OTHER)];
+        Self::build(&apps, nodes, store.clone(), store, settings)
+    }
+
+    /// Uses these configured apps.
+    pub fn with_apps(
+        apps: &[AppConfig],
+        read_store: Arc<dyn Store>,
+        store: Arc<MemoryStore>,
+        settings: ApiSettings,
+    ) -> Self {
+        Self::build(apps, &NODES, read_store, store, settings)
+    }
+
+    fn build(
         apps: &[AppConfig],
         nodes: &[&str],
-        seen: Arc<dyn Store>,
+        read_store: Arc<dyn Store>,
         store: Arc<MemoryStore>,
         settings: ApiSettings,
     ) -> Self {
         let controller = Arc::new(Double {
             store: store.clone(),
-            seen: seen.clone(),
+            read_store: read_store.clone(),
             nodes: Mutex::new(nodes.iter().map(|id| node(id)).collect()),
             intents: Mutex::default(),
             script: Mutex::default(),
             during: Mutex::default(),
             panics: Mutex::default(),
-            asked: AtomicU64::default(),
+            changes: AtomicU64::default(),
         });
         let counter = Arc::new(AtomicU64::new(0xf00));
-        let limiter = AppLimiter::new(seen.clone(), &settings.limits);
+        let limiter = AppLimiter::new(read_store.clone(), &settings.limits);
         let apps = Arc::new(Registry::new(
-            seen.clone(),
+            read_store.clone(),
             apps,
             nodes.iter().map(|node| node.parse().unwrap()).collect(),
         ));
         let backpressure = Arc::new(Backpressure::new(100));
-        let stage = ShutdownPhase::new();
+        let phase = ShutdownPhase::new();
         let nodes: Vec<_> = nodes.iter().map(|id| node_id(id)).collect();
-        let quota = Quota::new(seen.clone(), nodes.clone(), apps.receivers(), QUOTA);
+        let quota = Quota::new(read_store.clone(), nodes.clone(), apps.receivers(), QUOTA);
         let quota = Arc::new(quota);
-        let events = Hub::start(seen.clone(), nodes, settings.streams, &stage);
+        let events = Hub::start(read_store.clone(), nodes, settings.streams, &phase);
         let router = roomkeeper::http::router(ApiState {
             events,
             limiter: Arc::new(limiter),
             backpressure: backpressure.clone(),
             quota: quota.clone(),
-            store: seen,
+            store: read_store,
             controller: controller.clone(),
             apps: apps.clone(),
             settings,
@@ -450,7 +451,7 @@ impl World {
             apps,
             backpressure,
             quota,
-            stage,
+            phase,
             router,
         }
     }
@@ -489,7 +490,7 @@ impl World {
         self.send(request(DEMO, "POST", path, None)).await
     }
 
-    /// A living room with members, of whom the n-th is session n.
+    /// Stores an open room with members; the n-th member is call n.
     pub async fn room(&self, id: RoomId, owner: &str, name: &str, at_ms: u64, members: u128) {
         let at = Timestamp::from_millis(at_ms);
         let mut state = new_room(id, &app(owner), name, Origin::Gateway, at);
@@ -499,12 +500,12 @@ impl World {
         put_room(&self.store, &state).await;
     }
 
-    /// This happens to a room.
-    pub async fn happens(&self, room: RoomId, input: RoomInput, at: Timestamp) {
+    /// Applies an input to a stored room.
+    pub async fn apply_input(&self, room: RoomId, input: RoomInput, at: Timestamp) {
         change(&self.store, room, input, at).await;
     }
 
-    /// A parked call.
+    /// Stores a parked call.
     pub async fn session(&self, id: CallId, owner: &str, at_ms: u64) {
         let state = new_session(id, owner, at_ms);
         put_call(&self.store, &state).await;
@@ -560,7 +561,7 @@ impl Answer {
         assert_eq!(self.json(), body);
     }
 
-    /// An answer that is not a success, in the one envelope.
+    /// Checks for an error response with this status in the common envelope; returns its body.
     #[track_caller]
     pub fn fails(&self, status: u16) -> Value {
         assert_eq!(self.status.as_u16(), status, "{}", self.text);
@@ -586,8 +587,8 @@ impl Answer {
     }
 }
 
-/// A stay.
-pub fn stay() -> MemberId {
+/// The id of a membership.
+pub fn membership_id() -> MemberId {
     MemberId::generate(node_id("acW68"), Uuid::from_u128(0x57a1))
 }
 
@@ -614,7 +615,7 @@ pub fn enter(state: &mut RoomState, session: CallId, speak: bool) {
     room::apply(state, entered(session, speak), Timestamp::from_millis(1));
 }
 
-/// Where an event stands in the one life of the one conference that there is.
+/// The position of an event in the only conference instance.
 fn stamp(sequence: u64) -> EventStamp {
     EventStamp {
         core: CoreId::new(Uuid::from_u128(1)),
@@ -624,7 +625,7 @@ fn stamp(sequence: u64) -> EventStamp {
     }
 }
 
-/// A call comes into a room.
+/// The input for a call that enters a room.
 pub fn entered(session: CallId, speak: bool) -> RoomInput {
     let member = ReportedMember {
         call: session,
@@ -644,7 +645,7 @@ pub fn entered(session: CallId, speak: bool) -> RoomInput {
     }
 }
 
-/// A call has left a room that it was in.
+/// The input for a call that leaves a room.
 pub fn left(session: CallId) -> RoomInput {
     RoomInput::MemberGone {
         at: stamp(200),
@@ -673,7 +674,7 @@ pub async fn put_room(store: &MemoryStore, state: &RoomState) {
     put_room_at(store, state, state.updated_at()).await;
 }
 
-/// With what is shown of it, as the reconciler writes it.
+/// Stores an entity with its view, like the reconciler.
 async fn put_room_at(store: &MemoryStore, state: &RoomState, at: Timestamp) {
     let mut state = state.clone();
     let changes = state.take_changes();
@@ -733,7 +734,7 @@ pub async fn stored_room(store: &MemoryStore, id: RoomId) -> Option<RoomState> {
     record.map(|record| decode_room(id, &record).unwrap())
 }
 
-/// This happens to a stored room, if there is one.
+/// Applies an input to a stored room, if it exists.
 pub async fn change(store: &MemoryStore, id: RoomId, input: RoomInput, at: Timestamp) {
     if let Some(mut state) = stored_room(store, id).await {
         room::apply(&mut state, input, at);
@@ -759,7 +760,7 @@ pub async fn put_call(store: &MemoryStore, state: &CallState) {
     .await;
 }
 
-/// The entity is over, and nothing is kept of it.
+/// Removes an entity.
 pub async fn end(store: &MemoryStore, entity: EntityId) {
     let life = Life::Ended {
         keep: Duration::ZERO,

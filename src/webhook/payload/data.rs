@@ -45,7 +45,7 @@ pub(super) struct Data<'a> {
     pub(super) endpoint_id: Option<&'a EndpointId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) url: Option<&'a str>,
-    /// Empty where nothing plays.
+    /// Empty if nothing plays.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) operation_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,7 +61,7 @@ pub(super) struct PlayError<'a> {
     error: &'static str,
 }
 
-/// The data of an event of a room.
+/// Returns the data of a room's event.
 pub(super) fn room_data(fact: &RoomEvent) -> Data<'_> {
     let none = Data::default();
     match fact {
@@ -141,7 +141,7 @@ fn play_error((url, why): &(PlayUrl, PlayFailure)) -> PlayError<'_> {
     }
 }
 
-/// The data of an event of a call.
+/// Returns the data of a call's event.
 pub(super) fn session_data(fact: &CallEvent) -> Data<'_> {
     match fact {
         CallEvent::New {

@@ -14,11 +14,11 @@ use crate::webhook::payload;
 use crate::webhook::schedule::Attempt;
 use crate::webhook::sender::Report;
 
-/// How often a message for a receiver that is not configured is tried. A replica that has not been restarted yet does
-/// not know a new one, and must leave it to those that do; one that was removed must not be kept for days.
+/// The number of attempts for an endpoint that is not configured. A replica that has not been restarted yet does not
+/// know a new endpoint and must leave it to others; a delivery for a removed one must not be kept for days.
 const UNKNOWN_ENDPOINT_ATTEMPTS: u32 = 7;
 
-/// How often the end of an attempt is written, before the message is left to be sent again.
+/// The number of attempts to store a result, before the message is sent again.
 const FINISH_ATTEMPTS: u32 = 4;
 
 impl Worker {
@@ -43,29 +43,32 @@ impl Worker {
                     claim.failing_for,
                     jitter,
                 );
-                self.tell(endpoint, &claim, &report, result);
+                self.record_report(endpoint, &claim, &report, result);
                 let is_late = report.took >= self.sender.limits().request;
                 timed_out = Some((endpoint.id.clone(), is_late || report.is_timeout()));
                 (result, Some((report.attempt(), report.attempted(at))))
             }
             None if endpoints.is_removed(&claim.endpoint) => (DeliveryResult::Forgotten, None),
-            None => (self.unknown(&claim), None),
+            None => (self.retry_unknown_endpoint(&claim), None),
         };
-        let noted = attempted.as_ref().map(|(_, noted)| noted);
-        let finished = self.finish(&claim, result, noted).await;
+        let record = attempted.as_ref().map(|(_, record)| record);
+        let finished = self.finish(&claim, result, record).await;
         if let (Some((attempt, _)), Some(finished)) = (attempted, finished) {
-            self.judge(&claim, attempt, finished).await;
+            self.disable_if_failed(&claim, attempt, finished).await;
         }
-        let more = match result {
+        let has_more = match result {
             DeliveryResult::Retry { .. } | DeliveryResult::Park { .. } => true,
             DeliveryResult::Delivered | DeliveryResult::Dead | DeliveryResult::Forgotten => {
                 finished.is_none_or(|finished| finished.behind > 0)
             }
         };
-        FinishedAttempt { more, timed_out }
+        FinishedAttempt {
+            has_more,
+            timed_out,
+        }
     }
 
-    /// An attempt is part of the trace of what it tells.
+    /// Creates the span of an attempt, as part of the trace of its event.
     fn attempt_span(&self, claim: &ClaimedDelivery) -> Span {
         let span = info_span!(
             target: trace::TARGET,
@@ -85,15 +88,20 @@ impl Worker {
         span
     }
 
-    /// Takes a receiver out of service that will never take anything again.
-    async fn judge(&self, claim: &ClaimedDelivery, attempt: Attempt, finished: FinishOutcome) {
+    /// Disables the endpoint if it is gone or has failed for too long.
+    async fn disable_if_failed(
+        &self,
+        claim: &ClaimedDelivery,
+        attempt: Attempt,
+        finished: Finished,
+    ) {
         let failing_for = finished.failing_for.unwrap_or_default();
-        let disabling = &self.receivers.disabling;
+        let disabler = &self.context.disabler;
         let done = match attempt {
             Attempt::Accepted => return,
-            Attempt::Gone => disabling.gone(&claim.endpoint).await,
+            Attempt::Gone => disabler.disable_gone(&claim.endpoint).await,
             Attempt::Failed { .. } if failing_for >= self.settings.disabled_after => {
-                disabling.failing(&claim.endpoint).await
+                disabler.disable_failing(&claim.endpoint).await
             }
             Attempt::Failed { .. } => return,
         };
@@ -102,17 +110,17 @@ impl Worker {
                 node.id = %self.node,
                 endpoint.id = %claim.endpoint,
                 error = %Chain(&error),
-                "a receiver could not be disabled; the next attempt will ask for it again"
+                "cannot disable an endpoint; its next attempt will try again"
             );
         }
     }
 
-    fn unknown(&self, claim: &ClaimedDelivery) -> DeliveryResult {
+    fn retry_unknown_endpoint(&self, claim: &ClaimedDelivery) -> DeliveryResult {
         warn!(
             node.id = %self.node,
             endpoint.id = %claim.endpoint,
             webhook.id = claim.message.id,
-            "a webhook is for a receiver that is not configured here"
+            "webhook for an endpoint that is not configured here"
         );
         if claim.failed_attempts + 1 >= UNKNOWN_ENDPOINT_ATTEMPTS {
             return DeliveryResult::Dead;
@@ -126,7 +134,7 @@ impl Worker {
         )
     }
 
-    fn tell(
+    fn record_report(
         &self,
         endpoint: &Endpoint,
         claim: &ClaimedDelivery,
@@ -152,7 +160,7 @@ impl Worker {
             }
             DeliveryResult::Retry { after } => format!("again in {:.1} s", after.as_secs_f64()),
             DeliveryResult::Park { after, hold } if !claim.parked => format!(
-                "again in {:.1} s, and those behind it wait for {:.1} s yet",
+                "again in {:.1} s, later messages wait for another {:.1} s",
                 after.as_secs_f64(),
                 hold.as_secs_f64()
             ),
@@ -177,8 +185,8 @@ impl Worker {
         );
     }
 
-    /// Writes down what came of an attempt. When that cannot be done the claim runs out, and the message is sent
-    /// again under the same id.
+    /// Stores the result of an attempt. If that fails, the claim expires and the message is sent again under the same
+    /// id.
     async fn finish(
         &self,
         claim: &ClaimedDelivery,
@@ -190,14 +198,14 @@ impl Worker {
             let finish = store.finish_delivery(self.node, claim, result, attempted);
             match finish.await {
                 Ok(Some(finished)) => {
-                    self.count_end(result, claim);
+                    self.count_result(result, claim);
                     return Some(finished);
                 }
                 Ok(None) => {
                     warn!(
                         node.id = %self.node,
                         webhook.id = claim.message.id,
-                        "the claim on a webhook ran out before its attempt was written down"
+                        "the claim on a webhook expired before its result was stored"
                     );
                     return None;
                 }
@@ -207,7 +215,7 @@ impl Worker {
                         node.id = %self.node,
                         webhook.id = claim.message.id,
                         error = %Chain(&e),
-                        "the end of a webhook attempt could not be written"
+                        "cannot store the result of a webhook attempt"
                     );
                 }
             }
@@ -216,7 +224,7 @@ impl Worker {
         None
     }
 
-    fn count_end(&self, result: DeliveryResult, claim: &ClaimedDelivery) {
+    fn count_result(&self, result: DeliveryResult, claim: &ClaimedDelivery) {
         let parked = claim.parked;
         let result = match result {
             DeliveryResult::Delivered => {

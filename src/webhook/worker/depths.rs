@@ -22,7 +22,7 @@ pub(super) struct Depths {
     node: NodeId,
     measured: Option<Instant>,
     /// The depths may have changed since.
-    outdated: bool,
+    is_outdated: bool,
     /// The missing and the unreadable entries of the outbox that are counted already.
     losses: Option<(u64, u64)>,
 }
@@ -32,7 +32,7 @@ impl Depths {
         Self {
             node,
             measured: None,
-            outdated: false,
+            is_outdated: false,
             losses: None,
         }
     }
@@ -42,15 +42,15 @@ impl Depths {
         self.measured.is_none_or(|at| at.elapsed() >= INTERVAL)
     }
 
-    /// Notes a round with or without a measurement, after which deliveries are on their way (`busy`) or not. Returns
+    /// Notes a round with or without a measurement, after which deliveries are on their way (`is_busy`) or not. Returns
     /// the time until the next measurement if one is needed.
-    pub(super) fn note_round(&mut self, with_measurement: bool, busy: bool) -> Option<Duration> {
+    pub(super) fn note_round(&mut self, with_measurement: bool, is_busy: bool) -> Option<Duration> {
         let now = Instant::now();
         if with_measurement {
             self.measured = Some(now);
         }
-        self.outdated = busy || (self.outdated && !with_measurement);
-        let at = self.measured.filter(|_| self.outdated)?;
+        self.is_outdated = is_busy || (self.is_outdated && !with_measurement);
+        let at = self.measured.filter(|_| self.is_outdated)?;
         Some((at + INTERVAL).saturating_duration_since(now))
     }
 

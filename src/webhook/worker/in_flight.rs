@@ -1,4 +1,4 @@
-//! The attempts of a worker that are under way.
+//! The running attempts of a worker.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -11,25 +11,25 @@ use roomkeeper_core::ids::{AppId, EndpointId};
 /// The outcome of an attempt.
 #[derive(Debug)]
 pub(super) struct FinishedAttempt {
-    /// There is something to claim now that there was not before.
-    pub(super) more: bool,
-    /// The endpoint, and whether it did not answer in time; `None` when it was not asked.
+    /// A delivery can be claimed now that could not be claimed before.
+    pub(super) has_more: bool,
+    /// The endpoint, and whether it timed out; `None` if it got no request.
     pub(super) timed_out: Option<(EndpointId, bool)>,
 }
 
-/// The attempts that are under way, and whose they are.
+/// The running attempts with their apps and endpoints.
 pub(super) struct InFlight {
     tasks: JoinSet<FinishedAttempt>,
-    receivers: HashMap<task::Id, (AppId, EndpointId)>,
+    by_task: HashMap<task::Id, (AppId, EndpointId)>,
     pub(super) breaker: Breaker,
 }
 
 impl InFlight {
-    pub(super) fn new(each: usize) -> Self {
+    pub(super) fn new(per_endpoint: usize) -> Self {
         Self {
             tasks: JoinSet::new(),
-            receivers: HashMap::new(),
-            breaker: Breaker::new(each),
+            by_task: HashMap::new(),
+            breaker: Breaker::new(per_endpoint),
         }
     }
 
@@ -44,22 +44,22 @@ impl InFlight {
         attempt: impl Future<Output = FinishedAttempt> + Send + 'static,
     ) {
         let id = self.tasks.spawn(attempt).id();
-        self.receivers.insert(id, (app, endpoint));
+        self.by_task.insert(id, (app, endpoint));
     }
 
-    /// The next that ends, and whether there may be something to claim since; `None` when none is under way.
+    /// Waits for the next end of an attempt; true if more deliveries may be claimed. `None` without running attempts.
     pub(super) async fn next(&mut self) -> Option<Result<bool, task::JoinError>> {
         let done = self.tasks.join_next_with_id().await?;
-        Some(self.forget(done))
+        Some(self.remove(done))
     }
 
-    /// One that has ended.
-    pub(super) fn ended(&mut self) -> Option<Result<bool, task::JoinError>> {
+    /// Like [`Self::next`], for an attempt that has ended already.
+    pub(super) fn try_next(&mut self) -> Option<Result<bool, task::JoinError>> {
         let done = self.tasks.try_join_next_with_id()?;
-        Some(self.forget(done))
+        Some(self.remove(done))
     }
 
-    fn forget(
+    fn remove(
         &mut self,
         done: Result<(task::Id, FinishedAttempt), task::JoinError>,
     ) -> Result<bool, task::JoinError> {
@@ -67,19 +67,19 @@ impl InFlight {
             Ok((id, _)) => *id,
             Err(error) => error.id(),
         };
-        self.receivers.remove(&id);
+        self.by_task.remove(&id);
         let (_, ended) = done?;
         if let Some((endpoint, timed_out)) = &ended.timed_out {
             self.breaker.note(endpoint, *timed_out);
         }
-        Ok(ended.more)
+        Ok(ended.has_more)
     }
 
-    /// The places that are taken, by endpoint.
+    /// The number of permits that each endpoint holds.
     pub(super) fn by_endpoint(&self) -> Vec<(AppId, EndpointId, usize)> {
         let mut counts: HashMap<&(AppId, EndpointId), usize> = HashMap::new();
-        for of in self.receivers.values() {
-            *counts.entry(of).or_default() += 1;
+        for endpoint in self.by_task.values() {
+            *counts.entry(endpoint).or_default() += 1;
         }
         let counts = counts.into_iter();
         counts
@@ -89,7 +89,7 @@ impl InFlight {
 
     /// The number of permits that slow endpoints hold.
     pub(super) fn lowered_count(&self) -> usize {
-        let endpoints = self.receivers.values();
+        let endpoints = self.by_task.values();
         endpoints
             .filter(|(_, endpoint)| self.breaker.is_lowered(endpoint))
             .count()

@@ -49,7 +49,7 @@ const OPEN: Policy = Policy {
     allow_private: true,
 };
 
-/// Waits for something that happens soon. Only a failing test waits for the whole time.
+/// Waits for a result. Only a failing test waits for the whole time.
 async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     match timeout(Duration::from_secs(20), future).await {
         Ok(value) => value,
@@ -60,15 +60,15 @@ async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
 /// Polls until the condition holds.
 async fn until<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) {
     soon(what, async {
-        let mut looks = tokio::time::interval(Duration::from_millis(2));
+        let mut polls = tokio::time::interval(Duration::from_millis(2));
         while !condition().await {
-            looks.tick().await;
+            polls.tick().await;
         }
     })
     .await;
 }
 
-/// A request that a receiver got.
+/// A request as received.
 #[derive(Clone, Debug)]
 struct ReceivedRequest {
     path: String,
@@ -85,8 +85,8 @@ impl ReceivedRequest {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    /// The room's uuid as a number, and the sequence of the event in it.
-    fn place(&self) -> (u128, u64) {
+    /// Returns the room's UUID as a number, and the event's sequence.
+    fn room_and_sequence(&self) -> (u128, u64) {
         let body = self.json();
         let room: RoomId = body["room_id"].as_str().unwrap().parse().unwrap();
         (room.uuid().as_u128(), body["sequence"].as_u64().unwrap())
@@ -95,42 +95,42 @@ impl ReceivedRequest {
 
 struct Receiver {
     url: Url,
-    seen: UnboundedReceiver<ReceivedRequest>,
+    requests: UnboundedReceiver<ReceivedRequest>,
 }
 
 impl Receiver {
-    /// A receiver with this answer.
+    /// Starts a receiver with this response.
     async fn start(
         answer: impl Fn(ReceivedRequest) -> BoxFuture<'static, Response> + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
-        let (tell, seen) = unbounded_channel();
+        let (sender, requests) = unbounded_channel();
         let answer = Arc::new(answer);
         let app = axum::Router::new().fallback(move |uri: Uri, headers: HeaderMap, body: Bytes| {
-            let seen = ReceivedRequest {
+            let request = ReceivedRequest {
                 path: uri.to_string(),
                 headers,
                 body,
             };
             // The test may be over.
-            let _ = tell.send(seen.clone());
-            answer(seen)
+            let _ = sender.send(request.clone());
+            answer(request)
         });
         tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
         Self {
             url: Url::parse(&url).unwrap(),
-            seen,
+            requests,
         }
     }
 
-    /// A receiver that answers every request alike.
+    /// Starts a receiver that answers every request with this status.
     async fn always(status: StatusCode) -> Self {
         Self::start(move |_| Box::pin(async move { status.into_response() })).await
     }
 
     async fn next(&mut self) -> ReceivedRequest {
-        soon("a request", self.seen.recv()).await.unwrap()
+        soon("a request", self.requests.recv()).await.unwrap()
     }
 }
 
@@ -146,7 +146,7 @@ fn room(number: u128) -> RoomId {
     RoomId::new(node(), Uuid::from_u128(number))
 }
 
-fn message(of: u128, sequence: u64) -> Message {
+fn message(room_number: u128, sequence: u64) -> Message {
     let notice = RoomNotification {
         sequence,
         event: RoomEvent::Created {
@@ -155,7 +155,13 @@ fn message(of: u128, sequence: u64) -> Message {
         command_uid: None,
         synthesized: false,
     };
-    room_message(Uuid::new_v4(), &app(), room(of), &notice, clock::now())
+    room_message(
+        Uuid::new_v4(),
+        &app(),
+        room(room_number),
+        &notice,
+        clock::now(),
+    )
 }
 
 fn endpoint(url: &Url, events: &[&str]) -> Endpoint {
@@ -163,35 +169,35 @@ fn endpoint(url: &Url, events: &[&str]) -> Endpoint {
     Endpoint::new(app(), url.clone(), vec![SECRET.parse().unwrap()], events)
 }
 
-/// A store with a clock of its own, and the surroundings of a worker.
+/// The dependencies of a worker, with a store whose clock a test moves.
 struct Bench {
     store: Arc<MemoryStore>,
     clock: Arc<Mutex<Duration>>,
     wake: Arc<Notify>,
     versions: Mutex<HashMap<u128, Version>>,
-    disabling: Arc<DisabledReceivers>,
-    /// The time for which later messages wait for one that fails: unlimited, unless a test sets it.
-    patience: Duration,
+    disabler: Arc<RecordingDisabler>,
+    /// The time for which a failing message holds those behind it: unlimited, unless a test sets it.
+    hold_timeout: Duration,
 }
 
-/// The receivers that the worker disabled, and why.
+/// Records the endpoints that the worker disables, with the reason.
 #[derive(Debug, Default)]
-struct DisabledReceivers(Mutex<Vec<(EndpointId, &'static str)>>);
+struct RecordingDisabler(Mutex<Vec<(EndpointId, &'static str)>>);
 
-impl DisabledReceivers {
+impl RecordingDisabler {
     fn all(&self) -> Vec<(EndpointId, &'static str)> {
         self.0.lock().unwrap().clone()
     }
 }
 
 #[async_trait::async_trait]
-impl Disabling for DisabledReceivers {
-    async fn gone(&self, id: &EndpointId) -> Result<(), StoreError> {
+impl EndpointDisabler for RecordingDisabler {
+    async fn disable_gone(&self, id: &EndpointId) -> Result<(), StoreError> {
         self.0.lock().unwrap().push((id.clone(), "gone"));
         Ok(())
     }
 
-    async fn failing(&self, id: &EndpointId) -> Result<(), StoreError> {
+    async fn disable_failing(&self, id: &EndpointId) -> Result<(), StoreError> {
         self.0.lock().unwrap().push((id.clone(), "failing"));
         Ok(())
     }
@@ -213,23 +219,23 @@ impl Bench {
             clock,
             wake: Arc::default(),
             versions: Mutex::default(),
-            disabling: Arc::default(),
-            patience: Duration::MAX,
+            disabler: Arc::default(),
+            hold_timeout: Duration::MAX,
         }
     }
 
-    fn pass(&self, time: Duration) {
+    fn advance(&self, time: Duration) {
         *self.clock.lock().unwrap() += time;
         self.wake.notify_one();
     }
 
     /// Commits a change of a room with its messages.
-    async fn commit(&self, of: u128, outbox: Vec<Message>) {
+    async fn commit(&self, room_number: u128, outbox: Vec<Message>) {
         let expected = self
             .versions
             .lock()
             .unwrap()
-            .get(&of)
+            .get(&room_number)
             .copied()
             .unwrap_or_default();
         let commit = Commit {
@@ -237,7 +243,7 @@ impl Bench {
             request: Uuid::new_v4(),
             lease: None,
             entities: vec![EntityWrite {
-                entity: EntityId::Room(room(of)),
+                entity: EntityId::Room(room(room_number)),
                 expected,
                 head: Vec::new(),
                 parts: Vec::new(),
@@ -252,13 +258,17 @@ impl Bench {
             self.store.commit(&commit).await.unwrap(),
             CommitOutcome::Applied
         );
-        self.versions.lock().unwrap().insert(of, expected.next());
+        self.versions
+            .lock()
+            .unwrap()
+            .insert(room_number, expected.next());
         self.wake.notify_one();
     }
 
-    async fn tell(&self, of: u128, sequences: impl IntoIterator<Item = u64>) {
-        self.commit(of, sequences.into_iter().map(|s| message(of, s)).collect())
-            .await;
+    /// Commits one event of a room for each sequence.
+    async fn emit(&self, room: u128, sequences: impl IntoIterator<Item = u64>) {
+        let messages = sequences.into_iter().map(|s| message(room, s)).collect();
+        self.commit(room, messages).await;
     }
 
     fn start(&self, endpoints: impl IntoIterator<Item = Endpoint>) -> Running {
@@ -290,17 +300,17 @@ impl Bench {
         endpoints: watch::Receiver<Arc<Endpoints>>,
         settings: Settings,
     ) -> Running {
-        let receivers = Receivers {
+        let context = WorkerContext {
             endpoints,
-            disabling: Arc::clone(&self.disabling) as Arc<dyn Disabling>,
+            disabler: Arc::clone(&self.disabler) as Arc<dyn EndpointDisabler>,
             backpressure: Arc::new(Backpressure::new(1_000)),
         };
         let worker = Worker::new(
             node(),
             store,
-            receivers,
+            context,
             Sender::new(OPEN, Limits::default()).unwrap(),
-            Schedule::new([HOUR, HOUR]).with_patience(self.patience),
+            Schedule::new([HOUR, HOUR]).with_hold_timeout(self.hold_timeout),
             settings,
         );
         let stop = CancellationToken::new();
@@ -312,25 +322,25 @@ impl Bench {
         self.until_queues(0).await;
     }
 
-    /// Waits until this number of queues has deliveries left. The results of all others are stored then.
-    async fn until_queues(&self, left: u64) {
+    /// Waits until exactly this number of queues have deliveries. The results of all others are stored then.
+    async fn until_queues(&self, count: u64) {
         until("the queues are empty", || async {
             let backlog = self.store.backlog(node()).await.unwrap();
-            (backlog.outbox, backlog.queues) == (0, left)
+            (backlog.outbox, backlog.queues) == (0, count)
         })
         .await;
     }
 
-    /// The dead deliveries of a receiver.
-    async fn dead(&self, receiver: &Url) -> Vec<Delivery> {
-        let endpoint = endpoint(receiver, &["*"]).id;
+    /// The dead deliveries of the endpoint at this URL.
+    async fn dead(&self, url: &Url) -> Vec<Delivery> {
+        let endpoint = endpoint(url, &["*"]).id;
         let dead = DeliveryStatus::Dead;
         let store = &self.store;
         let rows = store.list_deliveries(node(), &endpoint, dead, None, 100);
         rows.await.unwrap()
     }
 
-    /// Waits until a claim has ended with a failure: its queue is due in about an hour then.
+    /// Waits until an attempt has failed: its queue is due in about an hour then.
     async fn until_retry_is_set(&self) {
         until("a retry is set", || async {
             let next = self.store.next_delivery(node()).await.unwrap();
@@ -340,15 +350,15 @@ impl Bench {
     }
 }
 
-/// A store that a worker finds down while `down` is set.
+/// A store that is unavailable while `down` is set.
 #[derive(Debug)]
 struct Flaky {
     inner: Arc<MemoryStore>,
     down: AtomicBool,
     refused: AtomicUsize,
-    /// Reads of the outbox.
-    looks: AtomicUsize,
-    /// Claims of deliveries.
+    /// The number of reads of the outbox.
+    reads: AtomicUsize,
+    /// The number of claims of deliveries.
     claims: AtomicUsize,
 }
 
@@ -358,14 +368,14 @@ impl Flaky {
             inner: Arc::clone(&bench.store),
             down: AtomicBool::new(is_down),
             refused: AtomicUsize::new(0),
-            looks: AtomicUsize::new(0),
+            reads: AtomicUsize::new(0),
             claims: AtomicUsize::new(0),
         })
     }
 
     async fn gate(&self, method: &'static str) -> Result<&MemoryStore, StoreError> {
         if method == "read_outbox" {
-            self.looks.fetch_add(1, Ordering::SeqCst);
+            self.reads.fetch_add(1, Ordering::SeqCst);
         }
         if method == "claim_deliveries" {
             self.claims.fetch_add(1, Ordering::SeqCst);

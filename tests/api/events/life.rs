@@ -1,4 +1,4 @@
-//! Events that are not stored, and how a stream lives and ends.
+//! Live events, and the lifetime of a stream.
 
 use super::*;
 
@@ -16,7 +16,7 @@ async fn live_events_have_no_id_and_reach_own_app_only() {
         talking("demo", other, true),
         talking("demo", room, false),
     ];
-    until_heard(&world, &mut all).await;
+    wait_for_subscription(&world, &mut all).await;
     world
         .store
         .publish_live(node_id("acW68"), &live)
@@ -26,7 +26,7 @@ async fn live_events_have_no_id_and_reach_own_app_only() {
         let mut got = Vec::new();
         while got.len() < count {
             let event = client.event().await;
-            // What was said until somebody listened.
+            // Skips the events of the wait for the subscription.
             if event.event == "member.talking" {
                 assert_eq!(event.id, None);
                 got.push(event.data);
@@ -35,25 +35,25 @@ async fn live_events_have_no_id_and_reach_own_app_only() {
         let own = live.iter().rev().take(count).rev().map(|live| &live.body);
         assert_eq!(got.iter().collect::<Vec<_>>(), own.collect::<Vec<_>>());
     }
-    happens(&*world.store, "acW68", 1..=1).await;
+    commit_events(&*world.store, "acW68", 1..=1).await;
     assert_eq!(unwanted.event().await.event, "call.answered");
 }
 
-/// Waits until what is said reaches the streams; nobody listens before the first of them is there.
-async fn until_heard(world: &World, client: &mut Client) {
+/// Waits until live events reach the streams; the subscription starts with the first stream.
+async fn wait_for_subscription(world: &World, client: &mut Client) {
     let floor = LiveEvent {
         event: "member.floor".to_owned(),
         ..talking("demo", room_id("acW68", 9), true)
     };
     loop {
-        let said = std::slice::from_ref(&floor);
+        let events = std::slice::from_ref(&floor);
         world
             .store
-            .publish_live(node_id("acW68"), said)
+            .publish_live(node_id("acW68"), events)
             .await
             .unwrap();
-        let heard = tokio::time::timeout(Duration::from_millis(50), client.event()).await;
-        if heard.is_ok_and(|event| event.event == "member.floor") {
+        let event = tokio::time::timeout(Duration::from_millis(50), client.event()).await;
+        if event.is_ok_and(|event| event.event == "member.floor") {
             return;
         }
     }
@@ -62,8 +62,8 @@ async fn until_heard(world: &World, client: &mut Client) {
 #[tokio::test(start_paused = true)]
 async fn quiet_stream_sends_comment_with_position() {
     let world = World::new();
-    let (mut client, first) = opened(&world.router, asks(DEMO, "", None)).await;
-    let begun = tokio::time::Instant::now();
+    let (mut client, first) = open_with(&world.router, stream_request(DEMO, "", None)).await;
+    let start = tokio::time::Instant::now();
     let beat = client.next().await;
     assert_eq!(
         beat,
@@ -72,20 +72,24 @@ async fn quiet_stream_sends_comment_with_position() {
             ..Block::default()
         }
     );
-    assert_eq!(begun.elapsed().as_secs(), 15);
-    // What happened to others is not told, but where it is going on from: it is not to be read again.
+    assert_eq!(start.elapsed().as_secs(), 15);
+    // Another app's events are not sent, but the position moves behind them, so that they are not read again.
     let mut moved = first.id().to_owned();
     for _ in 0..3 {
-        let theirs = (1..=4_000).map(|n| message("other", about("acW68"), "call.new", n));
-        tell(&*world.store, "acW68", theirs.collect()).await;
+        let theirs = (1..=4_000).map(|n| message("other", call_scope("acW68"), "call.new", n));
+        commit_messages(&*world.store, "acW68", theirs.collect()).await;
         let beat = client.next().await;
         assert_eq!((beat.comments, beat.data.as_str()), (1, ""));
         assert_ne!(beat.id(), moved);
         moved = beat.id().to_owned();
-        hand_over(&world.store, node_id("acW68")).await;
+        fan_out_all(&world.store, node_id("acW68")).await;
     }
-    assert_eq!(client.next().await.id, None, "it has not moved since");
-    happens(&*world.store, "acW68", 1..=1).await;
+    assert_eq!(
+        client.next().await.id,
+        None,
+        "the position has not moved since"
+    );
+    commit_events(&*world.store, "acW68", 1..=1).await;
     let mut late = resume(&world.router, "", &moved).await;
     assert_eq!(late.event().await.event, "call.answered", "and no gap");
     let mut late = resume(&world.router, "", first.id()).await;
@@ -99,21 +103,24 @@ async fn streams_are_limited_per_app_and_process() {
         all: 3,
         ..StreamSettings::default()
     };
-    let world = World::with(ApiSettings {
+    let world = World::with_settings(ApiSettings {
         streams,
         ..settings()
     });
     let one = open(&world.router, "").await;
     let _two = open(&world.router, "").await;
-    let answer = world.send(asks(DEMO, "", None)).await;
+    let answer = world.send(stream_request(DEMO, "", None)).await;
     assert!(answer.fails(429)["detail"]["retry_after_ms"].is_u64());
-    let _three = opened(&world.router, asks(OTHER, "", None)).await;
-    world.send(asks(OTHER, "", None)).await.fails(503);
-    // Who hangs up makes room, and who is refused for another reason takes none.
+    let _three = open_with(&world.router, stream_request(OTHER, "", None)).await;
+    world.send(stream_request(OTHER, "", None)).await.fails(503);
+    // A closed stream releases its permit, and a refused request holds none.
     drop(one);
-    world.send(asks(DEMO, "?event=x", None)).await.fails(400);
+    world
+        .send(stream_request(DEMO, "?event=x", None))
+        .await
+        .fails(400);
     let _four = open(&world.router, "").await;
-    world.send(asks(DEMO, "", None)).await.fails(503);
+    world.send(stream_request(DEMO, "", None)).await.fails(503);
 }
 
 #[tokio::test(start_paused = true)]
@@ -121,21 +128,21 @@ async fn streams_end_at_shutdown() {
     let world = World::new();
     let mut quiet = open(&world.router, "").await;
     let mut busy = open(&world.router, "").await;
-    happens(&*world.store, "acW68", 1..=500).await;
+    commit_events(&*world.store, "acW68", 1..=500).await;
     let seen = busy.events(3).await;
-    let begun = tokio::time::Instant::now();
-    let ended = world.stage.end(Duration::from_secs(5));
+    let start = tokio::time::Instant::now();
+    let ended = world.phase.end(Duration::from_secs(5));
     let (ended, ()) = tokio::join!(ended, async {
-        // What was read and not sent is not sent any more: the client goes on elsewhere.
+        // Events that are read but not sent may be dropped: the client resumes at another replica.
         while let Some(block) = busy.try_next().await {
             assert!(block.json()["sequence"].as_u64().unwrap() > 3);
         }
         assert_eq!(quiet.try_next().await.map(|b| b.event), None);
     });
     assert!(ended);
-    assert_eq!(begun.elapsed(), Duration::ZERO);
-    let elsewhere = World::on(world.store.clone(), world.store.clone(), settings());
-    let mut client = resume(&elsewhere.router, "", seen[2].id()).await;
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    let replica = World::with_store(world.store.clone(), world.store.clone(), settings());
+    let mut client = resume(&replica.router, "", seen[2].id()).await;
     assert_eq!(numbers(&client.events(497).await)[0], 4);
 }
 
@@ -153,34 +160,36 @@ async fn stream_ends_when_its_key_is_revoked() {
             .to_owned()
     };
     let first = change("").await;
-    let (mut of_first, _) = opened(&world.router, asks(("acme", &first), "", None)).await;
+    let (mut of_first, _) =
+        open_with(&world.router, stream_request(("acme", &first), "", None)).await;
     let mut of_demo = open(&world.router, "").await;
     let second = change("/rotate-key").await;
-    let (mut of_second, _) = opened(&world.router, asks(("acme", &second), "", None)).await;
-    // Both keys are good now.
-    let news = vec![message("acme", about("acW68"), "call.new", 1)];
-    tell(&*world.store, "acW68", news).await;
+    let (mut of_second, _) =
+        open_with(&world.router, stream_request(("acme", &second), "", None)).await;
+    // Both keys are valid now.
+    let messages = vec![message("acme", call_scope("acW68"), "call.new", 1)];
+    commit_messages(&*world.store, "acW68", messages).await;
     for stream in [&mut of_first, &mut of_second] {
         assert_eq!(numbers(&[stream.event().await]), [1]);
     }
     change("/rotate-key").await;
     assert_eq!(of_first.try_next().await, None);
-    let news = vec![message("acme", about("acW68"), "call.new", 2)];
-    tell(&*world.store, "acW68", news).await;
+    let messages = vec![message("acme", call_scope("acW68"), "call.new", 2)];
+    commit_messages(&*world.store, "acW68", messages).await;
     assert_eq!(numbers(&[of_second.event().await]), [2]);
     change("/disable").await;
     assert_eq!(of_second.try_next().await, None);
-    happens(&*world.store, "acW68", 3..=3).await;
+    commit_events(&*world.store, "acW68", 3..=3).await;
     assert_eq!(numbers(&[of_demo.event().await]), [3]);
 }
 
 #[test]
 fn stream_metrics_are_counted() {
-    let told = crate::observed::tell(async {
+    let observation = crate::observed::observe(async {
         let world = World::new();
-        let (_, first) = opened(&world.router, asks(DEMO, "", None)).await;
-        happens(&*world.store, "acW68", 1..=10_003).await;
-        hand_over(&world.store, node_id("acW68")).await;
+        let (_, first) = open_with(&world.router, stream_request(DEMO, "", None)).await;
+        commit_events(&*world.store, "acW68", 1..=10_003).await;
+        fan_out_all(&world.store, node_id("acW68")).await;
         let mut client = resume(&world.router, "", first.id()).await;
         client.events(2).await;
         let _other = open(&world.router, "").await;
@@ -190,7 +199,11 @@ fn stream_metrics_are_counted() {
         "roomkeeper_events_sent_total{kind=\"stored\"} 1",
         "roomkeeper_events_streams 0",
     ] {
-        assert!(told.page.contains(line), "{line}\n{}", told.page);
+        assert!(
+            observation.metrics.contains(line),
+            "{line}\n{}",
+            observation.metrics
+        );
     }
-    assert!(!told.log.contains(DEMO.1));
+    assert!(!observation.log.contains(DEMO.1));
 }

@@ -1,4 +1,4 @@
-//! The event stream: what comes on it (`wanted`), what it goes on from (`resumed`), and how it ends (`life`).
+//! The event stream: content (`wanted`), resumption (`resumed`), and end (`life`).
 
 use std::fmt;
 use std::sync::Arc;
@@ -32,10 +32,10 @@ mod wanted;
 
 const PATH: &str = "/api/v1/events";
 
-/// Longer than anything takes that comes at all.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Longer than any successful step takes.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A stream as a client reads it.
+/// A client of a stream.
 struct Client {
     headers: HeaderMap,
     data: BodyDataStream,
@@ -53,7 +53,7 @@ struct Block {
 }
 
 impl Block {
-    fn of(text: &str) -> Self {
+    fn parse(text: &str) -> Self {
         let mut block = Self::default();
         for line in text.lines() {
             let (field, value) = line.split_once(':').unwrap();
@@ -83,31 +83,31 @@ impl Block {
 }
 
 impl Client {
-    /// The next block; `None`: the stream has ended.
+    /// The next block; `None` at the end of the stream.
     async fn try_next(&mut self) -> Option<Block> {
         let read = async {
             loop {
                 if let Some((block, rest)) = self.text.split_once("\n\n") {
                     let (block, rest) = (block.to_owned(), rest.to_owned());
                     self.text = rest;
-                    return Some(Block::of(&block));
+                    return Some(Block::parse(&block));
                 }
                 let Some(bytes) = self.data.next().await else {
-                    assert_eq!(self.text, "", "it ends behind a block");
+                    assert_eq!(self.text, "", "the stream ends after a complete block");
                     return None;
                 };
                 self.text += std::str::from_utf8(&bytes.unwrap()).unwrap();
             }
         };
-        let read = tokio::time::timeout(PATIENCE, read).await;
-        read.expect("something comes, or the end")
+        let read = tokio::time::timeout(TIMEOUT, read).await;
+        read.expect("a block or the end arrives in time")
     }
 
     async fn next(&mut self) -> Block {
-        self.try_next().await.expect("it goes on")
+        self.try_next().await.expect("the stream continues")
     }
 
-    /// The next that is no comment.
+    /// The next event, without comments.
     async fn event(&mut self) -> Block {
         loop {
             let block = self.next().await;
@@ -117,7 +117,7 @@ impl Client {
         }
     }
 
-    /// So many stored events.
+    /// The next `count` events.
     async fn events(&mut self, count: usize) -> Vec<Block> {
         let mut events = Vec::new();
         for _ in 0..count {
@@ -127,7 +127,7 @@ impl Client {
     }
 }
 
-fn asks(caller: (&str, &str), query: &str, last: Option<&str>) -> Request<Body> {
+fn stream_request(caller: (&str, &str), query: &str, last: Option<&str>) -> Request<Body> {
     let mut request = request(caller, "GET", &format!("{PATH}{query}"), None);
     if let Some(last) = last {
         request
@@ -137,8 +137,8 @@ fn asks(caller: (&str, &str), query: &str, last: Option<&str>) -> Request<Body> 
     request
 }
 
-/// A stream that is open, and what it began with.
-async fn opened(router: &Router, request: Request<Body>) -> (Client, Block) {
+/// Opens a stream; returns it with its first event.
+async fn open_with(router: &Router, request: Request<Body>) -> (Client, Block) {
     let response = router.clone().oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     if parts.status != 200 {
@@ -156,13 +156,13 @@ async fn opened(router: &Router, request: Request<Body>) -> (Client, Block) {
 }
 
 async fn open(router: &Router, query: &str) -> Client {
-    opened(router, asks(DEMO, query, None)).await.0
+    open_with(router, stream_request(DEMO, query, None)).await.0
 }
 
 async fn resume(router: &Router, query: &str, last: &str) -> Client {
-    let (client, first) = opened(router, asks(DEMO, query, Some(last))).await;
+    let (client, first) = open_with(router, stream_request(DEMO, query, Some(last))).await;
     assert_eq!(first.json()["data"], json!({"resumed": true}));
-    assert_eq!(first.id(), last, "nothing is passed over");
+    assert_eq!(first.id(), last, "the stream resumes at the given id");
     client
 }
 
@@ -173,17 +173,17 @@ fn message(app_id: &str, scope: Scope, event: &str, n: u64) -> Message {
         scope,
         sequence: n,
         event: event.to_owned(),
-        // With a space after the colon and the keys out of order: it is not written anew on its way.
+        // With a space after a colon and unsorted keys, so that a test detects a body that is serialized again.
         body: format!(r#"{{"sequence": {n}, "event":"{event}","text":"ü \n"}}"#),
     }
 }
 
-fn about(node: &str) -> Scope {
+fn call_scope(node: &str) -> Scope {
     Scope::Session(session_id(node, 1))
 }
 
-/// Commits messages and says so, as a controller does.
-async fn tell(store: &dyn Store, node: &str, messages: Vec<Message>) {
+/// Commits messages and notifies the streams, like a controller.
+async fn commit_messages(store: &dyn Store, node: &str, messages: Vec<Message>) {
     static NEXT: AtomicU64 = AtomicU64::new(1 << 32);
     let n = NEXT.fetch_add(1, Ordering::Relaxed);
     let entity = EntityId::Call(session_id(node, n.into()));
@@ -205,14 +205,14 @@ async fn tell(store: &dyn Store, node: &str, messages: Vec<Message>) {
         views: Vec::new(),
     };
     assert_eq!(store.commit(&commit).await.unwrap(), CommitOutcome::Applied);
-    // Nobody need hear it.
+    // Without subscribers this fails, which is no error.
     let _ = store.publish_live(node, &[]).await;
 }
 
-/// The n-th events of the demo's, with these names.
-async fn happens(store: &dyn Store, node: &str, numbers: impl Iterator<Item = u64>) {
-    let messages = numbers.map(|n| message("demo", about(node), "call.answered", n));
-    tell(store, node, messages.collect()).await;
+/// Commits events of the demo app with these sequences.
+async fn commit_events(store: &dyn Store, node: &str, numbers: impl Iterator<Item = u64>) {
+    let messages = numbers.map(|n| message("demo", call_scope(node), "call.answered", n));
+    commit_messages(store, node, messages.collect()).await;
 }
 
 fn numbers(blocks: &[Block]) -> Vec<u64> {
@@ -220,14 +220,14 @@ fn numbers(blocks: &[Block]) -> Vec<u64> {
     blocks.iter().map(number).collect()
 }
 
-/// Hands everything over to the webhooks, so that what is old is trimmed.
-async fn hand_over(store: &MemoryStore, node: NodeId) {
+/// Fans out the whole outbox, so that old messages are trimmed.
+async fn fan_out_all(store: &MemoryStore, node: NodeId) {
     let batch = store.read_outbox(node, usize::MAX).await.unwrap();
     let moved = store.fan_out(node, &batch.from, &batch.to, &[]).await;
     assert!(moved.unwrap());
 }
 
-/// A member talks, or stops.
+/// The live event of a member that starts or stops talking.
 fn talking(owner: &str, room: RoomId, talking: bool) -> LiveEvent {
     LiveEvent {
         app: app(owner),
@@ -237,15 +237,15 @@ fn talking(owner: &str, room: RoomId, talking: bool) -> LiveEvent {
     }
 }
 
-// ---- stores that are not what they were -----------------------------------------------------------------------------
+// ---- faulty stores --------------------------------------------------------------------------------------------------
 
-/// One that counts what is read of an outbox by streams.
-struct Seen {
+/// A store that counts the streams' reads of an outbox.
+struct ReadCounter {
     inner: Arc<MemoryStore>,
     reads: AtomicU64,
 }
 
-impl Seen {
+impl ReadCounter {
     fn new(inner: Arc<MemoryStore>) -> Arc<Self> {
         let reads = AtomicU64::new(0);
         Arc::new(Self { inner, reads })
@@ -259,29 +259,30 @@ impl Seen {
     }
 }
 
-/// One whose first ear is where nobody speaks.
-struct Deaf {
+/// A store whose first subscription to live events gets none.
+struct SilentSubscription {
     inner: Arc<MemoryStore>,
     silent: MemoryStore,
-    ears: AtomicU64,
+    subscriptions: AtomicU64,
 }
 
-impl Deaf {
+impl SilentSubscription {
     async fn gate(&self, method: &'static str) -> Result<&MemoryStore, StoreError> {
-        let is_first = method == "subscribe_live" && self.ears.fetch_add(1, Ordering::Relaxed) == 0;
+        let is_first =
+            method == "subscribe_live" && self.subscriptions.fetch_add(1, Ordering::Relaxed) == 0;
         Ok(if is_first { &self.silent } else { &self.inner })
     }
 }
 
-/// One that is another when it has been wiped.
+/// A store that can be replaced by an empty one.
 #[derive(Default)]
-struct Wiped {
+struct WipeableStore {
     before: Arc<MemoryStore>,
     after: MemoryStore,
     is_wiped: AtomicBool,
 }
 
-impl Wiped {
+impl WipeableStore {
     fn wipe(&self) {
         self.is_wiped.store(true, Ordering::SeqCst);
     }
@@ -294,7 +295,7 @@ impl Wiped {
     }
 }
 
-macro_rules! shown_by_name {
+macro_rules! debug_by_name {
     ($($store:ident),*) => {
         $(impl fmt::Debug for $store {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -306,4 +307,4 @@ macro_rules! shown_by_name {
     };
 }
 
-shown_by_name!(Seen, Deaf, Wiped);
+debug_by_name!(ReadCounter, SilentSubscription, WipeableStore);

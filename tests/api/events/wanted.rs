@@ -1,4 +1,4 @@
-//! Access to a stream, and its content.
+//! Authentication and content of a stream.
 
 use super::*;
 
@@ -8,8 +8,8 @@ async fn stream_checks_key_and_parameters() {
     let (own, foreign) = (room_id("acW68", 1), room_id("acW68", 2));
     world.room(own, "demo", "own", 1, 0).await;
     world.room(foreign, "other", "foreign", 1, 0).await;
-    let stranger = asks(("demo", "wrong"), "?room_id=nonsense", None);
-    world.send(stranger).await.fails(401);
+    let unauthenticated = stream_request(("demo", "wrong"), "?room_id=nonsense", None);
+    world.send(unauthenticated).await.fails(401);
     for (query, field) in [
         ("?room_id=nonsense".to_owned(), "room_id"),
         (format!("?room_id={own}&room_id={own}"), "room_id"),
@@ -17,30 +17,43 @@ async fn stream_checks_key_and_parameters() {
         ("?event=call".to_owned(), "event"),
         ("?event=call.new,,call.hangup".to_owned(), "event"),
         ("?event=call.new&event=call.old".to_owned(), "event"),
-        // Told to receivers alone.
+        // Sent to webhooks only.
         ("?event=webhook.disabled".to_owned(), "event"),
-        // Always told.
+        // Always sent, so it is no filter.
         ("?event=stream.gap".to_owned(), "event"),
         // Syntax comes before existence, and existence before ownership.
         (format!("?room_id={foreign}&event=x"), "event"),
     ] {
-        let answer = world.send(asks(DEMO, &query, None)).await;
+        let answer = world.send(stream_request(DEMO, &query, None)).await;
         assert_eq!(answer.fails(400)["detail"]["field"], field, "{query}");
     }
     let nowhere = format!("?room_id={}", room_id("acW68", 3));
-    world.send(asks(DEMO, &nowhere, None)).await.fails(404);
+    world
+        .send(stream_request(DEMO, &nowhere, None))
+        .await
+        .fails(404);
     let foreign = format!("?room_id={foreign}");
-    world.send(asks(DEMO, &foreign, None)).await.fails(403);
-    let (_own, first) = opened(&world.router, asks(DEMO, &format!("?room_id={own}"), None)).await;
+    world
+        .send(stream_request(DEMO, &foreign, None))
+        .await
+        .fails(403);
+    let (_own, first) = open_with(
+        &world.router,
+        stream_request(DEMO, &format!("?room_id={own}"), None),
+    )
+    .await;
     assert_eq!(first.json()["room_id"], own.to_string());
 
-    let hiding = World::with(ApiSettings {
+    let hiding = World::with_settings(ApiSettings {
         hide_foreign: true,
         ..settings()
     });
     let theirs = room_id("acW68", 2);
     hiding.room(theirs, "other", "foreign", 1, 0).await;
-    hiding.send(asks(DEMO, &foreign, None)).await.fails(404);
+    hiding
+        .send(stream_request(DEMO, &foreign, None))
+        .await
+        .fails(404);
 }
 
 #[tokio::test]
@@ -49,7 +62,7 @@ async fn event_id_is_valid_for_its_app_and_stream_only() {
     let room = room_id("acW68", 1);
     world.room(room, "demo", "a", 1, 0).await;
     let of_room = format!("?room_id={room}");
-    let (_, first) = opened(&world.router, asks(DEMO, "", None)).await;
+    let (_, first) = open_with(&world.router, stream_request(DEMO, "", None)).await;
     let id = first.id();
     assert!(
         id.bytes()
@@ -62,25 +75,25 @@ async fn event_id_is_valid_for_its_app_and_stream_only() {
         (DEMO, "", "nonsense"),
         (DEMO, "", &id[1..]),
     ] {
-        let answer = world.send(asks(caller, query, Some(last))).await;
+        let answer = world.send(stream_request(caller, query, Some(last))).await;
         let field = &answer.fails(400)["detail"]["field"];
         assert_eq!(field, "Last-Event-ID", "{query} {last}");
     }
-    let mut twice = asks(DEMO, "", Some(id));
+    let mut twice = stream_request(DEMO, "", Some(id));
     let value = twice.headers()["last-event-id"].clone();
     twice.headers_mut().append("last-event-id", value);
     world.send(twice).await.fails(400);
-    // As a client has it that has seen nothing yet.
-    let (_, first) = opened(&world.router, asks(DEMO, "", Some(""))).await;
+    // An empty id, as a client sends it before its first event.
+    let (_, first) = open_with(&world.router, stream_request(DEMO, "", Some(""))).await;
     assert_eq!(first.json()["data"], json!({"resumed": false}));
-    // Filters are not what a place depends on.
+    // An id is independent of filters.
     resume(&world.router, "?event=call.*", id).await;
 }
 
 #[tokio::test]
 async fn stream_has_headers_and_webhook_bodies() {
     let world = World::new();
-    let (mut client, first) = opened(&world.router, asks(DEMO, "", None)).await;
+    let (mut client, first) = open_with(&world.router, stream_request(DEMO, "", None)).await;
     let header = |name: &str| client.headers[name].to_str().unwrap().to_owned();
     assert_eq!(header("content-type"), "text/event-stream");
     assert_eq!(header("cache-control"), "no-store");
@@ -96,13 +109,13 @@ async fn stream_has_headers_and_webhook_bodies() {
         )
     );
     assert!(body["timestamp"].as_str().unwrap().ends_with('Z'));
-    let mine = message("demo", about("acW68"), "call.new", 1);
-    let theirs = message("other", about("acW68"), "call.new", 2);
-    let elsewhere = message("demo", about("bbbbb"), "call.new", 3);
-    tell(&*world.store, "acW68", vec![theirs, mine.clone()]).await;
+    let mine = message("demo", call_scope("acW68"), "call.new", 1);
+    let theirs = message("other", call_scope("acW68"), "call.new", 2);
+    let elsewhere = message("demo", call_scope("bbbbb"), "call.new", 3);
+    commit_messages(&*world.store, "acW68", vec![theirs, mine.clone()]).await;
     let got = client.event().await;
     assert_eq!((got.event.as_str(), &got.data), ("call.new", &mine.body));
-    tell(&*world.store, "bbbbb", vec![elsewhere.clone()]).await;
+    commit_messages(&*world.store, "bbbbb", vec![elsewhere.clone()]).await;
     assert_eq!(client.event().await.data, elsewhere.body);
 }
 
@@ -113,9 +126,9 @@ async fn stream_sends_only_matching_events() {
     let all = [
         ("conference.created", room),
         ("conference.member.joined", room),
-        ("call.new", about("acW68")),
+        ("call.new", call_scope("acW68")),
         ("conference.member.left", room),
-        ("call.hangup", about("acW68")),
+        ("call.hangup", call_scope("acW68")),
         ("conference.destroyed", room),
     ];
     for (query, wanted) in [
@@ -127,8 +140,8 @@ async fn stream_sends_only_matching_events() {
     ] {
         let mut client = open(&world.router, query).await;
         let numbered = (1..).zip(all);
-        let told = numbered.map(|(n, (event, scope))| message("demo", scope, event, n));
-        tell(&*world.store, "acW68", told.collect()).await;
+        let messages = numbered.map(|(n, (event, scope))| message("demo", scope, event, n));
+        commit_messages(&*world.store, "acW68", messages.collect()).await;
         let got = client.events(wanted.len()).await;
         assert_eq!(numbers(&got), wanted, "{query}");
     }
@@ -145,12 +158,12 @@ async fn stream_of_room_has_its_events_and_ends_with_it() {
     let mut members = open(&world.router, &without_the_last).await;
     let story = vec![
         message("demo", Scope::Room(other), "conference.destroyed", 1),
-        message("demo", about("acW68"), "call.new", 2),
+        message("demo", call_scope("acW68"), "call.new", 2),
         message("demo", Scope::Room(room), "conference.member.left", 3),
         message("demo", Scope::Room(room), "conference.destroyed", 4),
         message("demo", Scope::Room(room), "conference.created", 5),
     ];
-    tell(&*world.store, "acW68", story).await;
+    commit_messages(&*world.store, "acW68", story).await;
     let left = client.event().await;
     let destroyed = client.event().await;
     assert_eq!(numbers(&[left.clone(), destroyed.clone()]), [3, 4]);
@@ -163,23 +176,26 @@ async fn stream_of_room_has_its_events_and_ends_with_it() {
     );
     assert_eq!(members.try_next().await, None);
 
-    // Who was away when it ended gets the rest, and nobody comes back for ever.
+    // A client that was disconnected at the end gets the rest, and no client reconnects forever.
     let ends = Timestamp::from_millis(1_000);
     let deadline = Timestamp::from_millis(5_000);
     world
-        .happens(room, RoomInput::Delete { deadline }, ends)
+        .apply_input(room, RoomInput::Delete { deadline }, ends)
         .await;
-    let answer = world.send(asks(DEMO, &query, None)).await;
+    let answer = world.send(stream_request(DEMO, &query, None)).await;
     answer.fails(404);
     let mut late = resume(&world.router, &query, left.id()).await;
     assert_eq!(late.event().await, destroyed);
     assert_eq!(late.try_next().await, None);
     for seen in [destroyed.id(), last.id()] {
-        world.send(asks(DEMO, &query, Some(seen))).await.fails(404);
+        world
+            .send(stream_request(DEMO, &query, Some(seen)))
+            .await
+            .fails(404);
     }
-    // An id of another app's stays another app's.
+    // An id is invalid for another app.
     world
-        .send(asks(OTHER, &query, Some(left.id())))
+        .send(stream_request(OTHER, &query, Some(left.id())))
         .await
         .fails(400);
 }
@@ -190,25 +206,27 @@ async fn stream_of_ended_room_ends_after_last_event() {
     let room = room_id("acW68", 1);
     world.room(room, "demo", "a", 1, 0).await;
     let query = format!("?room_id={room}");
-    let (_, first) = opened(&world.router, asks(DEMO, &query, None)).await;
-    // Its end was told and is not kept any more: a gap, and the end.
+    let (_, first) = open_with(&world.router, stream_request(DEMO, &query, None)).await;
+    // The last event is no longer stored: the stream reports a gap and ends.
     end_room(&world, room).await;
-    let others = (1..=10_100).map(|n| message("other", about("acW68"), "call.new", n));
-    tell(&*world.store, "acW68", others.collect()).await;
-    hand_over(&world.store, node_id("acW68")).await;
+    let others = (1..=10_100).map(|n| message("other", call_scope("acW68"), "call.new", n));
+    commit_messages(&*world.store, "acW68", others.collect()).await;
+    fan_out_all(&world.store, node_id("acW68")).await;
     let mut late = resume(&world.router, &query, first.id()).await;
     let gap = late.event().await;
     assert_eq!(gap.event, "stream.gap");
     let last = late.next().await;
     assert_eq!(late.try_next().await, None);
-    let again = world.send(asks(DEMO, &query, Some(last.id()))).await;
+    let again = world
+        .send(stream_request(DEMO, &query, Some(last.id())))
+        .await;
     again.fails(404);
 }
 
 async fn end_room(world: &World, room: RoomId) {
     let at = Timestamp::from_millis(1_000);
     let delete = RoomInput::Delete { deadline: at };
-    world.happens(room, delete, at).await;
+    world.apply_input(room, delete, at).await;
     let state = stored_room(&world.store, room).await.unwrap();
-    assert_eq!(state.status(), RoomStatus::Terminated, "nobody was in it");
+    assert_eq!(state.status(), RoomStatus::Terminated, "the room is empty");
 }

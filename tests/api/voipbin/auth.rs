@@ -1,4 +1,4 @@
-//! Credentials: the gateway's headers, a bearer, a token in the query. None of them is disclosed to anybody.
+//! Credentials: the gateway's headers, a bearer token, a token in the query. None of them is disclosed.
 
 use axum::body::Body;
 use axum::http::Request;
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::*;
 use crate::limits::limited;
-use crate::observed::{Told, tell};
+use crate::observed::{Observation, observe};
 
 /// A request with exactly these headers.
 fn plain(path: &str, headers: &[(&str, &str)]) -> Request<Body> {
@@ -44,7 +44,7 @@ async fn key_is_accepted_in_headers_bearer_and_query() {
         assert_eq!(rows.len(), 1, "{path} {headers:?}: {list}");
         assert_eq!(rows[0]["id"], mine.uuid().to_string());
     }
-    // The key names its app.
+    // The key determines the app.
     let list = world.send(plain(&with_token("other-key"), &[])).await.ok();
     assert_eq!(list["result"][0]["customer_id"], customer(OTHER));
     assert_eq!(list["result"].as_array().unwrap().len(), 1);
@@ -58,7 +58,7 @@ async fn anything_else_401() {
     let paths = [
         CONFERENCES.to_owned(),
         path_of(room),
-        // Not even that the path is wrong is told before.
+        // Authentication precedes the check of the path.
         format!("{CONFERENCES}/no-uuid"),
         CALLS.to_owned(),
         RECORDINGS.to_owned(),
@@ -107,7 +107,7 @@ async fn anything_else_401() {
         ("?token=demo-key&token=demo-key", &[]),
         ("?token=demo-key&token=other-key", &[]),
         ("?token=demo-key&token=", &[]),
-        // What was said in a better way counts, and is wrong.
+        // The way with precedence counts, and its key is wrong.
         ("?token=demo-key", &[("Authorization", "Bearer wrong")]),
         ("?token=demo-key", &[("Authorization", "Basic x")]),
         ("?token=demo-key", &[("X-App-ID", "demo")]),
@@ -161,7 +161,7 @@ async fn gateway_api_rejects_bearer_and_token() {
 async fn key_of_two_apps_is_rejected() {
     let apps = [configured(("one", "shared")), configured(("two", "shared"))];
     let store = std::sync::Arc::new(roomkeeper::store::memory::MemoryStore::new());
-    let world = World::of(&apps, store.clone(), store, settings());
+    let world = World::with_apps(&apps, store.clone(), store, settings());
     assert_eq!(
         status(&world, "/v1.0/conferences?token=shared", &[]).await,
         401
@@ -172,14 +172,14 @@ async fn key_of_two_apps_is_rejected() {
 
 #[tokio::test(start_paused = true)]
 async fn every_way_of_authentication_counts_against_limit() {
-    let world = World::with(limited(3, false));
+    let world = World::with_settings(limited(3, false));
     let bearer = [("Authorization", "Bearer demo-key")];
     let headers = [("X-App-ID", "demo"), ("X-API-Key", "demo-key")];
     assert_eq!(status(&world, CONFERENCES, &bearer).await, 200);
     assert_eq!(status(&world, CONFERENCES, &headers).await, 200);
     let token = format!("{CONFERENCES}?token=demo-key");
     assert_eq!(status(&world, &token, &[]).await, 200);
-    // The limit comes before the syntax, and after who asks.
+    // The rate limit precedes syntax and follows authentication.
     let wrong = format!("{CONFERENCES}/no-uuid?token=demo-key");
     world.send(plain(&wrong, &[])).await.fails(429);
     assert_eq!(status(&world, "/v1.0/conferences?token=x", &[]).await, 401);
@@ -189,7 +189,7 @@ async fn every_way_of_authentication_counts_against_limit() {
 
 #[test]
 fn keys_are_never_logged() {
-    let Told { log, page } = tell(async {
+    let Observation { log, metrics } = observe(async {
         let world = World::new();
         let room = conference_id("acW68", 1);
         world.conference(room, "demo").await;
@@ -212,7 +212,7 @@ fn keys_are_never_logged() {
         ] {
             world.send(plain(&path, headers)).await;
         }
-        // Also what goes wrong with us does not tell it.
+        // An internal error does not disclose it, either.
         *world.controller.panics.lock().unwrap() = true;
         let body = joining(room, session).to_string();
         let panicking = Request::builder()
@@ -223,11 +223,11 @@ fn keys_are_never_logged() {
         world.send(panicking).await.fails(500);
     });
     assert!(log.contains("/v1.0/conferences/{conference_id}"), "{log}");
-    assert!(page.contains("route=\"/v1.0/conferences/{conference_id}\""));
+    assert!(metrics.contains("route=\"/v1.0/conferences/{conference_id}\""));
     for secret in ["demo-key", "wrong-key", "second-key", "token", "nowhere"] {
         assert!(
-            !log.contains(secret) && !page.contains(secret),
-            "{secret} was told:\n{log}"
+            !log.contains(secret) && !metrics.contains(secret),
+            "{secret} was disclosed:\n{log}"
         );
     }
 }
@@ -237,7 +237,7 @@ async fn customer_id_comes_from_configuration() {
     let mut configured = configured(DEMO);
     configured.customer_id = "5e4a0680-804e-11ec-8477-2fea5968d85b".parse().unwrap();
     let store = std::sync::Arc::new(roomkeeper::store::memory::MemoryStore::new());
-    let world = World::of(&[configured], store.clone(), store, settings());
+    let world = World::with_apps(&[configured], store.clone(), store, settings());
     let made = world.post(CONFERENCES, json!({})).await.ok();
     assert_eq!(made["customer_id"], "5e4a0680-804e-11ec-8477-2fea5968d85b");
 }

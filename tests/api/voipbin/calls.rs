@@ -1,4 +1,4 @@
-//! `/conferencecalls`: a call joins, is seen, is kicked.
+//! `/conferencecalls`: join, read and kick.
 
 use std::time::Duration;
 
@@ -66,14 +66,14 @@ async fn conferencecall_has_nine_fields_through_all_states() {
         (3, leave, "leaving", "2022-02-03 06:08:59.672025"),
         (4, left(session), "leaved", "2022-02-03 06:09:00.672025"),
     ] {
-        world.happens(room, input, later(second)).await;
+        world.apply_input(room, input, later(second)).await;
         let mut expected = shown(member, room, session, status);
         expected["tm_update"] = json!(updated);
         assert_eq!(expected.as_object().unwrap().len(), 9);
         world.get(&path).await.is(200, expected.clone());
         let list = json!({"result": [expected], "next_page_token": ""});
         world.get(CALLS).await.is(200, list);
-        // What has left is no member, and is still there to be read.
+        // A call that has left is no member, but can be read.
         let ids = world.get(&path_of(room)).await.ok()["conferencecall_ids"].clone();
         let named = ["joined", "leaving"].contains(&status);
         assert_eq!(
@@ -100,7 +100,7 @@ async fn call_from_dialplan_is_shown() {
 }
 
 #[tokio::test]
-async fn unknown_404_malformed_400_another_apps_403() {
+async fn unknown_gives_404_malformed_400_foreign_403() {
     let world = World::new();
     let (room, session) = (conference_id("acW68", 1), session_id("acW68", 1));
     world.conference(room, "other").await;
@@ -110,7 +110,7 @@ async fn unknown_404_malformed_400_another_apps_403() {
             member_id(session_id("acW68", 9)).uuid().to_string(),
             "b8aa51f6-5cc1-40ba-9737-45ca24dab153".to_owned(),
             NIL.to_owned(),
-            // What is there, and is no call.
+            // Ids that exist but are no calls.
             room.uuid().to_string(),
         ] {
             let path = format!("{CALLS}/{id}");
@@ -139,7 +139,7 @@ async fn unknown_404_malformed_400_another_apps_403() {
 
 #[tokio::test]
 async fn hidden_foreign_objects_give_404() {
-    let world = World::with(ApiSettings {
+    let world = World::with_settings(ApiSettings {
         hide_foreign: true,
         ..settings()
     });
@@ -154,7 +154,7 @@ async fn hidden_foreign_objects_give_404() {
         let missing = world.send(request(DEMO, method, &missing, None)).await;
         assert_eq!(theirs.fails(404), missing.fails(404));
     }
-    // Neither their call nor their conference can be told from one that is not there.
+    // Another app's call or conference gives the same response as a missing one.
     let mine = conference_id("acW68", 2);
     let [theirs, missing] = [session, session_id("acW68", 9)].map(|call| joining(mine, call));
     let theirs = world.post(CALLS, theirs).await.fails(404);
@@ -170,7 +170,7 @@ async fn hidden_foreign_objects_give_404() {
 // ---- POST -------------------------------------------------------------------------------------------------------------
 
 #[tokio::test]
-async fn a_call_joins() {
+async fn join_returns_joining_conferencecall() {
     let (world, room, session) = parked().await;
     let mut body = joining(room, session);
     body["command_uid"] = json!("mine-1");
@@ -281,7 +281,7 @@ async fn ending_conference_cannot_be_joined() {
     world.ends(room).await;
     world.post(CALLS, joining(room, session)).await.fails(409);
     world
-        .happens(room, left(session_id("acW68", 2)), later(21))
+        .apply_input(room, left(session_id("acW68", 2)), later(21))
         .await;
     world.post(CALLS, joining(room, session)).await.fails(409);
     assert!(world.intents().is_empty());
@@ -319,7 +319,7 @@ async fn each_refusal_has_its_status() {
         (Refusal::StillLeaving, 409),
         (Refusal::StillJoining, 409),
         (Refusal::RoomFull, 409),
-        // It was there a moment ago: it is ending.
+        // The conference is ending.
         (Refusal::RoomNotFound, 409),
     ] {
         world.script(Err(IntentError::Refused(refusal)));
@@ -345,7 +345,7 @@ async fn each_refusal_has_its_status() {
 }
 
 #[tokio::test]
-async fn a_gateway_room_is_joined_here_and_a_conference_there() {
+async fn rooms_of_both_apis_can_be_joined_in_either() {
     let world = World::new();
     let made = world
         .post("/api/v1/conferences", json!({"name": "n"}))
@@ -367,8 +367,10 @@ async fn a_gateway_room_is_joined_here_and_a_conference_there() {
     assert_eq!(answer.status.as_u16(), 202, "{}", answer.text);
     let call = world.get(&call_path(member_id(session))).await.ok();
     assert_eq!(call["conference_id"], made["id"]);
-    // Who is in can be seen on both sides.
-    world.happens(room, entered(session, true), MADE).await;
+    // Both APIs show the member.
+    world
+        .apply_input(room, entered(session, true), CREATED)
+        .await;
     let members = format!("/api/v1/conferences/{room}/members");
     let members = world.get(&members).await.json();
     assert_eq!(members["members"][0]["uuid"], session.to_string());
@@ -385,7 +387,7 @@ async fn delete_in_each_state() {
     let path = call_path(member);
     world.post(CALLS, joining(room, session)).await.ok();
     world.intents();
-    // Joining: it never comes in.
+    // Joining: the join is cancelled.
     let gone = world.delete(&path).await.ok();
     assert_eq!(gone["status"], "leaved");
     let expected = Intent::new(
@@ -399,18 +401,18 @@ async fn delete_in_each_state() {
         },
     );
     assert_eq!(world.intents(), [expected]);
-    // Leaved: as it is.
+    // Leaved: unchanged.
     world.delete(&path).await.is(200, gone.clone());
     world.get(&path).await.is(200, gone);
     assert!(world.intents().is_empty());
 
-    // Joined: leaving.
+    // Joined: becomes leaving.
     let session = session_id("acW68", 2);
     let path = call_path(world.member(room, session).await);
     let leaving = world.delete(&path).await.ok();
     assert_eq!(leaving["status"], "leaving");
     assert_eq!(world.intents().len(), 1);
-    // Leaving: as it is.
+    // Leaving: unchanged.
     world.delete(&path).await.is(200, leaving.clone());
     world.get(&path).await.is(200, leaving);
     assert!(world.intents().is_empty());
@@ -436,7 +438,7 @@ async fn calls_of_ended_conference_can_be_read() {
     world.ends(room).await;
     assert_eq!(world.get(&path).await.ok()["status"], "leaving");
     assert_eq!(world.delete(&path).await.ok()["status"], "leaving");
-    world.happens(room, left(session), later(21)).await;
+    world.apply_input(room, left(session), later(21)).await;
     assert_eq!(world.get(&path).await.ok()["status"], "leaved");
     assert_eq!(world.delete(&path).await.ok()["status"], "leaved");
     assert!(world.intents().is_empty());

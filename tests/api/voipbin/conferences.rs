@@ -1,4 +1,4 @@
-//! `/conferences`: made, read, changed, ended; and the same rooms seen through the gateway API.
+//! `/conferences`: create, read, change and end; and the same rooms in the gateway API.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use roomkeeper_core::room::{RecordInput, Update};
 
 use super::*;
 
-/// An action as in the documents: the older ones state who speaks.
+/// An action as in the documentation: older ones state the voice.
 fn talk(text: &str, gender: bool) -> Value {
     let mut action = json!({
         "id": NIL,
@@ -35,7 +35,7 @@ fn refused(refusal: Refusal) -> Result<Accepted, IntentError> {
 // ---- its sixteen fields -----------------------------------------------------------------------------------------------
 
 #[tokio::test]
-async fn the_documented_conference_is_shown_as_documented() {
+async fn conference_matches_documented_example() {
     for gender in [false, true] {
         let world = World::new();
         let room = conference_id("acW68", 1);
@@ -51,7 +51,7 @@ async fn the_documented_conference_is_shown_as_documented() {
         // 2022-08-06 19:11:13.040418.
         let changed = Timestamp::from_micros(1_659_813_073_040_418);
         world
-            .happens(room, RoomInput::Update(update), changed)
+            .apply_input(room, RoomInput::Update(update), changed)
             .await;
         world.get(&path_of(room)).await.is(
             200,
@@ -111,7 +111,7 @@ async fn create_with_documented_body_returns_all_fields() {
     world.get(&upper).await.is(200, shown.clone());
     let list = json!({"result": [shown], "next_page_token": ""});
     world.get(CONFERENCES).await.is(200, list);
-    // The names of the sixteen, so that none is added or lost unnoticed.
+    // All sixteen names, so that no change stays unnoticed.
     assert_eq!(made.as_object().unwrap().len(), 16);
 }
 
@@ -121,9 +121,9 @@ async fn status_and_members_through_all_states() {
     let room = conference_id("acW68", 1);
     world.conference(room, "demo").await;
     let shown = || async { world.get(&path_of(room)).await.ok() };
-    world.happens(room, RoomInput::Unplaced, later(1)).await;
+    world.apply_input(room, RoomInput::Unplaced, later(1)).await;
     assert_eq!(shown().await["status"], "starting");
-    world.happens(room, RoomInput::Placed, later(2)).await;
+    world.apply_input(room, RoomInput::Placed, later(2)).await;
     assert_eq!(shown().await["status"], "progressing");
     let [stays, goes, comes] = [1, 2, 3].map(|n| session_id("acW68", n));
     let mut ids = vec![
@@ -141,14 +141,14 @@ async fn status_and_members_through_all_states() {
         command_uid: None,
         deadline: later(100),
     };
-    world.happens(room, join, later(3)).await;
+    world.apply_input(room, join, later(3)).await;
     let leave = RoomInput::Leave {
         call: goes,
         command_uid: None,
         deadline: later(100),
     };
-    world.happens(room, leave, later(4)).await;
-    // Those who are in and those who are on their way out, not those who are on their way in.
+    world.apply_input(room, leave, later(4)).await;
+    // Joined and leaving members count, joining ones do not.
     let mut now: Vec<String> =
         serde_json::from_value(shown().await["conferencecall_ids"].clone()).unwrap();
     now.sort();
@@ -159,7 +159,7 @@ async fn status_and_members_through_all_states() {
     assert_eq!(ending["tm_delete"], NEVER);
     assert_eq!(ending["tm_update"], "2022-02-03 06:09:16.672025");
     for session in [stays, goes] {
-        world.happens(room, left(session), later(25)).await;
+        world.apply_input(room, left(session), later(25)).await;
     }
     let over = shown().await;
     assert_eq!(over["status"], "terminated");
@@ -230,7 +230,7 @@ async fn omitted_or_null_fields_have_defaults() {
         assert_eq!((&made["name"], &made["detail"]), (&json!(""), &json!("")));
         assert_eq!((&made["data"], &made["timeout"]), (&json!({}), &json!(0)));
     }
-    // No body at all; and one that says it is a form, as the documented commands send it.
+    // No body, and one with the type of a form, as the documented commands send it.
     world.post_empty(CONFERENCES).await.ok();
     let mut form = request(DEMO, "POST", CONFERENCES, Some(json!({"name": "n"})));
     form.headers_mut().insert(
@@ -251,7 +251,7 @@ async fn names_may_repeat() {
     assert_eq!(seen.len(), 3);
 }
 
-/// Bodies that are wrong in one field, and the field that is named.
+/// Bodies with one wrong field, and the reported field.
 fn wrong() -> Vec<(Value, &'static str)> {
     let action = |action: Value| json!({"pre_actions": [{"type": "beep"}, action]});
     let url = |url: &str| action(json!({"type": "play", "option": {"stream_urls": [url]}}));
@@ -379,7 +379,7 @@ async fn too_large_actions_give_400() {
         body_limit: 1024 * 1024,
         ..settings()
     };
-    let world = World::with(settings);
+    let world = World::with_settings(settings);
     let long = "x".repeat(4_000);
     let many = vec![json!({"type": "talk", "option": {"text": long}}); 17];
     world
@@ -417,7 +417,7 @@ async fn talk_without_speech_engine_gives_400_with_index() {
 }
 
 #[tokio::test]
-async fn where_it_is_made() {
+async fn node_and_session_determine_placement() {
     let world = World::new();
     world.set_node("acW68", |n| n.calls = 90);
     world.set_node("bbbbb", |n| n.calls = 10);
@@ -482,11 +482,11 @@ async fn omitted_fields_stay_unchanged() {
         change[field] = value.clone();
         shown[field] = value;
         second += 1;
-        shown["tm_update"] = json!((MADE + Duration::from_secs(second)).voipbin());
+        shown["tm_update"] = json!((CREATED + Duration::from_secs(second)).voipbin());
         world.put(&path, change).await.is(200, shown.clone());
         world.get(&path).await.is(200, shown.clone());
     }
-    // Nothing is said, so nothing has changed.
+    // An empty body changes nothing.
     for body in [json!({}), json!({"name": null, "type": null, "unknown": 1})] {
         world.put(&path, body).await.is(200, shown.clone());
     }
@@ -521,14 +521,14 @@ async fn post_action_is_alias_of_post_actions() {
     assert_eq!(changed["post_actions"], json!([]));
     let wrong = json!({"post_action": [{"type": "dance"}]});
     world.put(&path, wrong).await.refuses("post_action[0]");
-    // Of two, nobody could say which was meant.
+    // Both names together are ambiguous.
     let both = json!({"post_action": [], "post_actions": []});
     world.put(&path, both).await.refuses("post_action");
 }
 
-// ---- what is not there, or not the caller's ---------------------------------------------------------------------------
+// ---- missing and foreign conferences --------------------------------------------------------------------------------
 
-/// Everything that can be asked of one conference.
+/// Every request about one conference.
 fn requests(path: &str) -> Vec<axum::http::Request<axum::body::Body>> {
     vec![
         request(DEMO, "GET", path, None),
@@ -540,13 +540,13 @@ fn requests(path: &str) -> Vec<axum::http::Request<axum::body::Body>> {
 }
 
 #[tokio::test]
-async fn unknown_404_malformed_400() {
+async fn unknown_gives_404_and_malformed_400() {
     let world = World::new();
     let room = conference_id("acW68", 1);
     for id in [
         conference_id("acW68", 9).uuid().to_string(),
         conference_id("zzzzz", 1).uuid().to_string(),
-        // None that was made here.
+        // A UUID that no node generated.
         "99accfb7-c0dd-4a54-997d-dd18af7bc280".to_owned(),
         NIL.to_owned(),
         "ffffffff-ffff-8fff-bfff-ffffffffffff".to_owned(),
@@ -588,14 +588,14 @@ async fn unknown_404_malformed_400() {
 }
 
 #[tokio::test]
-async fn another_apps_403() {
+async fn foreign_conference_gives_403() {
     let world = World::new();
     let theirs = conference_id("acW68", 1);
     world.conference(theirs, "other").await;
     for request in requests(&path_of(theirs)) {
         world.send(request).await.fails(403);
     }
-    // Whose it is comes before how it is.
+    // Ownership precedes state.
     world.ends(theirs).await;
     for request in requests(&path_of(theirs)) {
         world.send(request).await.fails(403);
@@ -607,7 +607,7 @@ async fn another_apps_403() {
 
 #[tokio::test]
 async fn hidden_foreign_objects_give_404() {
-    let world = World::with(ApiSettings {
+    let world = World::with_settings(ApiSettings {
         hide_foreign: true,
         ..settings()
     });
@@ -636,7 +636,7 @@ async fn delete_terminates_empty_conference() {
     over["tm_delete"] = json!("2026-05-06 12:34:57.672025");
     world.delete(&path).await.is(200, over.clone());
     world.intents();
-    // It stays readable, and is what it was.
+    // It stays readable and unchanged.
     world.get(&path).await.is(200, over.clone());
     world.delete(&path).await.is(200, over.clone());
     let list = json!({"result": [over], "next_page_token": ""});
@@ -670,7 +670,7 @@ async fn conference_that_ends_during_request_is_returned() {
     let room = conference_id("acW68", 1);
     world.conference(room, "demo").await;
     let path = path_of(room);
-    // Its time is over between the look at it and the command: the domain does not know it any more.
+    // The conference ends between the read and the command: the controller no longer knows it.
     let mut requests = requests(&path);
     let delete = requests.remove(2);
     for request in requests.into_iter().skip(1) {
@@ -727,11 +727,11 @@ async fn gateway_room_is_a_conference() {
     assert_eq!(shown["name"], "weekly-standup");
     let list = world.get(CONFERENCES).await.ok();
     assert_eq!(list["result"], json!([shown]));
-    // The gateway promises that there is one of its name, so the name is all that does not change.
+    // Names of the gateway API are unique, so only the name cannot change.
     world.put(&path, json!({"name": "other"})).await.fails(409);
     let same = json!({"name": "weekly-standup", "timeout": 60});
     assert_eq!(world.put(&path, same).await.ok()["timeout"], 60);
-    // Ended here, it is gone there, and its name is free.
+    // After its end in one API, it is missing in the other, and its name is free.
     assert_eq!(world.delete(&path).await.ok()["status"], "terminated");
     let there = format!("/api/v1/conferences/{room}");
     world.get(&there).await.fails(404);
@@ -757,9 +757,9 @@ async fn conference_is_a_gateway_room_with_its_name() {
     let there = world.get(&format!("/api/v1/conferences/{id}")).await.json();
     assert_eq!(there["name"], name);
     world.delete(&format!("/api/v1/conferences/{id}")).await;
-    // Ended there, it can still be read here.
+    // After its end in the gateway API, it can still be read in this one.
     assert_eq!(world.get(&path_of(room)).await.ok()["status"], "terminated");
-    // Names that are not the gateway's are not taken there.
+    // Names of this API do not occupy names of the gateway API.
     let free = json!({"name": "free"});
     world.post(CONFERENCES, free.clone()).await.ok();
     let made = world.post("/api/v1/conferences", free).await;
@@ -769,7 +769,7 @@ async fn conference_is_a_gateway_room_with_its_name() {
 // ---- recording it -----------------------------------------------------------------------------------------------------
 
 #[tokio::test]
-async fn recording_start_and_stop() {
+async fn recording_starts_and_stops() {
     let world = World::new();
     let room = conference_id("acW68", 1);
     world.conference(room, "demo").await;
@@ -794,18 +794,18 @@ async fn recording_start_and_stop() {
             synthesized: false,
         })
     };
-    world.happens(room, started(&id), MADE).await;
+    world.apply_input(room, started(&id), CREATED).await;
     let stopping = world.post_empty(&stop).await.ok();
     assert_eq!(
         stopping["recording_id"], *id,
-        "it runs until its end is heard"
+        "the recording runs until its stop event"
     );
     let stopped = RoomInput::Record(RecordInput::Stopped {
         id: id.parse().unwrap(),
         length: Some(Duration::from_millis(1_500)),
         synthesized: false,
     });
-    world.happens(room, stopped, MADE).await;
+    world.apply_input(room, stopped, CREATED).await;
     let shown = world.get(&path_of(room)).await.ok();
     assert_eq!(shown["recording_id"], NIL);
     assert_eq!(shown["recording_ids"], json!([id]));

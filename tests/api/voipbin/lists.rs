@@ -1,4 +1,4 @@
-//! Lists: pages, tokens, filters; and what is answered when the store is not there.
+//! Lists: pages, tokens, filters, and the responses without the store.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,21 +13,21 @@ use crate::faulty::Faulty;
 
 const LISTS: [&str; 3] = [CONFERENCES, CALLS, RECORDINGS];
 
-/// The n-th of many, on one of the nodes.
+/// The id of the n-th conference, on one of the nodes.
 fn nth(n: u64) -> RoomId {
     conference_id(NODES[usize::try_from(n).unwrap() % 3], u128::from(n) + 1)
 }
 
-/// A conference made at this second, with a call in it, and a recording under way.
+/// Creates a conference at this second, with a call and a running recording.
 async fn put(world: &World, room: RoomId, owner: &str, second: u64) {
     let mut registration = registration(owner, "n");
     registration.created_at = later(second);
     put_room(&world.store, &registered(room, registration)).await;
-    // The number of the room, above its node.
+    // The room's number, in the bits above its node.
     let n = room.uuid().as_u128() >> 32 & 0xffff_ffff;
     let session = session_id(room.node().as_str(), n);
     world
-        .happens(room, entered(session, true), later(second))
+        .apply_input(room, entered(session, true), later(second))
         .await;
     let start = RecordInput::Start {
         id: RecordingId::generate(room.node(), Uuid::from_u128(n << 32)),
@@ -36,7 +36,7 @@ async fn put(world: &World, room: RoomId, owner: &str, second: u64) {
         deadline: later(100_000),
     };
     world
-        .happens(room, RoomInput::Record(start), later(second))
+        .apply_input(room, RoomInput::Record(start), later(second))
         .await;
 }
 
@@ -48,7 +48,7 @@ async fn page(world: &World, path: &str, query: &str) -> (Vec<Value>, String) {
     (rows, token)
 }
 
-/// The conference that a row is of.
+/// The conference of a row.
 fn conference_of(row: &Value) -> &str {
     let id = row.get("conference_id").unwrap_or(&row["id"]);
     id.as_str().unwrap()
@@ -71,7 +71,7 @@ async fn lists_own_conferences_of_all_nodes_by_creation() {
 }
 
 #[tokio::test]
-async fn sizes_of_pages() {
+async fn page_size_has_default_and_bounds() {
     let world = World::new();
     for n in 0..110 {
         put(&world, nth(n), "demo", n).await;
@@ -140,7 +140,7 @@ async fn foreign_and_changed_tokens_give_400() {
             let answer = world.get(&path).await;
             if list == from {
                 answer.ok();
-                // Another app's.
+                // Another app's token.
                 let theirs = request(OTHER, "GET", &path, None);
                 world.send(theirs).await.refuses("page_token");
             } else {
@@ -164,7 +164,7 @@ async fn foreign_and_changed_tokens_give_400() {
             answer.refuses("page_token");
         }
     }
-    // The gateway's are of other lists.
+    // The gateway API's cursors belong to other lists.
     let gateway = world.get("/api/v1/conferences?limit=1").await.json();
     let cursor = gateway["cursor"].as_str().unwrap();
     let path = format!("{CONFERENCES}?page_token={cursor}");
@@ -175,7 +175,7 @@ async fn foreign_and_changed_tokens_give_400() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_stays_is_listed_once_while_others_come_and_go() {
+async fn present_rows_are_listed_once_during_changes() {
     for list in LISTS {
         let world = World::new();
         for n in 0..60 {
@@ -193,17 +193,17 @@ async fn what_stays_is_listed_once_while_others_come_and_go() {
             if token.is_empty() {
                 break;
             }
-            // Every third goes, some before the token and some after it; new ones come, at the end and among the others.
+            // Every third one ends, before or after the token; new ones are added at the end and in between.
             let gone = nth((next * 3) % 60);
             if let Some(state) = stored_room(&world.store, gone).await {
                 let deadline = later(2_000);
                 world
-                    .happens(gone, RoomInput::Delete { deadline }, later(1_000))
+                    .apply_input(gone, RoomInput::Delete { deadline }, later(1_000))
                     .await;
                 for session in state.members().keys() {
-                    world.happens(gone, left(*session), later(1_001)).await;
+                    world.apply_input(gone, left(*session), later(1_001)).await;
                 }
-                // What is over is forgotten, too.
+                // Ended conferences are forgotten, too.
                 tokio::time::advance(std::time::Duration::from_secs(3_601)).await;
             }
             if next < 140 {
@@ -218,7 +218,7 @@ async fn what_stays_is_listed_once_while_others_come_and_go() {
             next += 1;
         }
         let once: BTreeSet<_> = seen.iter().cloned().collect();
-        assert_eq!(once.len(), seen.len(), "{list}: something was listed twice");
+        assert_eq!(once.len(), seen.len(), "{list}: a row was listed twice");
         assert!(next > 105, "the list was over before anything came or went");
         let stayed = (0..60).filter(|n| n % 3 != 0).map(nth);
         for room in stayed {
@@ -240,7 +240,7 @@ async fn what_stays_is_listed_once_while_others_come_and_go() {
 }
 
 #[tokio::test]
-async fn of_one_conference() {
+async fn filter_selects_one_conference() {
     let world = World::new();
     let (mine, second) = (nth(0), nth(3));
     for room in [mine, second] {
@@ -267,7 +267,7 @@ async fn of_one_conference() {
     }
     assert_eq!(ids.len(), 5);
     assert!(!ids.contains(&json!(apart.uuid())));
-    // In any case, too; and of none.
+    // In upper case, too; and for a missing conference.
     let upper = format!("conference_id={}", second.uuid().to_string().to_uppercase());
     assert_eq!(
         page(&world, CALLS, &upper).await.0[0]["id"],
@@ -321,7 +321,7 @@ async fn foreign_conference_lists_nothing_and_no_next_page() {
         };
         for input in [start, stopped] {
             world
-                .happens(theirs, RoomInput::Record(input), later(2))
+                .apply_input(theirs, RoomInput::Record(input), later(2))
                 .await;
         }
     }
@@ -336,7 +336,7 @@ async fn foreign_conference_lists_nothing_and_no_next_page() {
 }
 
 #[tokio::test]
-async fn a_list_of_nothing() {
+async fn empty_list_has_no_token() {
     let world = World::new();
     for list in LISTS {
         let empty = json!({"result": [], "next_page_token": ""});
@@ -345,13 +345,13 @@ async fn a_list_of_nothing() {
 }
 
 #[tokio::test]
-async fn without_the_store_503_with_retry_after() {
+async fn unavailable_store_gives_503_with_retry_after() {
     let store = Arc::new(MemoryStore::new());
     let faulty = Faulty::new(
         store.clone(),
         &["read", "read_head", "list_views", "read_views"],
     );
-    let world = World::on(faulty.clone(), store, settings());
+    let world = World::with_store(faulty.clone(), store, settings());
     let (room, session) = (nth(0), session_id("acW68", 1));
     world.conference(room, "demo").await;
     let member = world.member(room, session).await;
@@ -380,12 +380,12 @@ async fn without_the_store_503_with_retry_after() {
     }
     assert!(faulty.fired.load(Ordering::Relaxed) >= count);
     assert!(world.intents().is_empty());
-    // What the domain could not write.
+    // The controller cannot commit.
     faulty.broken.lock().unwrap().clear();
-    let lost = roomkeeper::store::StoreError::Unavailable("told to fail".into());
+    let lost = roomkeeper::store::StoreError::Unavailable("unavailable for a test".into());
     world.script(Err(roomkeeper::reconciler::IntentError::Store(lost)));
     world.post(CONFERENCES, json!({})).await.fails(503);
-    // Who asks cannot be said while the apps were never read.
+    // The caller is unknown while the apps have never been read.
     faulty.broken.lock().unwrap().insert("read_apps");
     let unknown = request(("demo", "unknown"), "GET", CONFERENCES, None);
     world.send(unknown).await.fails(503);

@@ -19,13 +19,13 @@ pub const CONFERENCES: &str = "/v1.0/conferences";
 pub const CALLS: &str = "/v1.0/conferencecalls";
 pub const RECORDINGS: &str = "/v1.0/recordings";
 pub const NIL: &str = "00000000-0000-0000-0000-000000000000";
-/// A time that has not come.
+/// The value of a time that has not come yet.
 pub const NEVER: &str = "9999-01-01 00:00:00.000000";
 
 /// The documented time of creation, `2022-02-03 06:08:56.672025`.
 pub const DOCUMENTED: Timestamp = Timestamp::from_micros(1_643_868_536_672_025);
 
-/// So many seconds after [`DOCUMENTED`].
+/// This number of seconds after [`DOCUMENTED`].
 pub fn later(seconds: u64) -> Timestamp {
     DOCUMENTED + std::time::Duration::from_secs(seconds)
 }
@@ -42,7 +42,7 @@ pub fn call_path(member: MemberId) -> String {
     format!("{CALLS}/{}", member.uuid())
 }
 
-/// A body that lets a call join a conference.
+/// The body of a join.
 pub fn joining(room: RoomId, session: CallId) -> Value {
     json!({
         "conference_id": room.uuid(),
@@ -63,22 +63,23 @@ pub fn registration(owner: &str, name: &str) -> Registration {
 }
 
 impl World {
-    /// An empty conference.
+    /// Creates an empty conference.
     pub async fn conference(&self, id: RoomId, owner: &str) {
         let state = registered(id, registration(owner, "test conference"));
         put_room(&self.store, &state).await;
     }
 
-    /// A call that is in a conference since [`later`]`(1)`; the stay.
+    /// Puts a call into a conference at [`later`]`(1)`; returns the membership.
     pub async fn member(&self, room: RoomId, session: CallId) -> MemberId {
-        self.happens(room, entered(session, true), later(1)).await;
+        self.apply_input(room, entered(session, true), later(1))
+            .await;
         member_id(session)
     }
 
-    /// The room is ending, with whoever is in it.
+    /// Starts the end of a room with its members.
     pub async fn ends(&self, room: RoomId) {
         let deadline = later(30);
-        self.happens(room, RoomInput::Delete { deadline }, later(20))
+        self.apply_input(room, RoomInput::Delete { deadline }, later(20))
             .await;
     }
 
@@ -88,7 +89,7 @@ impl World {
 }
 
 impl Answer {
-    /// The content of a success.
+    /// The body of a successful response.
     #[track_caller]
     pub fn ok(&self) -> Value {
         assert_eq!(self.status.as_u16(), 200, "{}", self.text);
@@ -96,7 +97,7 @@ impl Answer {
         self.json()
     }
 
-    /// 400 about this field.
+    /// Checks for 400 with this field.
     #[track_caller]
     pub fn refuses(&self, field: &str) {
         assert_eq!(self.fails(400)["detail"]["field"], field, "{}", self.text);

@@ -1,4 +1,4 @@
-//! `/recordings`: listed and read, while they run and when they are over.
+//! `/recordings`: lists and reads of running and ended recordings.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ fn stopped(id: RecordingId, millis: u64) -> RoomInput {
     })
 }
 
-/// A conference with somebody in it, so that it can be recorded.
+/// A conference with a member, so that it can be recorded.
 async fn occupied(world: &World, n: u128, owner: &str) -> RoomId {
     let room = conference_id("acW68", n);
     world.conference(room, owner).await;
@@ -51,7 +51,7 @@ async fn occupied(world: &World, n: u128, owner: &str) -> RoomId {
 }
 
 #[tokio::test]
-async fn one_over_its_life() {
+async fn recording_is_shown_in_each_state() {
     let world = World::new();
     let room = occupied(&world, 1, "demo").await;
     let id = recording_id(1);
@@ -74,23 +74,25 @@ async fn one_over_its_life() {
         let list = json!({"result": [shown], "next_page_token": ""});
         world.get(RECORDINGS).await.is(200, list);
     };
-    world.happens(room, start(id), later(2)).await;
+    world.apply_input(room, start(id), later(2)).await;
     check(&shown).await;
-    world.happens(room, started(id, false), later(3)).await;
+    world.apply_input(room, started(id, false), later(3)).await;
     shown["status"] = json!("recording");
     shown["tm_start"] = json!("2022-02-03 06:08:59.672025");
     shown["tm_update"] = shown["tm_start"].clone();
     check(&shown).await;
-    world.happens(room, stopped(id, 12_340), later(16)).await;
+    world
+        .apply_input(room, stopped(id, 12_340), later(16))
+        .await;
     shown["status"] = json!("ended");
     shown["duration"] = json!(12.34);
     shown["tm_end"] = json!("2022-02-03 06:09:12.672025");
     shown["tm_update"] = shown["tm_end"].clone();
     check(&shown).await;
-    // Of a conference that is over, too.
+    // Also for an ended conference.
     world.ends(room).await;
     let gone = left(session_id("acW68", 1));
-    world.happens(room, gone, later(25)).await;
+    world.apply_input(room, gone, later(25)).await;
     assert_eq!(world.get(&path_of(room)).await.ok()["status"], "terminated");
     check(&shown).await;
 }
@@ -100,8 +102,8 @@ async fn recording_that_never_started_has_failed() {
     let world = World::new();
     let room = occupied(&world, 1, "demo").await;
     let id = recording_id(1);
-    world.happens(room, start(id), later(2)).await;
-    world.happens(room, started(id, true), later(3)).await;
+    world.apply_input(room, start(id), later(2)).await;
+    world.apply_input(room, started(id, true), later(3)).await;
     let shown = world.get(&path(id)).await.ok();
     assert_eq!(shown["status"], "failed");
     assert_eq!(
@@ -138,8 +140,8 @@ async fn recordings_are_listed_by_creation_for_all_or_one_conference() {
     for (n, room) in [(9, one), (2, two), (5, one)] {
         let id = recording_id(n);
         let at = later(100 - u64::try_from(n).unwrap());
-        world.happens(room, start(id), at).await;
-        world.happens(room, stopped(id, 1), at).await;
+        world.apply_input(room, start(id), at).await;
+        world.apply_input(room, stopped(id, 1), at).await;
     }
     let ids = async |query: &str| {
         let list = world.get(&format!("{RECORDINGS}{query}")).await.ok();
@@ -166,14 +168,16 @@ async fn recordings_are_listed_by_creation_for_all_or_one_conference() {
 }
 
 #[tokio::test]
-async fn unknown_404_malformed_400_another_apps_403() {
+async fn unknown_gives_404_malformed_400_foreign_403() {
     for hide_foreign in [false, true] {
-        let world = World::with(ApiSettings {
+        let world = World::with_settings(ApiSettings {
             hide_foreign,
             ..settings()
         });
         let room = occupied(&world, 1, "other").await;
-        world.happens(room, start(recording_id(1)), later(2)).await;
+        world
+            .apply_input(room, start(recording_id(1)), later(2))
+            .await;
         let missing = world.get(&path(recording_id(9))).await.fails(404);
         let theirs = world.get(&path(recording_id(1))).await;
         if hide_foreign {

@@ -1,4 +1,4 @@
-//! One attempt at a receiver, without a worker.
+//! One delivery attempt, without a worker.
 
 use super::*;
 use crate::clock;
@@ -13,13 +13,13 @@ async fn attempt(policy: Policy, request: Duration, url: &Url) -> Report {
     soon("an attempt", sender.post(&endpoint, &message(1, 1))).await
 }
 
-const PATIENT: Duration = Duration::from_secs(10);
-const IMPATIENT: Duration = Duration::from_millis(100);
+const LONG_TIMEOUT: Duration = Duration::from_secs(10);
+const SHORT_TIMEOUT: Duration = Duration::from_millis(100);
 
 #[tokio::test]
 async fn attempt_ends_when_receiver_hangs() {
     let receiver = Receiver::start(|_| Box::pin(std::future::pending())).await;
-    let report = attempt(OPEN, IMPATIENT, &receiver.url).await;
+    let report = attempt(OPEN, SHORT_TIMEOUT, &receiver.url).await;
     assert!(matches!(report.result, Err(Failure::Timeout)), "{report:?}");
     assert_eq!(report.outcome(), "timeout");
     assert_eq!(report.attempt(), Attempt::Failed { retry_after: None });
@@ -34,8 +34,8 @@ async fn status_counts_when_body_never_ends() {
             Box::pin(async move { (status, Body::from_stream(drip)).into_response() })
         })
         .await;
-        let report = attempt(OPEN, IMPATIENT, &receiver.url).await;
-        assert!(report.took >= IMPATIENT, "{report:?}");
+        let report = attempt(OPEN, SHORT_TIMEOUT, &receiver.url).await;
+        assert!(report.took >= SHORT_TIMEOUT, "{report:?}");
         assert_eq!(
             report.attempt() == Attempt::Accepted,
             accepted,
@@ -45,7 +45,7 @@ async fn status_counts_when_body_never_ends() {
 }
 
 #[tokio::test]
-async fn only_beginning_of_endless_answer_is_read() {
+async fn only_beginning_of_endless_response_is_read() {
     let produced = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&produced);
     let mut receiver = Receiver::start(move |_| {
@@ -57,11 +57,11 @@ async fn only_beginning_of_endless_answer_is_read() {
         Box::pin(async move { Body::from_stream(flood).into_response() })
     })
     .await;
-    let report = attempt(OPEN, PATIENT, &receiver.url).await;
+    let report = attempt(OPEN, LONG_TIMEOUT, &receiver.url).await;
     assert_eq!(report.attempt(), Attempt::Accepted);
-    assert!(report.took < PATIENT, "it was read to the time limit");
+    assert!(report.took < LONG_TIMEOUT, "it was read until the timeout");
     receiver.next().await;
-    // Only the buffers of both sockets.
+    // The buffers of both sockets are full, and no more.
     assert!(produced.load(Ordering::SeqCst) < 64 * 1024 * 1024);
 }
 
@@ -101,7 +101,7 @@ async fn endless_informational_responses_end_the_attempt() {
     )
     .leak()
     .as_bytes();
-    // A head that never ends is none that is counted.
+    // An endless head is not counted as a response.
     let endless: &[u8] = b"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx";
     for (first, then) in [
         (HINTS, HINTS),
@@ -109,15 +109,15 @@ async fn endless_informational_responses_end_the_attempt() {
         (&b"HTTP/1.1 103 Early Hints\r\nX-Long: "[..], endless),
     ] {
         let (url, written) = start_raw_receiver(first, then).await;
-        let report = attempt(OPEN, PATIENT, &url).await;
-        assert!(report.took < PATIENT / 2, "{report:?}");
+        let report = attempt(OPEN, LONG_TIMEOUT, &url).await;
+        assert!(report.took < LONG_TIMEOUT / 2, "{report:?}");
         assert_eq!(report.outcome(), "error", "{report:?}");
-        // The connection is closed: what was written is in the buffers of the sockets, and no more follows.
-        soon("the receiver cannot write any more", async {
-            let mut looks = tokio::time::interval(Duration::from_millis(100));
+        // The connection is closed: the written bytes are in the sockets' buffers, and no more follow.
+        soon("the receiver can write no more", async {
+            let mut polls = tokio::time::interval(Duration::from_millis(100));
             let mut before = usize::MAX;
             loop {
-                looks.tick().await;
+                polls.tick().await;
                 let now = written.load(Ordering::SeqCst);
                 if now == std::mem::replace(&mut before, now) {
                     break;
@@ -131,13 +131,13 @@ async fn endless_informational_responses_end_the_attempt() {
 }
 
 #[tokio::test]
-async fn a_few_informational_responses_precede_an_answer() {
+async fn few_informational_responses_are_accepted() {
     let answer = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n";
     let (url, _) = start_raw_receiver(answer, b"").await;
     let limits = Limits::default();
     let sender = Sender::new(OPEN, limits).unwrap();
     let endpoint = endpoint(&url, &["*"]);
-    // Each attempt begins to count anew, also on the same connection.
+    // Each attempt starts its own count, also on the same connection.
     for _ in 0..20 {
         let report = soon("an attempt", sender.post(&endpoint, &message(1, 1))).await;
         assert_eq!(report.attempt(), Attempt::Accepted, "{report:?}");
@@ -150,17 +150,17 @@ async fn unknown_host_and_refused_host_give_the_same_error() {
         allow_http: true,
         allow_private: false,
     };
-    let told = async |host: &str| {
+    let error_for = async |host: &str| {
         let url = Url::parse(&format!("http://{host}/hook")).unwrap();
-        let report = attempt(public, PATIENT, &url).await;
+        let report = attempt(public, LONG_TIMEOUT, &url).await;
         let error = report.attempted(clock::now()).error.unwrap();
         (error.replace(host, "HOST"), report.outcome())
     };
-    let (refused, outcome) = told("localhost").await;
+    let (refused, outcome) = error_for("localhost").await;
     assert_eq!(outcome, "refused");
-    // No label is so long: nobody has to be asked.
-    let (unknown, outcome) = told(&format!("{}.invalid", "x".repeat(64))).await;
-    // The operator sees the difference.
+    // A label of 64 characters is invalid, so no DNS request is sent.
+    let (unknown, outcome) = error_for(&format!("{}.invalid", "x".repeat(64))).await;
+    // The metrics distinguish the two.
     assert_eq!(outcome, "connect");
     assert_eq!(unknown, refused);
 }
@@ -177,25 +177,25 @@ async fn redirect_is_not_followed() {
         })
     })
     .await;
-    let report = attempt(OPEN, PATIENT, &receiver.url).await;
+    let report = attempt(OPEN, LONG_TIMEOUT, &receiver.url).await;
     assert_eq!(
         report.result.as_ref().ok(),
         Some(&StatusCode::TEMPORARY_REDIRECT)
     );
     assert_eq!(report.outcome(), "status");
     assert_eq!(receiver.next().await.path, "/hook");
-    assert!(receiver.seen.try_recv().is_err());
+    assert!(receiver.requests.try_recv().is_err());
 }
 
 #[tokio::test]
-async fn receiver_sets_retry_delay() {
+async fn retry_after_header_is_reported() {
     let receiver = Receiver::start(|_| {
         Box::pin(async {
             (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, "90")]).into_response()
         })
     })
     .await;
-    let report = attempt(OPEN, PATIENT, &receiver.url).await;
+    let report = attempt(OPEN, LONG_TIMEOUT, &receiver.url).await;
     let retry_after = Some(Duration::from_secs(90));
     assert_eq!(report.attempt(), Attempt::Failed { retry_after });
 }
@@ -217,7 +217,7 @@ async fn private_address_is_refused_without_a_connection() {
         "0x7f000001",
     ] {
         let url = Url::parse(&format!("http://{host}:{port}/hook")).unwrap();
-        let report = attempt(public, PATIENT, &url).await;
+        let report = attempt(public, LONG_TIMEOUT, &url).await;
         assert!(
             matches!(report.result, Err(Failure::Refused(_))),
             "{host}: {report:?}"
@@ -228,9 +228,9 @@ async fn private_address_is_refused_without_a_connection() {
             "{host}: {accepted:?}"
         );
     }
-    // The same address is called when that is allowed: it is the policy that refused.
+    // The same address is called if the policy allows it.
     let url = Url::parse(&format!("http://localhost:{port}/hook")).unwrap();
-    let report = attempt(OPEN, IMPATIENT, &url).await;
+    let report = attempt(OPEN, SHORT_TIMEOUT, &url).await;
     assert!(
         !matches!(report.result, Err(Failure::Refused(_))),
         "{report:?}"
@@ -243,9 +243,9 @@ async fn https_url_is_called_over_tls() {
     let mut receiver = Receiver::always(StatusCode::OK).await;
     let mut url = receiver.url.clone();
     url.set_scheme("https").unwrap();
-    let report = attempt(OPEN, PATIENT, &url).await;
+    let report = attempt(OPEN, LONG_TIMEOUT, &url).await;
     assert_eq!(report.outcome(), "connect", "{report:?}");
-    assert!(receiver.seen.try_recv().is_err());
+    assert!(receiver.requests.try_recv().is_err());
 }
 
 #[tokio::test]
@@ -254,7 +254,7 @@ async fn error_of_refused_connection_hides_the_query() {
     let port = listener.local_addr().unwrap().port();
     drop(listener);
     let url = Url::parse(&format!("http://127.0.0.1:{port}/hook?token=geheim")).unwrap();
-    let report = attempt(OPEN, PATIENT, &url).await;
+    let report = attempt(OPEN, LONG_TIMEOUT, &url).await;
     assert_eq!(report.outcome(), "connect");
     let shown = format!("{report:?} {}", report.result.as_ref().unwrap_err());
     assert!(!shown.contains("geheim"), "{shown}");

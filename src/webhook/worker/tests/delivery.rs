@@ -9,14 +9,14 @@ async fn event_arrives_complete_and_signed() {
     let running = bench.start([endpoint(&receiver.url, &["*"])]);
     let sent = message(1, 1);
     bench.commit(1, vec![sent.clone()]).await;
-    let seen = receiver.next().await;
+    let request = receiver.next().await;
     standardwebhooks::Webhook::new(SECRET)
         .unwrap()
-        .verify(&seen.body, &seen.headers)
+        .verify(&request.body, &request.headers)
         .unwrap();
-    assert_eq!(seen.id(), sent.id);
-    assert_eq!(seen.body, sent.body.as_bytes());
-    assert_eq!(seen.headers[header::CONTENT_TYPE], "application/json");
+    assert_eq!(request.id(), sent.id);
+    assert_eq!(request.body, sent.body.as_bytes());
+    assert_eq!(request.headers[header::CONTENT_TYPE], "application/json");
     bench.until_delivered().await;
     running.stop.cancel();
     soon("the worker stops", running.task).await.unwrap();
@@ -26,8 +26,9 @@ async fn event_arrives_complete_and_signed() {
 async fn failure_delays_its_own_room_only() {
     let bench = Bench::new();
     let failed = AtomicUsize::new(0);
-    let mut receiver = Receiver::start(move |seen| {
-        let first = seen.place() == (1, 1) && failed.fetch_add(1, Ordering::SeqCst) == 0;
+    let mut receiver = Receiver::start(move |request| {
+        let first =
+            request.room_and_sequence() == (1, 1) && failed.fetch_add(1, Ordering::SeqCst) == 0;
         let status = if first {
             StatusCode::INTERNAL_SERVER_ERROR
         } else {
@@ -37,33 +38,33 @@ async fn failure_delays_its_own_room_only() {
     })
     .await;
     let _running = bench.start([endpoint(&receiver.url, &["*"])]);
-    bench.tell(1, [1, 2]).await;
+    bench.emit(1, [1, 2]).await;
     let first = receiver.next().await;
-    assert_eq!(first.place(), (1, 1));
+    assert_eq!(first.room_and_sequence(), (1, 1));
     bench.until_retry_is_set().await;
-    bench.tell(2, [1, 2, 3]).await;
+    bench.emit(2, [1, 2, 3]).await;
     for sequence in 1..=3 {
-        assert_eq!(receiver.next().await.place(), (2, sequence));
+        assert_eq!(receiver.next().await.room_and_sequence(), (2, sequence));
     }
     bench.until_queues(1).await;
-    bench.pass(2 * HOUR);
+    bench.advance(2 * HOUR);
     let again = receiver.next().await;
     assert_eq!(again.id(), first.id());
     assert_eq!(again.body, first.body);
-    assert_eq!(receiver.next().await.place(), (1, 2));
+    assert_eq!(receiver.next().await.room_and_sequence(), (1, 2));
     bench.until_delivered().await;
 }
 
 #[tokio::test]
 async fn lasting_failure_is_parked_and_later_messages_go_on() {
     let bench = Bench {
-        patience: MINUTE,
+        hold_timeout: MINUTE,
         ..Bench::new()
     };
     let failing = Arc::new(AtomicBool::new(true));
     let fails = Arc::clone(&failing);
-    let mut receiver = Receiver::start(move |seen| {
-        let status = if seen.place().1 == 1 && fails.load(Ordering::SeqCst) {
+    let mut receiver = Receiver::start(move |request| {
+        let status = if request.room_and_sequence().1 == 1 && fails.load(Ordering::SeqCst) {
             StatusCode::INTERNAL_SERVER_ERROR
         } else {
             StatusCode::NO_CONTENT
@@ -72,19 +73,19 @@ async fn lasting_failure_is_parked_and_later_messages_go_on() {
     })
     .await;
     let _running = bench.start([endpoint(&receiver.url, &["*"])]);
-    bench.tell(1, [1, 2, 3]).await;
+    bench.emit(1, [1, 2, 3]).await;
     let first = receiver.next().await;
-    assert_eq!(first.place(), (1, 1));
-    // One queue for what is parked, one for those behind it, which wait for a minute.
+    assert_eq!(first.room_and_sequence(), (1, 1));
+    // One queue for the parked message, one for those behind it, which wait for a minute.
     bench.until_queues(2).await;
-    assert!(receiver.seen.try_recv().is_err());
-    bench.pass(MINUTE);
+    assert!(receiver.requests.try_recv().is_err());
+    bench.advance(MINUTE);
     for sequence in 2..=3 {
-        assert_eq!(receiver.next().await.place(), (1, sequence));
+        assert_eq!(receiver.next().await.room_and_sequence(), (1, sequence));
     }
     bench.until_queues(1).await;
     failing.store(false, Ordering::SeqCst);
-    bench.pass(2 * HOUR);
+    bench.advance(2 * HOUR);
     let again = receiver.next().await;
     assert_eq!(again.id(), first.id());
     assert_eq!(again.body, first.body);
@@ -94,8 +95,8 @@ async fn lasting_failure_is_parked_and_later_messages_go_on() {
 #[tokio::test]
 async fn message_is_dead_after_its_last_attempt_and_next_one_follows() {
     let bench = Bench::new();
-    let mut receiver = Receiver::start(|seen| {
-        let status = match seen.place().1 {
+    let mut receiver = Receiver::start(|request| {
+        let status = match request.room_and_sequence().1 {
             1 => StatusCode::BAD_GATEWAY,
             2 => StatusCode::GONE,
             _ => StatusCode::OK,
@@ -104,27 +105,27 @@ async fn message_is_dead_after_its_last_attempt_and_next_one_follows() {
     })
     .await;
     let _running = bench.start([endpoint(&receiver.url, &["*"])]);
-    bench.tell(1, [1, 2, 3]).await;
+    bench.emit(1, [1, 2, 3]).await;
     for _ in 0..2 {
-        assert_eq!(receiver.next().await.place(), (1, 1));
+        assert_eq!(receiver.next().await.room_and_sequence(), (1, 1));
         bench.until_retry_is_set().await;
-        bench.pass(2 * HOUR);
+        bench.advance(2 * HOUR);
     }
-    // The third attempt is the last; 410 is the last at once.
+    // The third attempt is the last; after 410 there is no other.
     for sequence in 1..=3 {
-        assert_eq!(receiver.next().await.place(), (1, sequence));
+        assert_eq!(receiver.next().await.room_and_sequence(), (1, sequence));
     }
     bench.until_delivered().await;
     let dead = bench.dead(&receiver.url).await;
     let attempts: Vec<usize> = dead.iter().map(|row| row.attempts.len()).collect();
-    assert_eq!(attempts, [1, 3], "the latest first");
+    assert_eq!(attempts, [1, 3], "latest first");
     assert_eq!(dead[0].attempts[0].status, Some(410));
     let id = endpoint(&receiver.url, &["*"]).id;
-    assert_eq!(bench.disabling.all(), [(id, "gone")]);
+    assert_eq!(bench.disabler.all(), [(id, "gone")]);
 }
 
 #[tokio::test]
-async fn each_receiver_gets_its_chosen_events() {
+async fn each_endpoint_gets_only_events_of_its_filter() {
     let bench = Bench::new();
     let mut all = Receiver::always(StatusCode::OK).await;
     let mut calls = Receiver::always(StatusCode::OK).await;
@@ -132,26 +133,26 @@ async fn each_receiver_gets_its_chosen_events() {
         endpoint(&all.url, &["conference.*"]),
         endpoint(&calls.url, &["call.*"]),
     ]);
-    bench.tell(1, [1, 2]).await;
-    assert_eq!(all.next().await.place(), (1, 1));
-    assert_eq!(all.next().await.place(), (1, 2));
+    bench.emit(1, [1, 2]).await;
+    assert_eq!(all.next().await.room_and_sequence(), (1, 1));
+    assert_eq!(all.next().await.room_and_sequence(), (1, 2));
     bench.until_delivered().await;
-    assert!(calls.seen.try_recv().is_err());
+    assert!(calls.requests.try_recv().is_err());
 }
 
 #[tokio::test]
-async fn attempts_are_bounded_and_long_outboxes_are_handed_over_in_steps() {
+async fn attempts_are_limited_and_long_outbox_is_fanned_out_in_steps() {
     const ROOMS: u128 = 20;
     let bench = Bench::new();
-    let under_way = Arc::new(AtomicUsize::new(0));
-    let most = Arc::new(AtomicUsize::new(0));
-    let (count, peak) = (Arc::clone(&under_way), Arc::clone(&most));
+    let running = Arc::new(AtomicUsize::new(0));
+    let max = Arc::new(AtomicUsize::new(0));
+    let (count, peak) = (Arc::clone(&running), Arc::clone(&max));
     let mut receiver = Receiver::start(move |_| {
         let (count, peak) = (Arc::clone(&count), Arc::clone(&peak));
         Box::pin(async move {
             let now = count.fetch_add(1, Ordering::SeqCst) + 1;
             peak.fetch_max(now, Ordering::SeqCst);
-            // Long enough for any other that is allowed to come in.
+            // Long enough for all other allowed attempts to start.
             for _ in 0..200 {
                 tokio::task::yield_now().await;
             }
@@ -161,9 +162,9 @@ async fn attempts_are_bounded_and_long_outboxes_are_handed_over_in_steps() {
     })
     .await;
     for room in 1..=ROOMS {
-        bench.tell(room, [1, 2]).await;
+        bench.emit(room, [1, 2]).await;
     }
-    // One endpoint of one app gets two or three of so many: the others are for other apps, and for the app's others.
+    // One endpoint gets two or three of 12 permits: the others are for other apps and for the app's other endpoints.
     let settings = Settings {
         concurrency: 12,
         batch: 7,
@@ -173,19 +174,19 @@ async fn attempts_are_bounded_and_long_outboxes_are_handed_over_in_steps() {
     let _running = bench.start_within(store, [endpoint(&receiver.url, &["*"])], settings);
     bench.until_delivered().await;
     let mut last: HashMap<u128, u64> = HashMap::new();
-    while let Ok(seen) = receiver.seen.try_recv() {
-        let (room, sequence) = seen.place();
+    while let Ok(request) = receiver.requests.try_recv() {
+        let (room, sequence) = request.room_and_sequence();
         let before = last.insert(room, sequence).unwrap_or_default();
         assert_eq!(sequence, before + 1, "room {room}");
     }
     assert_eq!(last.len() as u128, ROOMS);
     assert!(last.values().all(|sequence| *sequence == 2));
-    // Side by side, and never more than allowed.
-    assert!((2..=3).contains(&most.load(Ordering::SeqCst)));
+    // Attempts are concurrent, within the limit.
+    assert!((2..=3).contains(&max.load(Ordering::SeqCst)));
 }
 
 #[tokio::test]
-async fn receivers_that_hang_leave_places_for_other_apps() {
+async fn hanging_endpoints_leave_permits_for_other_apps() {
     const APPS: usize = 10;
     let bench = Bench::new();
     let hangs = Receiver::start(|_| Box::pin(std::future::pending())).await;
@@ -200,9 +201,9 @@ async fn receivers_that_hang_leave_places_for_other_apps() {
             let secrets = vec![SECRET.parse().unwrap()];
             endpoints.push(Endpoint::new(app.clone(), url, secrets, filters));
         }
-        events.extend((1..=10).map(|of| Message {
+        events.extend((1..=10).map(|room| Message {
             app: app.clone(),
-            ..message(of, 1)
+            ..message(room, 1)
         }));
     }
     let settings = Settings {
@@ -210,19 +211,19 @@ async fn receivers_that_hang_leave_places_for_other_apps() {
         ..Settings::default()
     };
     let store = Arc::clone(&bench.store) as Arc<dyn Store>;
-    // All that hangs is there first, and due first.
+    // The events of the hanging endpoints are due first.
     bench.commit(999, events).await;
     let _running = bench.start_within(store, endpoints, settings);
-    until("they hang", || async {
+    until("all attempts hang", || async {
         bench.store.backlog(node()).await.unwrap().outbox == 0
     })
     .await;
     for n in 1..=3 {
-        let asked = Instant::now();
-        bench.tell(1, [n]).await;
-        assert_eq!(good.next().await.place(), (1, n));
+        let start = Instant::now();
+        bench.emit(1, [n]).await;
+        assert_eq!(good.next().await.room_and_sequence(), (1, n));
         // An attempt that hangs ends after 10 s.
-        assert!(asked.elapsed() < Duration::from_secs(5));
+        assert!(start.elapsed() < Duration::from_secs(5));
     }
 }
 
@@ -243,13 +244,13 @@ async fn delivery_is_repeated_under_same_id_after_worker_is_lost() {
     })
     .await;
     let lost = bench.start([endpoint(&receiver.url, &["*"])]);
-    bench.tell(1, [1]).await;
+    bench.emit(1, [1]).await;
     let first = receiver.next().await;
     lost.task.abort();
     assert!(lost.task.await.unwrap_err().is_cancelled());
 
     let _running = bench.start([endpoint(&receiver.url, &["*"])]);
-    bench.pass(HOUR);
+    bench.advance(HOUR);
     let again = receiver.next().await;
     assert_eq!(again.id(), first.id());
     assert_eq!(again.body, first.body);
@@ -270,13 +271,13 @@ async fn stopped_worker_finishes_attempts_and_starts_none() {
     })
     .await;
     let running = bench.start([endpoint(&receiver.url, &["*"])]);
-    bench.tell(1, [1, 2]).await;
-    assert_eq!(receiver.next().await.place(), (1, 1));
+    bench.emit(1, [1, 2]).await;
+    assert_eq!(receiver.next().await.room_and_sequence(), (1, 1));
     running.stop.cancel();
     release.notify_one();
     soon("the worker stops", running.task).await.unwrap();
-    assert!(receiver.seen.try_recv().is_err());
-    // The first is delivered: what is claimed next is the second, at once and for the first time.
+    assert!(receiver.requests.try_recv().is_err());
+    // The first message is delivered; the next claim returns the second one, at once and without a failure.
     let next = bench
         .store
         .claim_deliveries(node(), HOUR, Share::all(10))

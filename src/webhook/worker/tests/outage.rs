@@ -3,20 +3,20 @@
 use super::*;
 
 #[tokio::test]
-async fn worker_waits_for_a_store_that_is_down() {
+async fn worker_waits_for_unavailable_store() {
     let bench = Bench::new();
     let mut receiver = Receiver::always(StatusCode::OK).await;
     let flaky = Flaky::new(&bench, true);
     let store = Arc::clone(&flaky) as Arc<dyn Store>;
     let running = bench.start_on(store, [endpoint(&receiver.url, &["*"])]);
-    bench.tell(1, [1]).await;
-    until("the worker met the outage", || async {
+    bench.emit(1, [1]).await;
+    until("the worker meets the outage", || async {
         flaky.refused.load(Ordering::SeqCst) >= 2
     })
     .await;
-    assert!(receiver.seen.try_recv().is_err());
+    assert!(receiver.requests.try_recv().is_err());
     flaky.down.store(false, Ordering::SeqCst);
-    assert_eq!(receiver.next().await.place(), (1, 1));
+    assert_eq!(receiver.next().await.room_and_sequence(), (1, 1));
     bench.until_delivered().await;
     flaky.down.store(true, Ordering::SeqCst);
     running.stop.cancel();
@@ -29,24 +29,24 @@ async fn idle_worker_claims_nothing_and_finds_deliveries_of_other_replicas() {
     let mut receiver = Receiver::always(StatusCode::OK).await;
     let store = Flaky::new(&bench, false);
     let endpoint = endpoint(&receiver.url, &["*"]);
-    let (_told, endpoints) = watch::channel(Arc::new(Endpoints::new([endpoint.clone()])));
+    let (_sender, endpoints) = watch::channel(Arc::new(Endpoints::new([endpoint.clone()])));
     let settings = Settings {
         idle: Duration::from_millis(20),
         ..Settings::default()
     };
-    let seen = Arc::clone(&store) as Arc<dyn Store>;
-    let _running = bench.start_following(seen, endpoints, settings);
-    let looked = async |times: usize| {
-        let before = store.looks.load(Ordering::SeqCst);
-        until("it looked", || async {
-            store.looks.load(Ordering::SeqCst) >= before + times
+    let worker_store = Arc::clone(&store) as Arc<dyn Store>;
+    let _running = bench.start_following(worker_store, endpoints, settings);
+    let wait_for_reads = async |times: usize| {
+        let before = store.reads.load(Ordering::SeqCst);
+        until("the worker reads the outbox", || async {
+            store.reads.load(Ordering::SeqCst) >= before + times
         })
         .await;
     };
     // The worker's start is complete.
-    looked(2).await;
+    wait_for_reads(2).await;
     let claims = store.claims.load(Ordering::SeqCst);
-    looked(5).await;
+    wait_for_reads(5).await;
     assert_eq!(store.claims.load(Ordering::SeqCst), claims);
     let delivery = NewDelivery {
         endpoint: endpoint.id,
@@ -54,7 +54,7 @@ async fn idle_worker_claims_nothing_and_finds_deliveries_of_other_replicas() {
         held: false,
     };
     bench.store.enqueue(node(), &delivery).await.unwrap();
-    assert_eq!(receiver.next().await.place(), (1, 1));
+    assert_eq!(receiver.next().await.room_and_sequence(), (1, 1));
     bench.until_delivered().await;
 }
 
@@ -70,15 +70,15 @@ async fn outage_at_end_of_attempt_repeats_no_delivery() {
     .await;
     let store = Arc::clone(&flaky) as Arc<dyn Store>;
     let _running = bench.start_on(store, [endpoint(&receiver.url, &["*"])]);
-    bench.tell(1, [1]).await;
+    bench.emit(1, [1]).await;
     receiver.next().await;
-    until("the outage was met", || async {
+    until("the worker meets the outage", || async {
         flaky.refused.load(Ordering::SeqCst) >= 1
     })
     .await;
     flaky.down.store(false, Ordering::SeqCst);
     bench.until_delivered().await;
-    assert!(receiver.seen.try_recv().is_err());
+    assert!(receiver.requests.try_recv().is_err());
 }
 
 #[test]

@@ -1,14 +1,14 @@
-//! Receivers and apps that come, go and are disabled.
+//! Endpoints and apps that are created, removed and disabled.
 
 use super::*;
 use crate::clock;
 
 #[tokio::test]
-async fn unknown_receiver_is_left_to_other_replicas() {
+async fn delivery_for_unknown_endpoint_is_left_to_other_replicas() {
     let bench = Bench::new();
     let mut receiver = Receiver::always(StatusCode::OK).await;
-    // Handed over by one that knows the receiver, claimed by one that does not.
-    bench.tell(1, [1]).await;
+    // A replica that knows the endpoint fans out, one that does not know it claims.
+    bench.emit(1, [1]).await;
     let batch = bench.store.read_outbox(node(), 10).await.unwrap();
     let deliveries = [NewDelivery {
         endpoint: endpoint(&receiver.url, &["*"]).id,
@@ -22,13 +22,13 @@ async fn unknown_receiver_is_left_to_other_replicas() {
             .await
             .unwrap()
     );
-    let ignorant = bench.start([]);
+    let unaware = bench.start([]);
     bench.until_retry_is_set().await;
-    ignorant.stop.cancel();
-    soon("the worker stops", ignorant.task).await.unwrap();
+    unaware.stop.cancel();
+    soon("the worker stops", unaware.task).await.unwrap();
     let _running = bench.start([endpoint(&receiver.url, &["*"])]);
-    bench.pass(2 * HOUR);
-    assert_eq!(receiver.next().await.place(), (1, 1));
+    bench.advance(2 * HOUR);
+    assert_eq!(receiver.next().await.room_and_sequence(), (1, 1));
     bench.until_delivered().await;
 }
 
@@ -36,27 +36,27 @@ async fn unknown_receiver_is_left_to_other_replicas() {
 async fn events_of_unknown_app_wait_until_it_is_known() {
     let bench = Bench::new();
     let mut receiver = Receiver::always(StatusCode::OK).await;
-    let nobody = Endpoints::new([]).with_apps(BTreeSet::new());
-    let (apps, endpoints) = watch::channel(Arc::new(nobody));
+    let no_apps = Endpoints::new([]).with_apps(BTreeSet::new());
+    let (apps, endpoints) = watch::channel(Arc::new(no_apps));
     let store = Flaky::new(&bench, false);
     let settings = Settings {
         idle: Duration::from_millis(20),
         ..Settings::default()
     };
-    let seen = Arc::clone(&store) as Arc<dyn Store>;
-    let _running = bench.start_following(seen, endpoints, settings);
-    bench.tell(1, [1]).await;
-    // Several looks later it is still where it was.
-    let before = store.looks.load(Ordering::SeqCst);
-    until("it was looked for", || async {
-        store.looks.load(Ordering::SeqCst) >= before + 5
+    let worker_store = Arc::clone(&store) as Arc<dyn Store>;
+    let _running = bench.start_following(worker_store, endpoints, settings);
+    bench.emit(1, [1]).await;
+    // After several reads, the message is still in the outbox.
+    let before = store.reads.load(Ordering::SeqCst);
+    until("the worker reads the outbox", || async {
+        store.reads.load(Ordering::SeqCst) >= before + 5
     })
     .await;
     assert_eq!(bench.store.backlog(node()).await.unwrap().outbox, 1);
     let known = endpoint(&receiver.url, &["*"]);
     let ids = BTreeSet::from([known.app.clone()]);
     apps.send_replace(Arc::new(Endpoints::new([known]).with_apps(ids)));
-    assert_eq!(receiver.next().await.place(), (1, 1));
+    assert_eq!(receiver.next().await.room_and_sequence(), (1, 1));
     bench.until_delivered().await;
 }
 
@@ -71,22 +71,20 @@ async fn unknown_app_does_not_block_the_outbox_for_long() {
         ..Settings::default()
     };
     let _running = bench.start_following(store, endpoints, settings);
-    bench.tell(1, [1]).await;
-    let handed_over = async {
+    bench.emit(1, [1]).await;
+    let fanned_out = async {
         while bench.store.backlog(node()).await.unwrap().outbox > 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    timeout(UNKNOWN_APP_PATIENCE * 3, handed_over)
-        .await
-        .unwrap();
+    timeout(UNKNOWN_APP_TIMEOUT * 3, fanned_out).await.unwrap();
 }
 
 #[tokio::test]
-async fn receiver_that_fails_for_days_is_disabled() {
+async fn endpoint_that_fails_for_days_is_disabled() {
     let bench = Bench::new();
-    let works = Arc::new(AtomicBool::new(false));
-    let now = Arc::clone(&works);
+    let is_healthy = Arc::new(AtomicBool::new(false));
+    let now = Arc::clone(&is_healthy);
     let mut receiver = Receiver::start(move |_| {
         let status = match now.load(Ordering::SeqCst) {
             true => StatusCode::OK,
@@ -96,34 +94,34 @@ async fn receiver_that_fails_for_days_is_disabled() {
     })
     .await;
     let _running = bench.start([endpoint(&receiver.url, &["*"])]);
-    bench.tell(1, [1]).await;
+    bench.emit(1, [1]).await;
     receiver.next().await;
     bench.until_retry_is_set().await;
-    bench.pass(DISABLED_AFTER - HOUR);
+    bench.advance(DISABLED_AFTER - HOUR);
     receiver.next().await;
     bench.until_retry_is_set().await;
-    assert_eq!(bench.disabling.all(), []);
-    // Once it took something, it begins anew.
-    works.store(true, Ordering::SeqCst);
-    bench.pass(2 * HOUR);
+    assert_eq!(bench.disabler.all(), []);
+    // A success resets the time of failure.
+    is_healthy.store(true, Ordering::SeqCst);
+    bench.advance(2 * HOUR);
     receiver.next().await;
     bench.until_delivered().await;
-    works.store(false, Ordering::SeqCst);
-    bench.tell(1, [2]).await;
+    is_healthy.store(false, Ordering::SeqCst);
+    bench.emit(1, [2]).await;
     receiver.next().await;
     bench.until_retry_is_set().await;
-    assert_eq!(bench.disabling.all(), []);
-    bench.pass(DISABLED_AFTER + HOUR);
+    assert_eq!(bench.disabler.all(), []);
+    bench.advance(DISABLED_AFTER + HOUR);
     receiver.next().await;
-    until("it is to be disabled", || async {
-        bench.disabling.all().len() == 1
+    until("the endpoint is disabled", || async {
+        bench.disabler.all().len() == 1
     })
     .await;
-    assert_eq!(bench.disabling.all()[0].1, "failing");
+    assert_eq!(bench.disabler.all()[0].1, "failing");
 }
 
 #[tokio::test]
-async fn messages_for_disabled_receiver_are_kept_for_recovery() {
+async fn messages_for_disabled_endpoint_are_kept_for_recovery() {
     let bench = Bench::new();
     let mut receiver = Receiver::always(StatusCode::OK).await;
     let enabled = endpoint(&receiver.url, &["*"]);
@@ -136,7 +134,7 @@ async fn messages_for_disabled_receiver_are_kept_for_recovery() {
     let (change, endpoints) = watch::channel(Arc::new(Endpoints::new([disabled])));
     let store: Arc<dyn Store> = Arc::clone(&bench.store) as Arc<dyn Store>;
     let _running = bench.start_following(store, endpoints, Settings::default());
-    bench.tell(1, [1, 2, 3]).await;
+    bench.emit(1, [1, 2, 3]).await;
     bench.until_delivered().await;
     let dead = bench.dead(&receiver.url).await;
     let sequences: Vec<u64> = dead.iter().map(|row| row.message.sequence).collect();
@@ -148,14 +146,14 @@ async fn messages_for_disabled_receiver_are_kept_for_recovery() {
     let recovered = store.recover(node(), &id, from, 100).await.unwrap();
     assert_eq!((recovered.count, recovered.next), (2, None));
     bench.wake.notify_one();
-    assert_eq!(receiver.next().await.place(), (1, 2));
-    assert_eq!(receiver.next().await.place(), (1, 3));
+    assert_eq!(receiver.next().await.room_and_sequence(), (1, 2));
+    assert_eq!(receiver.next().await.room_and_sequence(), (1, 3));
     bench.until_delivered().await;
     assert_eq!(bench.dead(&receiver.url).await.len(), 1);
 }
 
 #[tokio::test]
-async fn messages_for_removed_receiver_are_dropped() {
+async fn messages_for_removed_endpoint_are_dropped() {
     let bench = Bench::new();
     let mut receiver = Receiver::always(StatusCode::INTERNAL_SERVER_ERROR).await;
     let known = endpoint(&receiver.url, &["*"]);
@@ -163,15 +161,15 @@ async fn messages_for_removed_receiver_are_dropped() {
     let (change, endpoints) = watch::channel(Arc::new(Endpoints::new([known])));
     let store: Arc<dyn Store> = Arc::clone(&bench.store) as Arc<dyn Store>;
     let _running = bench.start_following(store, endpoints, Settings::default());
-    bench.tell(1, [1, 2]).await;
+    bench.emit(1, [1, 2]).await;
     receiver.next().await;
     bench.until_retry_is_set().await;
     let removed = Endpoints::new([]).with_removed(BTreeSet::from([id.clone()]));
     change.send_replace(Arc::new(removed));
-    bench.pass(2 * HOUR);
+    bench.advance(2 * HOUR);
     bench.until_delivered().await;
-    let left = bench.store.forget_endpoint(node(), &id).await.unwrap();
-    assert_eq!(left, 0);
-    assert!(receiver.seen.try_recv().is_err());
+    let remaining = bench.store.forget_endpoint(node(), &id).await.unwrap();
+    assert_eq!(remaining, 0);
+    assert!(receiver.requests.try_recv().is_err());
     assert!(bench.dead(&receiver.url).await.is_empty());
 }
