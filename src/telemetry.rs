@@ -106,8 +106,8 @@ metrics! {
     NODE_COMMANDS_WAITING: Gauge = "roomkeeper_node_commands_waiting", ["node"], "Commands waiting to be sent.";
     NODE_BUSY: Counter = "roomkeeper_node_busy_total", ["node", "queue"], "Rejections because too much was waiting for a node (`intents`: from callers; `orders`: switch commands that follow from state changes; `commands`, `connection`: to FreeSWITCH).";
     ORDERS: Counter = "roomkeeper_node_orders_total", ["node", "order", "outcome"], "Switch commands by kind and outcome (`ok`, `refused`, `no_such_channel`, `timeout`, `down`, `busy`).";
-    ORDERS_WAITING: Gauge = "roomkeeper_node_orders_waiting", ["node", "queue"], "Switch commands that are queued (`prompt`: a caller waits for the result; `paced`: nobody waits, so they are sent a few at a time).";
-    ORDER_WAIT_SECONDS: Histogram = "roomkeeper_node_order_wait_seconds", ["node", "queue"], "Time that a switch command was queued (`prompt`: a caller waits for the result; `paced`: nobody waits, so it is sent in its turn).";
+    ORDERS_WAITING: Gauge = "roomkeeper_node_orders_waiting", ["node", "queue"], "Switch commands that are queued (`prompt`: a caller waits for the result; `paced`: no caller waits, so they are sent a few at a time).";
+    ORDER_WAIT_SECONDS: Histogram = "roomkeeper_node_order_wait_seconds", ["node", "queue"], "Time that a switch command was queued (`prompt`: a caller waits for the result; `paced`: no caller waits, so it is sent in turn).";
     COMMITS: Counter = "roomkeeper_store_commits_total", ["node", "outcome"], "Commits (`applied`, `conflict`, `lease_lost`, `error`).";
     COMMIT_CONFLICTS: Counter = "roomkeeper_store_conflicts_total", ["node"], "Commits that failed because another writer had committed first.";
     COMMIT_SECONDS: Histogram = "roomkeeper_store_commit_seconds", ["node"], "Duration of a commit.";

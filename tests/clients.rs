@@ -1,5 +1,5 @@
 //! Clients without a key against the program: bad heads, many connections, wrong keys, pages of other sites.
-// All of it is a test, also what the lint cannot know to be one.
+// The whole file is a test, but the lint does not recognize helpers as such.
 #![allow(clippy::unwrap_used)]
 
 #[path = "support/program/mod.rs"]
@@ -16,7 +16,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use program::controller::{ApiRequest, Controller, KEY};
 use program::poll::{self, TIMEOUT};
 
-/// A controller whose node is never there. `http` is more of the listeners' configuration.
+/// Starts a controller with an unreachable node; `http` extends the configuration of the listeners.
 async fn controller(http: &str) -> Controller {
     let rest = format!(
         "{http}\n[store]\nurl = \"memory:\"\n\
@@ -28,16 +28,16 @@ async fn controller(http: &str) -> Controller {
     controller
 }
 
-/// An answer as it came.
+/// A response as received.
 #[derive(Debug)]
-struct Raw {
+struct RawResponse {
     status: u16,
     head: String,
     body: Vec<u8>,
 }
 
-impl Raw {
-    /// Checks the one form of errors.
+impl RawResponse {
+    /// Checks the status and the common form of errors.
     fn fails(&self, status: u16) -> Value {
         assert_eq!(self.status, status, "{self:?}");
         let body: Value = serde_json::from_slice(&self.body).unwrap_or(Value::Null);
@@ -54,7 +54,7 @@ async fn connect(port: u16) -> TcpStream {
     TcpStream::connect(("127.0.0.1", port)).await.unwrap()
 }
 
-/// A connection from another address of loopback.
+/// Connects from another loopback address.
 async fn connect_from(last: u8, port: u16) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket
@@ -64,30 +64,30 @@ async fn connect_from(last: u8, port: u16) -> TcpStream {
     socket.connect(to).await.unwrap()
 }
 
-/// Reads one answer; what has come behind it stays in `seen`.
-async fn next_answer(stream: &mut TcpStream, seen: &mut Vec<u8>) -> Raw {
+/// Reads one response; `buffer` keeps the bytes after it.
+async fn next_response(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> RawResponse {
     let read = async {
         let end = loop {
-            if let Some(at) = seen.windows(4).position(|w| w == b"\r\n\r\n") {
+            if let Some(at) = buffer.windows(4).position(|w| w == b"\r\n\r\n") {
                 break at + 4;
             }
-            let read = stream.read_buf(seen).await.unwrap();
-            assert_ne!(read, 0, "closed without an answer");
+            let read = stream.read_buf(buffer).await.unwrap();
+            assert_ne!(read, 0, "closed without a response");
         };
-        let head = String::from_utf8(seen[..end].to_vec()).unwrap();
+        let head = String::from_utf8(buffer[..end].to_vec()).unwrap();
         let head = head.to_ascii_lowercase();
         let length: usize = head
             .lines()
             .find_map(|line| line.strip_prefix("content-length: "))
             .map_or(0, |n| n.parse().unwrap());
-        while seen.len() < end + length {
-            let read = stream.read_buf(seen).await.unwrap();
-            assert_ne!(read, 0, "closed within an answer");
+        while buffer.len() < end + length {
+            let read = stream.read_buf(buffer).await.unwrap();
+            assert_ne!(read, 0, "closed within a response");
         }
-        let rest = seen.split_off(end + length);
-        let body = seen[end..].to_vec();
-        *seen = rest;
-        Raw {
+        let rest = buffer.split_off(end + length);
+        let body = buffer[end..].to_vec();
+        *buffer = rest;
+        RawResponse {
             status: head.split(' ').nth(1).unwrap().parse().unwrap(),
             body,
             head,
@@ -96,28 +96,28 @@ async fn next_answer(stream: &mut TcpStream, seen: &mut Vec<u8>) -> Raw {
     tokio::time::timeout(TIMEOUT, read).await.unwrap()
 }
 
-/// Reads the only answer that is to come.
-async fn answer(stream: &mut TcpStream) -> Raw {
-    next_answer(stream, &mut Vec::new()).await
+/// Reads the only expected response.
+async fn answer(stream: &mut TcpStream) -> RawResponse {
+    next_response(stream, &mut Vec::new()).await
 }
 
-/// Sends these bytes on a connection of its own, and reads the answer.
-async fn exchange(port: u16, bytes: &[u8]) -> Raw {
+/// Sends these bytes on a new connection, and reads the response.
+async fn exchange(port: u16, bytes: &[u8]) -> RawResponse {
     let mut stream = connect(port).await;
-    // It may be answered before all of it is sent.
+    // The response may come before all bytes are sent.
     let _ = stream.write_all(bytes).await;
     answer(&mut stream).await
 }
 
 async fn is_closed(stream: &mut TcpStream) -> bool {
     let mut rest = Vec::new();
-    // A reset is an end, too.
+    // A reset also closes the connection.
     let end = tokio::time::timeout(TIMEOUT, stream.read_to_end(&mut rest)).await;
     end.is_ok() && rest.is_empty()
 }
 
 #[tokio::test]
-async fn every_refused_head_is_answered_in_the_form_of_errors() {
+async fn refused_heads_get_response_in_common_form() {
     let controller = controller("").await;
     let long = "x".repeat(70_000);
     let fields = "a: b\r\n".repeat(101);
@@ -185,7 +185,7 @@ async fn ambiguous_requests_are_refused() {
 }
 
 #[tokio::test]
-async fn requests_behind_each_other_are_answered_in_order_up_to_the_refused_one() {
+async fn pipelined_requests_are_answered_in_order_up_to_refused_one() {
     let controller = controller("").await;
     let good = format!(
         "GET /api/v1/conferences HTTP/1.1\r\nHost: a\r\nX-App-ID: demo\r\nX-API-Key: {KEY}\r\n\r\n"
@@ -204,21 +204,21 @@ async fn requests_behind_each_other_are_answered_in_order_up_to_the_refused_one(
         made("a"),
         made("b")
     );
-    // In pieces of all lengths.
+    // Send in pieces.
     for (at, piece) in all.as_bytes().chunks(97).enumerate() {
         stream.write_all(piece).await.unwrap();
         if at % 3 == 0 {
             tokio::task::yield_now().await;
         }
     }
-    // The node is not there, so rooms are refused.
-    let mut seen = Vec::new();
+    // The node is unreachable, so creation of rooms is refused.
+    let mut buffer = Vec::new();
     for status in [200, 503, 503, 200, 400] {
-        assert_eq!(next_answer(&mut stream, &mut seen).await.status, status);
+        assert_eq!(next_response(&mut stream, &mut buffer).await.status, status);
     }
-    assert!(seen.is_empty());
+    assert!(buffer.is_empty());
     assert!(is_closed(&mut stream).await);
-    // A chunked body is read, and is the last of its connection.
+    // A request with a chunked body is the last of its connection.
     let chunked = format!(
         "POST /api/v1/conferences HTTP/1.1\r\nHost: a\r\nX-App-ID: demo\r\nX-API-Key: {KEY}\r\n\
          Transfer-Encoding: chunked\r\n\r\n7\r\n{{\"name\"\r\n5\r\n:\"c\"}}\r\n0\r\n\r\n"
@@ -253,7 +253,7 @@ async fn connection_continues_after_large_bodies() {
 }
 
 #[tokio::test]
-async fn request_without_key_is_answered_before_its_body() {
+async fn request_without_key_gets_response_before_its_body() {
     let controller = controller("").await;
     let [http, admin] = controller.ports();
     for (port, path) in [
@@ -269,16 +269,16 @@ async fn request_without_key_is_answered_before_its_body() {
         );
         stream.write_all(head.as_bytes()).await.unwrap();
         stream.write_all(&vec![b' '; 262_143]).await.unwrap();
-        // Far sooner than a body that somebody wants is waited for.
+        // Much shorter than the timeout for a body that a handler reads.
         let raw = tokio::time::timeout(Duration::from_secs(8), answer(&mut stream)).await;
-        let raw = raw.expect("it is answered without its last byte");
+        let raw = raw.expect("the response does not wait for the last byte");
         raw.fails(401);
         assert!(raw.head.contains("connection: close"), "{raw:?}");
     }
 }
 
 #[tokio::test]
-async fn idle_connections_of_one_address_give_way() {
+async fn oldest_idle_connections_of_address_are_closed() {
     let controller = controller("connections_per_address = 8").await;
     let port = controller.http();
     let request = format!(
@@ -300,7 +300,7 @@ async fn idle_connections_of_one_address_give_way() {
     })
     .await;
     assert!(is_closed(&mut idle[0]).await, "the oldest is closed");
-    // The others go on: the one with a key, the newest, and that of another address.
+    // The others stay open: the one with a key, the newest, and that of another address.
     for stream in [&mut with_key, idle.last_mut().unwrap()] {
         stream.write_all(request.as_bytes()).await.unwrap();
         assert_eq!(answer(stream).await.status, 200);
@@ -346,7 +346,7 @@ async fn wrong_keys_are_throttled_and_logged_once() {
             429 => throttled += 1,
             status => panic!("{status}"),
         }
-        // Whoever has the right one goes on.
+        // A valid key is still accepted.
         if at % 50 == 0 {
             assert_eq!(with_key(&controller, KEY).await, 200);
         }
@@ -364,7 +364,7 @@ async fn wrong_keys_are_throttled_and_logged_once() {
 }
 
 #[tokio::test]
-async fn answer_to_refused_head_has_the_headers_of_every_answer() {
+async fn response_to_refused_head_has_common_headers() {
     let controller = controller("").await;
     for port in controller.ports() {
         let raw = exchange(port, b"GET / HTTP/1.1\r\nno colon\r\n\r\n").await;
@@ -397,8 +397,13 @@ async fn pages_are_not_sniffed() {
     }
 }
 
-/// A request of the admin listener with these fields; the body, if any, is JSON.
-async fn operate(controller: &Controller, method: &str, path: &str, fields: &str) -> Raw {
+/// Sends a request with these header fields to the admin listener.
+async fn send_to_admin(
+    controller: &Controller,
+    method: &str,
+    path: &str,
+    fields: &str,
+) -> RawResponse {
     let [_, port] = controller.ports();
     let head = format!("{method} {path} HTTP/1.1\r\n{fields}\r\n");
     exchange(port, head.as_bytes()).await
@@ -419,12 +424,14 @@ async fn admin_listener_requires_generated_key() {
         ("POST", "/admin/apps/acme"),
         ("POST", "/admin/nodes/acW68/drain"),
     ] {
-        operate(&controller, method, path, &host).await.fails(401);
-        let raw = operate(&controller, method, path, &with_key).await;
+        send_to_admin(&controller, method, path, &host)
+            .await
+            .fails(401);
+        let raw = send_to_admin(&controller, method, path, &with_key).await;
         assert!(raw.status < 300, "{raw:?}");
     }
     for path in ["/healthz", "/readyz", "/metrics"] {
-        let raw = operate(&controller, "GET", path, &host).await;
+        let raw = send_to_admin(&controller, "GET", path, &host).await;
         assert_eq!(raw.status, 200, "{raw:?}");
     }
 }
@@ -439,24 +446,24 @@ async fn requests_of_other_sites_pages_are_refused() {
     );
     let own = format!("Host: localhost:{port}\r\n{key}");
     for (fields, status) in [
-        // A name that was rebound.
+        // A rebound name.
         (format!("Host: evil.example:{port}\r\n{key}"), 421),
         (
             format!("Host: evil.example:{port}\r\nOrigin: http://evil.example:{port}\r\n{key}"),
             421,
         ),
-        // A page of another origin.
+        // Requests of a page of another origin.
         (format!("{own}Origin: http://evil.example\r\n"), 403),
         (format!("{own}Origin: null\r\n"), 403),
         (format!("{own}Sec-Fetch-Site: cross-site\r\n"), 403),
         (format!("{own}Sec-Fetch-Site: same-site\r\n"), 403),
-        // A body that a page can send without asking first.
+        // A body that a page can send without a preflight request.
         (format!("{own}Content-Length: 2\r\n"), 415),
         (
             format!("{own}Content-Length: 2\r\nContent-Type: text/plain\r\n"),
             415,
         ),
-        // Programs, and pages of its own.
+        // Programs, and pages of the same origin.
         (own.clone(), 201),
         (format!("{own}Origin: http://localhost:{port}\r\n"), 409),
         (format!("{own}Sec-Fetch-Site: same-origin\r\n"), 409),
@@ -467,7 +474,7 @@ async fn requests_of_other_sites_pages_are_refused() {
             true => format!("{fields}\r\n{{}}"),
             false => fields,
         };
-        let raw = operate(&controller, "POST", "/admin/apps/acme", &fields).await;
+        let raw = send_to_admin(&controller, "POST", "/admin/apps/acme", &fields).await;
         assert_eq!(raw.status, status, "{fields}: {raw:?}");
     }
     for (host, fields, status) in [
@@ -488,7 +495,7 @@ async fn requests_of_other_sites_pages_are_refused() {
             assert_eq!(raw.status, status, "{path} {host} {fields}: {}", raw.head);
         }
     }
-    // Who has a key calls the API by any name.
+    // With a key, the API accepts any host name.
     let head = format!(
         "GET /api/v1/conferences HTTP/1.1\r\nHost: evil.example\r\nX-App-ID: demo\r\nX-API-Key: {KEY}\r\n\r\n"
     );

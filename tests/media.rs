@@ -1,7 +1,7 @@
-//! The media proxy: what it fetches and what it refuses, within which bounds, and what it answers.
+//! The media proxy: fetches, refusals, limits and responses.
 //!
-//! Servers are at several addresses of loopback: one that may be played from, and one that stands for those inside.
-// All of it is a test, also what the lint cannot know to be one.
+//! Servers listen on several loopback addresses: an allowed one, and one that represents internal addresses.
+// The whole file is a test, but the lint does not recognize helpers as such.
 #![allow(clippy::unwrap_used)]
 
 #[allow(dead_code)]
@@ -28,12 +28,12 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tower::ServiceExt;
 
-/// The only host that may be played from.
+/// The only host from which files may be played.
 const ALLOWED: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
-const INSIDE: Ipv4Addr = Ipv4Addr::LOCALHOST;
+const INTERNAL: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
-/// Only a hang takes longer.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Longer than any successful step takes.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 const BASE: &str = "http://controller:8082";
 
@@ -74,7 +74,7 @@ struct Media {
 }
 
 impl Media {
-    fn with(setup: Setup) -> Self {
+    fn new(setup: Setup) -> Self {
         let fetcher = Fetcher::new(setup.rules, setup.fetch, &setup.lookup).unwrap();
         let proxy = Proxy::new(links(1), fetcher, setup.limits);
         Self {
@@ -83,8 +83,12 @@ impl Media {
     }
 
     async fn request(&self, request: Request<Body>) -> Answer {
-        let answer = tokio::time::timeout(PATIENCE, self.routes.clone().oneshot(request));
-        let (head, body) = answer.await.expect("an answer").unwrap().into_parts();
+        let answer = tokio::time::timeout(TIMEOUT, self.routes.clone().oneshot(request));
+        let (head, body) = answer
+            .await
+            .expect("a response in time")
+            .unwrap()
+            .into_parts();
         Answer {
             status: head.status,
             headers: head.headers,
@@ -92,14 +96,14 @@ impl Media {
         }
     }
 
-    /// The answer that FreeSWITCH gets for this link.
+    /// Requests a link, like FreeSWITCH.
     async fn follow(&self, method: &str, link: &str) -> Answer {
         let path = link.strip_prefix(BASE).unwrap();
         let request = Request::builder().method(method).uri(path);
         self.request(request.body(Body::empty()).unwrap()).await
     }
 
-    /// The answer that FreeSWITCH gets for a new link to this URL.
+    /// Requests a new link to this URL, like FreeSWITCH.
     async fn get(&self, url: &str) -> Answer {
         self.follow("GET", &link(url)).await
     }
@@ -112,8 +116,8 @@ fn link(url: &str) -> String {
         .to_string()
 }
 
-/// A server of sounds, each of so many bytes.
-async fn of_bytes(length: usize) -> Origin {
+/// Starts a server of sounds of this length in bytes.
+async fn origin_with_length(length: usize) -> Origin {
     Origin::start(ALLOWED, move |_| {
         Some(sound("audio/x-wav", &vec![7; length]))
     })
@@ -121,9 +125,9 @@ async fn of_bytes(length: usize) -> Origin {
 }
 
 #[tokio::test]
-async fn file_is_fetched_once_for_head_and_get_and_served_whole() {
-    let origin = of_bytes(300_000).await;
-    let media = Media::with(Setup::default());
+async fn file_is_fetched_once_for_head_and_get() {
+    let origin = origin_with_length(300_000).await;
+    let media = Media::new(Setup::default());
     let url = format!("http://{}/a@2x.wav?sig=x.y", origin.address);
     let link = link(&url);
     assert!(link.ends_with("/audio.wav"), "{link}");
@@ -142,7 +146,7 @@ async fn file_is_fetched_once_for_head_and_get_and_served_whole() {
     ] {
         assert_eq!(got.headers[name], value, "{name}");
     }
-    // Played again soon, by another link.
+    // Another link to the same file uses the cache.
     assert_eq!(media.get(&url).await.body, got.body);
     assert_eq!(origin.requests(), ["GET /a%402x.wav?sig=x%2Ey"]);
 
@@ -156,9 +160,9 @@ async fn file_is_fetched_once_for_head_and_get_and_served_whole() {
 }
 
 #[tokio::test]
-async fn redirect_to_a_forbidden_address_is_not_followed() {
-    let inside = Origin::serve_sounds(INSIDE).await;
-    let at = inside.address;
+async fn redirect_to_forbidden_address_is_not_followed() {
+    let internal = Origin::serve_sounds(INTERNAL).await;
+    let at = internal.address;
     for location in [
         format!("http://{at}/x.wav"),
         format!("//{at}/x.wav"),
@@ -179,7 +183,7 @@ async fn redirect_to_a_forbidden_address_is_not_followed() {
                 Some(text.replace("302", &status.to_string()).into_bytes())
             })
             .await;
-            let media = Media::with(Setup::default());
+            let media = Media::new(Setup::default());
             let url = format!("http://{}/x.wav", origin.address);
             let answer = media.get(&url).await;
             assert_eq!(answer.status, StatusCode::FORBIDDEN, "{status} {location}");
@@ -187,11 +191,11 @@ async fn redirect_to_a_forbidden_address_is_not_followed() {
             assert_eq!(origin.requests(), ["GET /x.wav"], "it redirected");
         }
     }
-    assert_eq!(inside.connections(), 0);
+    assert_eq!(internal.connections(), 0);
 }
 
 #[tokio::test]
-async fn redirects_to_an_allowed_host_are_followed_up_to_a_bound() {
+async fn redirects_to_allowed_host_are_followed_up_to_limit() {
     let origin = Origin::start(ALLOWED, |path| {
         let left: usize = path.strip_prefix('/')?.parse().ok()?;
         Some(match left {
@@ -200,7 +204,7 @@ async fn redirects_to_an_allowed_host_are_followed_up_to_a_bound() {
         })
     })
     .await;
-    let media = Media::with(Setup::default());
+    let media = Media::new(Setup::default());
     let answer = media.get(&format!("http://{}/5", origin.address)).await;
     assert_eq!(answer.status, StatusCode::OK);
     assert_eq!(answer.body, b"music");
@@ -212,40 +216,44 @@ async fn redirects_to_an_allowed_host_are_followed_up_to_a_bound() {
 }
 
 #[tokio::test]
-async fn name_that_changes_to_a_forbidden_address_is_not_connected_to() {
-    let inside = Origin::serve_sounds(INSIDE).await;
-    let asked = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&asked);
-    // Whoever checked the name before the fetch was told of a public address.
+async fn name_that_changes_to_forbidden_address_is_refused() {
+    let internal = Origin::serve_sounds(INTERNAL).await;
+    let lookups = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&lookups);
+    // An earlier check of the name returned a public address.
     let lookup: Lookup = Arc::new(move |host| {
         assert_eq!(host, "cdn.example.com");
         count.fetch_add(1, Ordering::SeqCst);
-        Box::pin(async { Ok(vec![SocketAddr::from((INSIDE, 0))]) })
+        Box::pin(async { Ok(vec![SocketAddr::from((INTERNAL, 0))]) })
     });
-    let media = Media::with(Setup {
+    let media = Media::new(Setup {
         rules: PlayRules::default(),
         lookup,
         ..Setup::default()
     });
-    let url = format!("http://cdn.example.com:{}/x.wav", inside.address.port());
+    let url = format!("http://cdn.example.com:{}/x.wav", internal.address.port());
     let answer = media.get(&url).await;
     assert_eq!(answer.status, StatusCode::FORBIDDEN);
-    assert_eq!(asked.load(Ordering::SeqCst), 1, "it was resolved once");
-    assert_eq!(inside.connections(), 0);
+    assert_eq!(
+        lookups.load(Ordering::SeqCst),
+        1,
+        "the name is resolved once"
+    );
+    assert_eq!(internal.connections(), 0);
 }
 
 #[tokio::test]
-async fn name_is_connected_to_at_the_address_that_was_checked() {
-    let origin = of_bytes(3).await;
-    let asked = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&asked);
+async fn connection_uses_the_checked_address() {
+    let origin = origin_with_length(3).await;
+    let lookups = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&lookups);
     let lookup: Lookup = Arc::new(move |_| {
-        // A second question would lead inside.
+        // A second lookup would return an internal address.
         let first = count.fetch_add(1, Ordering::SeqCst) == 0;
-        let ip = if first { ALLOWED } else { INSIDE };
+        let ip = if first { ALLOWED } else { INTERNAL };
         Box::pin(async move { Ok(vec![SocketAddr::from((ip, 0))]) })
     });
-    let media = Media::with(Setup {
+    let media = Media::new(Setup {
         rules: PlayRules {
             allow_hosts: Vec::new(),
             allow_private: true,
@@ -255,14 +263,14 @@ async fn name_is_connected_to_at_the_address_that_was_checked() {
     });
     let url = format!("http://cdn.example.com:{}/x.wav", origin.address.port());
     assert_eq!(media.get(&url).await.body, [7; 3]);
-    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    assert_eq!(lookups.load(Ordering::SeqCst), 1);
     assert_eq!(origin.connections(), 1);
 }
 
 #[tokio::test]
 async fn stored_url_is_checked_by_current_rules() {
-    let origin = of_bytes(3).await;
-    let media = Media::with(Setup {
+    let origin = origin_with_length(3).await;
+    let media = Media::new(Setup {
         rules: PlayRules::default(),
         ..Setup::default()
     });
@@ -273,8 +281,8 @@ async fn stored_url_is_checked_by_current_rules() {
 
 #[tokio::test]
 async fn forged_and_expired_links_fetch_nothing() {
-    let origin = of_bytes(3).await;
-    let media = Media::with(Setup::default());
+    let origin = origin_with_length(3).await;
+    let media = Media::new(Setup::default());
     let url = PlayUrl::new(&format!("http://{}/x.wav", origin.address)).unwrap();
     let forged = links(2).link(&url, clock::now(), 1).to_string();
     let long_ago = clock::now().before(Duration::from_secs(86_400));
@@ -333,7 +341,7 @@ async fn too_large_file_is_not_cached() {
             })
         })
         .await;
-        let media = Media::with(setup());
+        let media = Media::new(setup());
         let url = format!("http://{}/x.wav", origin.address);
         let answer = media.get(&url).await;
         assert_eq!(
@@ -348,7 +356,7 @@ async fn too_large_file_is_not_cached() {
 
 #[tokio::test]
 async fn slow_or_hanging_server_times_out() {
-    // One byte every few milliseconds: each of them in time, all of them for ever.
+    // One byte every few milliseconds: each is in time, but the body never ends.
     let listener = TcpListener::bind((ALLOWED, 0)).await.unwrap();
     let drips = listener.local_addr().unwrap();
     let sent = Arc::new(AtomicUsize::new(0));
@@ -363,7 +371,7 @@ async fn slow_or_hanging_server_times_out() {
         }
     });
     let hangs = Origin::start(ALLOWED, |_| None).await;
-    let media = Media::with(Setup {
+    let media = Media::new(Setup {
         fetch: FetchLimits {
             time: Duration::from_millis(500),
             ..FetchLimits::default()
@@ -375,25 +383,28 @@ async fn slow_or_hanging_server_times_out() {
         assert_eq!(answer.status, StatusCode::GATEWAY_TIMEOUT);
         assert_eq!(answer.body, b"timeout");
     }
-    assert!(sent.load(Ordering::SeqCst) > 10, "it dripped");
-    assert_eq!(hangs.requests().len(), 1, "it hung");
-    // It is hung up on.
-    tokio::time::timeout(PATIENCE, task).await.unwrap().unwrap();
+    assert!(
+        sent.load(Ordering::SeqCst) > 10,
+        "the server sends single bytes"
+    );
+    assert_eq!(hangs.requests().len(), 1, "the server gets the request");
+    // The proxy closes the connection.
+    tokio::time::timeout(TIMEOUT, task).await.unwrap().unwrap();
 }
 
-/// Waits until this holds.
-async fn until(holds: impl Fn() -> bool) {
-    tokio::time::timeout(PATIENCE, async {
-        while !holds() {
+/// Waits until a condition holds.
+async fn until(condition: impl Fn() -> bool) {
+    tokio::time::timeout(TIMEOUT, async {
+        while !condition() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     })
     .await
-    .expect("it comes about");
+    .expect("the condition holds in time");
 }
 
 #[tokio::test]
-async fn fetches_at_the_same_time_are_bounded_in_all_and_for_each_host() {
+async fn concurrent_fetches_are_limited_in_total_and_per_host() {
     let other = Ipv4Addr::new(127, 0, 0, 3);
     let hangs = Origin::start(ALLOWED, |_| None).await;
     let good = Origin::serve_sounds(other).await;
@@ -417,7 +428,7 @@ async fn fetches_at_the_same_time_are_bounded_in_all_and_for_each_host() {
         (10, 2, StatusCode::OK),
         (2, 10, StatusCode::SERVICE_UNAVAILABLE),
     ] {
-        let media = Media::with(setup(fetches, of_host));
+        let media = Media::new(setup(fetches, of_host));
         let before = hangs.requests().len();
         let waiting: Vec<_> = (0..2)
             .map(|n| {
@@ -439,27 +450,27 @@ async fn fetches_at_the_same_time_are_bounded_in_all_and_for_each_host() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn requests_at_the_same_time_share_one_fetch() {
-    let begun = Arc::new(tokio::sync::Notify::new());
+async fn concurrent_requests_share_one_fetch() {
+    let arrived = Arc::new(tokio::sync::Notify::new());
     let (go, gate) = std::sync::mpsc::channel::<()>();
-    let (gate, says) = (Mutex::new(gate), Arc::clone(&begun));
+    let (gate, arrival) = (Mutex::new(gate), Arc::clone(&arrived));
     let origin = Origin::start(ALLOWED, move |_| {
-        says.notify_one();
-        // The server holds its answer until the second request waits, too.
-        let _go = gate.lock().unwrap().recv_timeout(PATIENCE);
+        arrival.notify_one();
+        // The server holds its response until the second request waits, too.
+        let _go = gate.lock().unwrap().recv_timeout(TIMEOUT);
         Some(sound("audio/x-wav", b"sound"))
     });
     let origin = origin.await;
-    let media = Media::with(Setup::default());
+    let media = Media::new(Setup::default());
     let url = format!("http://{}/a.wav", origin.address);
     let ask = || {
         let (media, url) = (media.clone(), url.clone());
         tokio::spawn(async move { media.get(&url).await })
     };
     let first = ask();
-    begun.notified().await;
+    arrived.notified().await;
     let second = ask();
-    // A caller that goes away takes nothing from the others.
+    // A caller that disconnects does not affect the others.
     first.abort();
     go.send(()).unwrap();
     assert_eq!(second.await.unwrap().body, b"sound");
@@ -467,7 +478,7 @@ async fn requests_at_the_same_time_share_one_fetch() {
 }
 
 #[tokio::test]
-async fn cached_files_are_bounded_in_bytes_and_number() {
+async fn cache_is_limited_in_bytes_and_files() {
     for limits in [
         ProxyLimits {
             bytes: 3_500,
@@ -483,7 +494,7 @@ async fn cached_files_are_bounded_in_bytes_and_number() {
             Some(long.replace("no-store", "max-age=60").into_bytes())
         })
         .await;
-        let media = Media::with(Setup {
+        let media = Media::new(Setup {
             limits,
             ..Setup::default()
         });
@@ -491,11 +502,11 @@ async fn cached_files_are_bounded_in_bytes_and_number() {
         for n in [1, 2, 3, 1, 4, 1] {
             assert_eq!(media.get(&url(n)).await.status, StatusCode::OK);
         }
-        // The second was used least recently and made room for the fourth.
+        // The second file was used least recently and was evicted for the fourth.
         assert_eq!(origin.requests().len(), 4);
         media.get(&url(2)).await;
         assert_eq!(origin.requests().len(), 5);
-        let full = Media::with(Setup {
+        let full = Media::new(Setup {
             limits: ProxyLimits {
                 bytes: 999,
                 ..limits
@@ -524,21 +535,21 @@ async fn server_failures_are_distinguished() {
             Some(text.replace("200", &status.to_string()).into_bytes())
         })
         .await;
-        let media = Media::with(Setup::default());
+        let media = Media::new(Setup::default());
         let url = format!("http://{}/x.wav", origin.address);
         let answer = media.get(&url).await;
         assert_eq!(answer.status, answered, "{status}");
         assert_eq!(answer.body, why.as_bytes());
-        // A failure is not held.
+        // A failure is not cached.
         media.get(&url).await;
         assert_eq!(origin.requests().len(), 2);
     }
     let gone = Origin::serve_sounds(ALLOWED).await.address;
-    let media = Media::with(Setup::default());
+    let media = Media::new(Setup::default());
     let answer = media.get(&format!("http://{gone}/x.wav")).await;
     assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
     assert_eq!(answer.body, b"connect");
-    // What is not TLS, and would not be trusted either.
+    // A server without TLS.
     let plain = Origin::serve_sounds(ALLOWED).await;
     let answer = media.get(&format!("https://{}/x.wav", plain.address)).await;
     assert_eq!(answer.status, StatusCode::BAD_GATEWAY);

@@ -1,7 +1,8 @@
-//! The receivers in `examples/receivers` do what is said of them: each takes what this program signs, each message once,
-//! and nothing else.
+//! The receivers in `examples/receivers`: each accepts what this program signs, handles each message once, and refuses
+//! everything else.
 //!
-//! Those in Python and JavaScript need what `tests/run` installs under `target/receivers`; alone they are left out.
+//! Those in Python and JavaScript need packages that `tests/run` installs under `target/receivers`; without it they are
+//! skipped.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -30,7 +31,7 @@ fn project(path: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// A receiver that runs, and ends with this.
+/// A running receiver process, killed when dropped.
 struct Running {
     process: Child,
     printed: BufReader<ChildStdout>,
@@ -56,7 +57,7 @@ impl Running {
             .env("PORT", "0")
             .stdout(Stdio::piped());
         let mut process = process::spawn(command);
-        let printed = BufReader::new(process.stdout.take().expect("it is piped"));
+        let printed = BufReader::new(process.stdout.take().expect("its output is piped"));
         let client = Client::builder().timeout(Duration::from_secs(10)).build();
         let mut running = Self {
             process,
@@ -72,13 +73,15 @@ impl Running {
 
     fn line(&mut self) -> String {
         let mut line = String::new();
-        self.printed.read_line(&mut line).expect("it prints");
+        self.printed
+            .read_line(&mut line)
+            .expect("the receiver prints a line");
         assert!(line.ends_with('\n'), "it ended after {line:?}");
         line.trim_end().to_owned()
     }
 
     async fn post(&self, headers: [(&str, String); 3], body: &str) -> StatusCode {
-        self.send(headers, body).await.expect("an answer")
+        self.send(headers, body).await.expect("a response")
     }
 
     async fn send(&self, headers: [(&str, String); 3], body: &str) -> reqwest::Result<StatusCode> {
@@ -100,21 +103,21 @@ fn signed(secrets: &[&str], id: &str, at: Timestamp, body: &str) -> [(&'static s
     ]
 }
 
-/// Checks the duties of every receiver.
-async fn holds(mut receiver: Running) {
+/// Checks the requirements of every receiver.
+async fn check_receiver(mut receiver: Running) {
     let now = clock::now();
     let expected = r#""conference.member.joined" acW68-room-1"#;
 
-    // One of ours is taken, and taken again without being handled again.
+    // A signed message is accepted; a repetition is accepted and not handled again.
     for _ in 0..2 {
         let status = receiver.post(signed(&[SECRET], "msg_1", now, JOINED), JOINED);
         assert_eq!(status.await, StatusCode::NO_CONTENT);
     }
-    // While the secret is replaced there are two signatures; the receiver knows one of them.
+    // During the replacement of a secret there are two signatures; the receiver knows one secret.
     let headers = signed(&[OTHER, SECRET], "msg_2", now, JOINED);
     assert_eq!(receiver.post(headers, JOINED).await, StatusCode::NO_CONTENT);
 
-    // What is not signed so is not taken.
+    // Any other signature is refused.
     let forged = JOINED.replace("Zoë", "Zoe");
     let old = Timestamp::from_millis(now.as_millis() - 600_000);
     let new = Timestamp::from_millis(now.as_millis() + 600_000);
@@ -133,18 +136,18 @@ async fn holds(mut receiver: Running) {
     }
     let bare = receiver.client.post(&receiver.url).body(JOINED).send();
     assert_eq!(bare.await.unwrap().status(), StatusCode::UNAUTHORIZED);
-    // Nor is what is signed and no message, or too long.
+    // Signed bodies that are invalid or too long are refused.
     let headers = signed(&[SECRET], "msg_7", now, "{");
     assert_eq!(receiver.post(headers, "{").await, StatusCode::BAD_REQUEST);
     let long = "x".repeat(1024 * 1024 + 1);
     let headers = signed(&[SECRET], "msg_8", now, &long);
-    // Who refuses before it has read everything may close the connection while we still send.
+    // A receiver that refuses before it has read the body may close the connection during the request.
     match receiver.send(headers, &long).await {
         Ok(status) => assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE),
         Err(error) => assert!(error.is_request(), "{error:?}"),
     }
 
-    // The last one shows that nothing was printed between.
+    // The last message shows that nothing was printed in between.
     let last = JOINED.replace("acW68-room-1", "acW68-room-9");
     let headers = signed(&[SECRET], "msg_9", now, &last);
     assert_eq!(receiver.post(headers, &last).await, StatusCode::NO_CONTENT);
@@ -156,7 +159,7 @@ async fn holds(mut receiver: Running) {
 }
 
 #[tokio::test]
-async fn in_rust() {
+async fn rust_receiver_accepts_only_signed_messages() {
     let built = Command::new(env!("CARGO"))
         .args(["build", "--quiet", "--locked", "--example", "receiver"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
@@ -166,23 +169,23 @@ async fn in_rust() {
     path.pop();
     path.set_file_name("examples");
     let program = path.join("receiver");
-    holds(Running::start(program.to_str().unwrap(), &[], &[])).await;
+    check_receiver(Running::start(program.to_str().unwrap(), &[], &[])).await;
 }
 
 #[tokio::test]
 #[ignore = "needs the standardwebhooks package of Python: tests/run installs it"]
-async fn in_python() {
+async fn python_receiver_accepts_only_signed_messages() {
     let python = project("target/receivers/python/bin/python");
     let script = project("examples/receivers/receiver.py");
     let arguments = [script.to_str().unwrap()];
-    holds(Running::start(python.to_str().unwrap(), &arguments, &[])).await;
+    check_receiver(Running::start(python.to_str().unwrap(), &arguments, &[])).await;
 }
 
 #[tokio::test]
 #[ignore = "needs the standardwebhooks package of Node.js: tests/run installs it"]
-async fn in_javascript() {
-    // Modules are looked for beside the script: it runs as a copy beside what was installed.
+async fn javascript_receiver_accepts_only_signed_messages() {
+    // Node.js searches modules beside the script, so it runs as a copy beside the installed packages.
     let script = project("target/receivers/node/receiver.mjs");
     std::fs::copy(project("examples/receivers/receiver.mjs"), &script).unwrap();
-    holds(Running::start("node", &[script.to_str().unwrap()], &[])).await;
+    check_receiver(Running::start("node", &[script.to_str().unwrap()], &[])).await;
 }

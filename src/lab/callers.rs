@@ -1,7 +1,7 @@
-//! Callers for real nodes: keeps a number of calls on each, which come in through its dialplan like those of a trunk.
+//! Callers for real nodes: keeps a number of calls on each, which arrive through its dialplan like those of a trunk.
 //!
-//! Owns how many there are, how long they last, and their end when it is told to stop. Leaves out what becomes of them:
-//! that is the node's dialplan's, and the app's. A node that is away, or comes back without its calls, gets new ones.
+//! Owns the number of calls, their duration, and their end at shutdown. The node's dialplan and the app decide
+//! everything else. A node that was unreachable, or returns without its calls, gets new ones.
 
 use std::time::Duration;
 
@@ -18,22 +18,23 @@ use freeswitch_esl::Event;
 use freeswitch_esl::command::{Api, ChannelUuid, ContextName, ModuleName, Number, Password};
 use roomkeeper_core::ids::NodeId;
 
-/// Between two looks at a node's calls. At most one call is made at each, so they do not come all at once.
-const PAUSE: Duration = Duration::from_secs(1);
+/// The interval between two checks of a node's calls. Each check starts at most one call, so they do not all arrive at
+/// once.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The time for hanging up at the end.
-const STOPPING: Duration = Duration::from_secs(3);
+/// The time for hang-ups at shutdown.
+const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The settings of the callers.
 #[derive(Clone, Debug)]
 pub struct CallersConfig {
     /// `host:port` of each node's Event Socket.
     pub nodes: Vec<String>,
-    /// Their password.
+    /// The nodes' password.
     pub password: Password,
-    /// The number that is called.
+    /// The dialled number.
     pub number: Number,
-    /// The dialplan's context that it is called in.
+    /// The dialplan context of the number.
     pub context: ContextName,
     /// The number of concurrent calls on each node.
     pub calls: usize,
@@ -41,10 +42,10 @@ pub struct CallersConfig {
     pub lasts: Duration,
 }
 
-/// No event is asked for.
-struct Nobody;
+/// Ignores all events; none is subscribed to.
+struct NoEvents;
 
-impl EventSink for Nobody {
+impl EventSink for NoEvents {
     fn up(&mut self) {}
     fn event(&mut self, _: &Event) {}
     fn down(&mut self) {}
@@ -69,15 +70,15 @@ pub async fn run(config: CallersConfig) -> Result<(), LabError> {
             timing: Timing::default(),
             nudge: Nudge::default(),
         };
-        let line = Line {
-            node: node::start(node, Nobody, &connections)?,
+        let node_callers = NodeCallers {
+            node: node::start(node, NoEvents, &connections)?,
             address: address.clone(),
             config: config.clone(),
             calls: Vec::new(),
             placed: 0,
-            complaint: None,
+            last_error: None,
         };
-        callers.spawn(line.keep(callers.stop().clone()));
+        callers.spawn(node_callers.run(callers.stop().clone()));
     }
     say(&format!(
         "Keeps {} calls to {} on each of {}.\n\n",
@@ -86,13 +87,13 @@ pub async fn run(config: CallersConfig) -> Result<(), LabError> {
         config.nodes.join(", ")
     ));
     stop.await;
-    callers.end(STOPPING).await;
-    connections.end(STOPPING).await;
+    callers.end(STOP_TIMEOUT).await;
+    connections.end(STOP_TIMEOUT).await;
     Ok(())
 }
 
 /// The callers of one node.
-struct Line {
+struct NodeCallers {
     node: NodeHandle,
     address: String,
     config: CallersConfig,
@@ -100,35 +101,35 @@ struct Line {
     /// The number of calls so far.
     placed: u32,
     /// The last printed error, which is not repeated every second.
-    complaint: Option<String>,
+    last_error: Option<String>,
 }
 
-impl Line {
-    async fn keep(mut self, stop: CancellationToken) {
+impl NodeCallers {
+    async fn run(mut self, stop: CancellationToken) {
         let mut next = Instant::now();
         while !stop.is_cancelled() {
-            match self.look().await {
-                Ok(()) => self.complaint = None,
-                Err(error) => self.complain(&error),
+            match self.check_calls().await {
+                Ok(()) => self.last_error = None,
+                Err(error) => self.print_error(&error),
             }
-            next = (next + PAUSE).max(Instant::now());
+            next = (next + CHECK_INTERVAL).max(Instant::now());
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = tokio::time::sleep_until(next) => {}
             }
         }
         for call in self.calls {
-            // It may have ended, and so may its node.
+            // The call or its node may have ended.
             let hung_up = self.node.api(Api::Kill(call, None));
             tokio::select! {
                 _ended = hung_up => {}
-                () = sleep(PAUSE) => {}
+                () = sleep(CHECK_INTERVAL) => {}
             }
         }
     }
 
-    /// Forgets the calls that have ended, and makes one if there are too few.
-    async fn look(&mut self) -> Result<(), CommandError> {
+    /// Forgets ended calls, and starts one if there are too few.
+    async fn check_calls(&mut self) -> Result<(), CommandError> {
         let mut up = Vec::with_capacity(self.calls.len());
         for call in &self.calls {
             let answer = self.node.api(Api::Exists(*call)).await?;
@@ -138,12 +139,12 @@ impl Line {
         }
         self.calls = up;
         if self.calls.len() < self.config.calls {
-            self.call().await?;
+            self.start_call().await?;
         }
         Ok(())
     }
 
-    async fn call(&mut self) -> Result<(), CommandError> {
+    async fn start_call(&mut self) -> Result<(), CommandError> {
         let uuid = ChannelUuid::from(Uuid::new_v4());
         let from = Number::of_digits(527_121_100 + u64::from(self.placed % 100));
         let share = rand::random_range(0.5..1.5);
@@ -155,7 +156,7 @@ impl Line {
             context: self.config.context.clone(),
             lasts,
         };
-        // Known before it is made: whatever comes of the answer, it is looked for, and hung up at the end.
+        // Added before the command, so that it is checked and hung up even if the reply is lost.
         self.calls.push(uuid);
         self.placed = self.placed.wrapping_add(1);
         self.node.job(call).await?;
@@ -168,18 +169,20 @@ impl Line {
         Ok(())
     }
 
-    fn complain(&mut self, error: &CommandError) {
-        // The wait in it changes all the time.
-        let words = match error {
-            CommandError::Down { .. } => "it cannot be reached; new calls when it can".to_owned(),
+    fn print_error(&mut self, error: &CommandError) {
+        // The error contains a wait that always changes.
+        let text = match error {
+            CommandError::Down { .. } => {
+                "node is unreachable; calls continue when it is back".to_owned()
+            }
             CommandError::NoSuchChannel
             | CommandError::Refused(_)
             | CommandError::Unknown
             | CommandError::Busy => error.to_string(),
         };
-        if self.complaint.as_ref() != Some(&words) {
-            say(&format!("  {}  no call: {words}\n", self.address));
-            self.complaint = Some(words);
+        if self.last_error.as_ref() != Some(&text) {
+            say(&format!("  {}  no call: {text}\n", self.address));
+            self.last_error = Some(text);
         }
     }
 }

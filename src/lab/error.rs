@@ -7,22 +7,22 @@ use freeswitch_esl::command::Unfit;
 use crate::app::AppError;
 use crate::config::ConfigErrors;
 
-/// Why the lab could not run.
+/// The reason why the lab cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum LabError {
-    /// The simulated node or the receiver could not listen.
+    /// The simulated node or the receiver cannot listen.
     #[error("cannot listen")]
     Listen(#[from] io::Error),
-    /// The lab's own configuration is wrong, which is a mistake of ours.
+    /// The lab's own configuration is wrong, which is a bug.
     #[error("the lab's configuration is wrong: {0}")]
     Config(#[from] ConfigErrors),
-    /// The controller could not begin.
+    /// The controller cannot start.
     #[error(transparent)]
     App(#[from] AppError),
-    /// A command of ours is not one, which is a mistake of ours.
-    #[error("the lab cannot speak to its nodes")]
+    /// A value does not fit into a command for FreeSWITCH.
+    #[error("invalid command for a node")]
     Unfit(#[from] Unfit),
-    /// The demo did not get the answer it expected from the API.
-    #[error("the demo got no good answer: {0}")]
+    /// The API sent an unexpected response to the demo.
+    #[error("unexpected response to the demo: {0}")]
     Demo(String),
 }

@@ -1,10 +1,9 @@
-//! Everything in one process, to be tried: a simulated node over real TCP, a controller on a store in memory, a demo
-//! app, callers, and a receiver that prints each webhook.
+//! A demo in one process: a simulated node over real TCP, a controller with a store in memory, an app, callers, and a
+//! receiver that prints each webhook.
 //!
-//! Owns the demo. Leaves out nothing that `serve` runs: the controller is the same, and the demo speaks to it over
-//! HTTP as any app would.
+//! Owns the demo. The controller is the same as that of `serve`, and the demo uses its HTTP API like any app.
 //!
-//! Two of its parts run alone as well, where the controller and its nodes are real: [`receiver`] and [`callers`].
+//! Two parts also run alone, next to a real controller and real nodes: [`receiver`] and [`callers`].
 
 pub mod callers;
 mod error;
@@ -38,30 +37,30 @@ const PASSWORD: &str = "lab-node-password";
 const DID: &str = "747713001";
 const ROOM: &str = "lobby";
 
-/// Callers that are kept on the line.
+/// The number of concurrent callers.
 const CALLERS: usize = 3;
 
-/// Pause between two counts of the calls.
+/// The interval between two counts of the calls.
 const CALLER_PAUSE: Duration = Duration::from_millis(250);
 
 /// The timeout of one step of the demo, which takes milliseconds.
-const PATIENCE: Duration = Duration::from_secs(10);
+const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The ports of the lab.
 #[derive(Clone, Copy, Debug)]
 pub struct LabPorts {
-    /// The API's port on loopback; another one is taken when it is in use.
+    /// The API's port on loopback; another free port if it is in use.
     pub http: u16,
-    /// The operator's port on loopback; another one is taken when it is in use.
+    /// The admin listener's port on loopback; another free port if it is in use.
     pub admin: u16,
 }
 
 /// Runs the lab until a stop signal.
 ///
 /// # Errors
-/// [`LabError`] when it cannot begin.
+/// [`LabError`] if it cannot start.
 pub async fn run(ports: LabPorts, metrics: PrometheusHandle) -> Result<(), LabError> {
-    let begun = Instant::now();
+    let start = Instant::now();
     let stop = stop_signal();
     let mut sim_config = SimConfig::default();
     sim_config.node.password = PASSWORD.to_owned();
@@ -72,7 +71,7 @@ pub async fn run(ports: LabPorts, metrics: PrometheusHandle) -> Result<(), LabEr
     );
     let secret: Secret = secret_text
         .parse()
-        .map_err(|_| LabError::Demo("the secret is not one".to_owned()))?;
+        .map_err(|_| LabError::Demo("the generated secret is invalid".to_owned()))?;
     let hooks = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let hook = format!("http://{}/hook", hooks.local_addr()?);
     let text = configuration(
@@ -85,7 +84,7 @@ pub async fn run(ports: LabPorts, metrics: PrometheusHandle) -> Result<(), LabEr
     );
     let config = Config::from_text(&text, std::iter::empty())?;
     let receiving = tokio::spawn(async move {
-        // It lives as long as the process.
+        // The server runs as long as the process.
         let _ended = axum::serve(hooks, receiver::routes(secret)).await;
     });
 
@@ -105,7 +104,7 @@ pub async fn run(ports: LabPorts, metrics: PrometheusHandle) -> Result<(), LabEr
         },
     ));
 
-    let calls = api.callers(&sim, CALLERS).await?;
+    let calls = api.start_calls(&sim, CALLERS).await?;
     let room = api.create_room().await?;
     let (Some(first), Some(second), Some(third)) = (calls.first(), calls.get(1), calls.get(2))
     else {
@@ -115,7 +114,13 @@ pub async fn run(ports: LabPorts, metrics: PrometheusHandle) -> Result<(), LabEr
         api.join(call, &room).await?;
     }
     api.wait_for_members(&room, 2).await?;
-    say(&walk(&running.http, &room, first, third, begun.elapsed()));
+    say(&instructions(
+        &running.http,
+        &room,
+        first,
+        third,
+        start.elapsed(),
+    ));
 
     tokio::select! {
         () = stop => {}
@@ -141,7 +146,7 @@ fn place_call(sim: &SimNode, caller: usize) {
     sim.call_in(DID, &format!("5271211{:02}", caller % 100), &[]);
 }
 
-/// The wanted port if it is free, else any.
+/// Returns this port if it is free, or any free port.
 async fn free_or_any(port: u16) -> io::Result<u16> {
     match TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await {
         Ok(listener) => Ok(listener.local_addr()?.port()),
@@ -191,17 +196,23 @@ events = ["*"]
     )
 }
 
-fn walk(api: &SocketAddr, room: &str, inside: &str, parked: &str, took: Duration) -> String {
+fn instructions(
+    api: &SocketAddr,
+    room: &str,
+    inside: &str,
+    parked: &str,
+    took: Duration,
+) -> String {
     let auth = format!("-H 'X-App-ID: {APP}' -H 'X-API-Key: {KEY}'");
     let base = format!("http://{api}/api/v1");
     format!(
         "\nReady after {took:.1?}. Two callers are in the room \"{ROOM}\", muted; a third one is parked.\n\
-         Try this in another terminal, and watch the webhooks come in here:\n\n\
+         Try this in another terminal, and watch the webhooks here:\n\n\
          # unmute a caller\n\
          curl -X POST {base}/sessions/{inside}/commands/conference/unmute {auth}\n\n\
-         # who is in the room?\n\
+         # list the members of the room\n\
          curl {base}/conferences/{room}/members {auth}\n\n\
-         # bring the parked caller in\n\
+         # join the parked caller\n\
          curl -X POST {base}/sessions/{parked}/commands/conference/join {auth} \\\n     \
               -H 'Content-Type: application/json' -d '{{\"room_id\": \"{room}\"}}'\n\n\
          # play a file of a public server (the simulated node does not fetch it), then pause it, and stop it\n\
@@ -209,7 +220,7 @@ fn walk(api: &SocketAddr, room: &str, inside: &str, parked: &str, took: Duration
               -H 'Content-Type: application/json' -d '{{\"urls\": [\"https://example.com/hello.wav\"]}}'\n\
          curl -X POST {base}/conferences/{room}/pause {auth}\n\
          curl -X POST {base}/conferences/{room}/stop {auth}\n\n\
-         # take a caller out, end a call (a new caller then calls in), end the room\n\
+         # remove a caller, end a call (a new caller follows), end the room\n\
          curl -X POST {base}/sessions/{inside}/commands/conference/leave {auth}\n\
          curl -X POST {base}/sessions/{inside}/commands/hangup {auth}\n\
          curl -X DELETE {base}/conferences/{room} {auth}\n\n\
@@ -220,7 +231,7 @@ fn walk(api: &SocketAddr, room: &str, inside: &str, parked: &str, took: Duration
     )
 }
 
-/// The demo's own client: it uses the API as any app would.
+/// The demo's client of the API.
 struct Api {
     client: reqwest::Client,
     base: String,
@@ -229,7 +240,7 @@ struct Api {
 impl Api {
     fn new(address: SocketAddr) -> Result<Self, LabError> {
         let client = reqwest::Client::builder()
-            .timeout(PATIENCE)
+            .timeout(STEP_TIMEOUT)
             .no_proxy()
             .build()
             .map_err(|e| LabError::Demo(e.to_string()))?;
@@ -239,7 +250,7 @@ impl Api {
         })
     }
 
-    async fn ask(
+    async fn request(
         &self,
         method: reqwest::Method,
         path: &str,
@@ -263,38 +274,38 @@ impl Api {
         Ok((status, json))
     }
 
-    /// Asks again until an answer is as it should be.
-    async fn until<T>(
+    /// Polls a path until `select` finds a value in the response.
+    async fn poll_until<T>(
         &self,
         path: &str,
-        good: impl Fn(&serde_json::Value) -> Option<T>,
+        select: impl Fn(&serde_json::Value) -> Option<T>,
     ) -> Result<T, LabError> {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + STEP_TIMEOUT;
         loop {
-            let (status, json) = self.ask(reqwest::Method::GET, path, None).await?;
-            if let Some(found) = good(&json) {
+            let (status, json) = self.request(reqwest::Method::GET, path, None).await?;
+            if let Some(found) = select(&json) {
                 return Ok(found);
             }
             if Instant::now() > end {
                 return Err(LabError::Demo(format!(
-                    "{path} still answers {status} {json}"
+                    "{path} still returns {status} {json}"
                 )));
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
-    /// Calls come in, and are waited for until the controller knows them.
-    async fn callers(&self, sim: &SimNode, n: usize) -> Result<Vec<String>, LabError> {
-        self.until("/sessions", |json| {
+    /// Starts calls and waits until the controller knows them.
+    async fn start_calls(&self, sim: &SimNode, n: usize) -> Result<Vec<String>, LabError> {
+        self.poll_until("/sessions", |json| {
             json["sessions"].is_array().then_some(())
         })
         .await?;
         for i in 1..=n {
-            // The dialled number is one of the app's, so the call is the app's.
+            // The dialled number belongs to the app, so the call does.
             place_call(sim, i);
         }
-        self.until("/sessions", |json| {
+        self.poll_until("/sessions", |json| {
             let sessions = json["sessions"].as_array()?;
             let parked: Vec<String> = sessions
                 .iter()
@@ -309,7 +320,7 @@ impl Api {
     async fn create_room(&self) -> Result<String, LabError> {
         let body = serde_json::json!({ "name": ROOM });
         let (status, json) = self
-            .ask(reqwest::Method::POST, "/conferences", Some(body))
+            .request(reqwest::Method::POST, "/conferences", Some(body))
             .await?;
         json["room_id"]
             .as_str()
@@ -320,7 +331,9 @@ impl Api {
     async fn join(&self, session: &str, room: &str) -> Result<(), LabError> {
         let path = format!("/sessions/{session}/commands/conference/join");
         let body = serde_json::json!({ "room_id": room });
-        let (status, json) = self.ask(reqwest::Method::POST, &path, Some(body)).await?;
+        let (status, json) = self
+            .request(reqwest::Method::POST, &path, Some(body))
+            .await?;
         if status == StatusCode::ACCEPTED {
             Ok(())
         } else {
@@ -329,7 +342,7 @@ impl Api {
     }
 
     async fn wait_for_members(&self, room: &str, n: usize) -> Result<(), LabError> {
-        self.until(&format!("/conferences/{room}"), |json| {
+        self.poll_until(&format!("/conferences/{room}"), |json| {
             (json["members"].as_u64()? == n as u64).then_some(())
         })
         .await

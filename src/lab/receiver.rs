@@ -1,7 +1,6 @@
-//! A receiver of webhooks that prints them: part of the lab, and a program of its own where an app has none yet.
+//! A webhook receiver that prints: part of the lab, and a separate program for an app that has no receiver yet.
 //!
-//! Owns the check of the signature, as any receiver should make it, and the line that is printed. Leaves out what an
-//! app would do with them.
+//! Owns the check of the signature, which every receiver should do, and the printed line.
 
 use std::net::SocketAddr;
 
@@ -25,19 +24,19 @@ const TOLERANCE: u64 = 300;
 pub(super) fn routes(secret: Secret) -> Router {
     Router::new()
         .route("/", get(|| async { StatusCode::NO_CONTENT }))
-        .route("/hook", post(received))
+        .route("/hook", post(receive))
         .with_state(secret)
 }
 
 /// Prints each webhook until a stop signal.
 ///
 /// # Errors
-/// [`LabError::Listen`] when the address cannot be listened on.
+/// [`LabError::Listen`] if it cannot listen on the address.
 pub async fn run(listen: SocketAddr, secret: Secret) -> Result<(), LabError> {
     let stop = stop_signal();
     let listener = TcpListener::bind(listen).await?;
     say(&format!(
-        "Webhooks that come to http://{}/hook are printed here:\n\n",
+        "Prints the webhooks that arrive at http://{}/hook.\n\n",
         listener.local_addr()?
     ));
     axum::serve(listener, routes(secret))
@@ -46,10 +45,10 @@ pub async fn run(listen: SocketAddr, secret: Secret) -> Result<(), LabError> {
     Ok(())
 }
 
-/// A webhook has come: verified as any receiver should, and printed.
-async fn received(State(secret): State<Secret>, headers: HeaderMap, body: String) -> StatusCode {
+/// Verifies and prints a webhook.
+async fn receive(State(secret): State<Secret>, headers: HeaderMap, body: String) -> StatusCode {
     if let Err(why) = verify(secret, &headers, &body, clock::now().as_secs()) {
-        say(&format!("  webhook with {why}, refused\n"));
+        say(&format!("  webhook refused: {why}\n"));
         return StatusCode::UNAUTHORIZED;
     }
     let json: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
@@ -68,7 +67,7 @@ async fn received(State(secret): State<Secret>, headers: HeaderMap, body: String
     StatusCode::NO_CONTENT
 }
 
-/// One of the signatures must be ours: while a secret is replaced there are two.
+/// Checks that one of the signatures is valid: there are two while a secret is replaced.
 fn verify(secret: Secret, headers: &HeaderMap, body: &str, now: u64) -> Result<(), &'static str> {
     let header = |name: &str| {
         headers
@@ -78,7 +77,7 @@ fn verify(secret: Secret, headers: &HeaderMap, body: &str, now: u64) -> Result<(
     };
     let at: u64 = header(sign::HEADER_TIMESTAMP).parse().unwrap_or(0);
     if at.abs_diff(now) > TOLERANCE {
-        return Err("a time that is not now");
+        return Err("timestamp out of range");
     }
     let expected = sign::signatures(
         &[secret],
@@ -90,7 +89,7 @@ fn verify(secret: Secret, headers: &HeaderMap, body: &str, now: u64) -> Result<(
     if given.split(' ').any(|signature| signature == expected) {
         Ok(())
     } else {
-        Err("a wrong signature")
+        Err("invalid signature")
     }
 }
 
@@ -121,15 +120,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_signed_is_taken_and_nothing_else() {
+    fn only_recent_valid_signature_is_accepted() {
         assert_eq!(check(NOW, "{}", |s| s), Ok(()));
         assert_eq!(check(NOW, "{}", |s| format!("v1,b3RoZXI= {s}")), Ok(()));
-        assert_eq!(check(NOW, "{ }", |s| s), Err("a wrong signature"));
+        assert_eq!(check(NOW, "{ }", |s| s), Err("invalid signature"));
         assert_eq!(
             check(NOW, "{}", |_| "v1,".to_owned()),
-            Err("a wrong signature")
+            Err("invalid signature")
         );
-        assert_eq!(check(NOW - 301, "{}", |s| s), Err("a time that is not now"));
-        assert_eq!(check(NOW + 301, "{}", |s| s), Err("a time that is not now"));
+        assert_eq!(check(NOW - 301, "{}", |s| s), Err("timestamp out of range"));
+        assert_eq!(check(NOW + 301, "{}", |s| s), Err("timestamp out of range"));
     }
 }

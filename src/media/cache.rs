@@ -1,12 +1,10 @@
-//! The files that the media proxy holds: bounded in bytes and in number, each fetched once for all who ask at the same
-//! time.
+//! The cache of the media proxy: limited in bytes and number of files. Concurrent requests for a file share one fetch.
 //!
-//! A file is on disk in the system's folder for temporary files, without a name: it is gone with the process. Its bytes
-//! count from the moment they are written until nobody holds the file, so that fetches under way are bounded, too. A
-//! file that is not fresh any more goes with the next fetch; when there is no space left, the files that were used
-//! least recently make room.
+//! A file is on disk in the system's folder for temporary files, without a name, so it ends with the process. Its bytes
+//! count from the first write until the last use of the file, so that running fetches are limited, too. A stale file is
+//! removed with the next fetch; without space, the least recently used files are evicted.
 //!
-//! Owns what is held and for how long. Leaves out the fetch.
+//! Owns the files and their lifetime. Leaves out the fetch.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -22,7 +20,7 @@ use tokio::time::Instant;
 use super::fetch_error::FetchError;
 use roomkeeper_core::play_url::PlayUrl;
 
-/// The minimum lifetime of a cached file, whatever its server says: FreeSWITCH requests a file twice, HEAD and GET.
+/// The minimum lifetime of a cached file, even if its server forbids caching: FreeSWITCH sends a HEAD and a GET.
 const FRESH_AT_LEAST: Duration = Duration::from_secs(10);
 
 /// The maximum lifetime of a cached file.
@@ -31,7 +29,7 @@ const FRESH_AT_MOST: Duration = Duration::from_secs(300);
 /// The outcome of a fetch.
 pub type Outcome = Result<Arc<StoredFile>, FetchError>;
 
-/// The files, and the fetches under way.
+/// The files and the running fetches.
 #[derive(Debug)]
 pub struct Cache {
     slots: Mutex<HashMap<PlayUrl, Slot>>,
@@ -69,7 +67,7 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    /// The outcome, for those who wait.
+    /// Sends the outcome to the waiting requests.
     pub fn outcome(&self) -> watch::Receiver<Option<Outcome>> {
         self.receiver.clone()
     }
@@ -109,7 +107,7 @@ impl StoredFile {
     /// Reads up to this many bytes from this offset; fewer at the end. Blocks.
     ///
     /// # Errors
-    /// When the disk cannot be read.
+    /// If the disk cannot be read.
     pub fn read(&self, offset: u64, at_most: usize) -> io::Result<Vec<u8>> {
         let left = usize::try_from(self.length.saturating_sub(offset)).unwrap_or(usize::MAX);
         let mut bytes = vec![0; at_most.min(left)];
@@ -165,7 +163,7 @@ impl Cache {
             let now = Instant::now();
             slots.retain(|_, slot| match slot {
                 Slot::Ready { fresh_until, .. } => *fresh_until > now,
-                // One whose channel is closed has ended without an outcome.
+                // A closed channel belongs to a fetch that ended without an outcome.
                 Slot::Fetching(outcome) => outcome.has_changed().is_ok(),
             });
             match &outcome {

@@ -1,8 +1,8 @@
-//! One fetch of a file from its server, within bounds.
+//! One fetch of a file from its server, within limits.
 //!
-//! Owns the HTTP client, the redirects and the limits. The server is a stranger: it gets a bounded time and a bounded
-//! number of bytes, and leads nowhere that a caller could not name. The client connects to the addresses that the guard
-//! returned and resolves no name a second time.
+//! Owns the HTTP client, the redirects and the limits. Servers are not trusted: time and bytes are limited, and a
+//! redirect leads only to URLs that a caller could name. The client connects to the addresses that the guard returned
+//! and resolves no name a second time.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -21,16 +21,16 @@ use crate::tls;
 use crate::webhook::guard::{GuardedResolver, Lookup};
 use roomkeeper_core::play_url::PlayUrl;
 
-/// The time and space that a server gets.
+/// The limits of time and space of a fetch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FetchLimits {
-    /// To connect, TLS included.
+    /// The time for a connection, including TLS.
     pub connect: Duration,
-    /// For everything, redirects and body included. FreeSWITCH has 30 s to open a file.
+    /// The time for everything, including redirects and body. FreeSWITCH has 30 s to open a file.
     pub time: Duration,
     /// The largest file, in bytes.
     pub file: u64,
-    /// Redirects that are followed.
+    /// The maximum number of redirects.
     pub redirects: usize,
 }
 
@@ -46,9 +46,9 @@ impl Default for FetchLimits {
     }
 }
 
-/// The HTTP client could not be made.
+/// The HTTP client cannot be created.
 #[derive(Debug, thiserror::Error)]
-#[error("the HTTP client of the media proxy could not be made")]
+#[error("cannot create the HTTP client of the media proxy")]
 pub struct FetcherError(#[source] reqwest::Error);
 
 /// Fetches files. Clones share their connections.
@@ -60,10 +60,10 @@ pub struct Fetcher {
 }
 
 impl Fetcher {
-    /// A client that fetches what these rules allow, and looks names up by this.
+    /// Creates a client with these rules, limits and name lookup.
     ///
     /// # Errors
-    /// When TLS cannot be set up.
+    /// If TLS cannot be set up.
     pub fn new(
         rules: PlayRules,
         limits: FetchLimits,
@@ -73,9 +73,9 @@ impl Fetcher {
         let builder = || {
             Client::builder()
                 .user_agent(concat!("Roomkeeper/", env!("CARGO_PKG_VERSION")))
-                // Each is checked before it is followed.
+                // This module checks each redirect before it follows.
                 .redirect(redirect::Policy::none())
-                // A proxy would resolve names and connect for us, past the guard.
+                // A proxy would resolve names and connect without the guard.
                 .no_proxy()
                 .dns_resolver(Arc::new(resolver.clone()))
                 .connect_timeout(limits.connect)
@@ -108,7 +108,7 @@ impl Fetcher {
         fetched.await.unwrap_or(Err(FetchError::Timeout))
     }
 
-    /// The first answer that leads nowhere else.
+    /// Follows redirects and returns the final response.
     async fn follow(&self, url: &PlayUrl) -> Result<Response, FetchError> {
         let mut url =
             Url::parse(url.as_str()).map_err(|error| FetchError::Failed(error.to_string()))?;
@@ -123,9 +123,9 @@ impl Fetcher {
                     other => Err(FetchError::Status(other.as_u16())),
                 };
             };
-            url = url.join(&location).map_err(|_| {
-                FetchError::Forbidden("a redirect leads to what is not a URL".to_owned())
-            })?;
+            url = url
+                .join(&location)
+                .map_err(|_| FetchError::Forbidden("a redirect has an invalid URL".to_owned()))?;
         }
         Err(FetchError::Redirects)
     }
@@ -170,7 +170,7 @@ impl Fetcher {
     }
 }
 
-/// Runs what touches the disk off the tasks' threads.
+/// Runs disk I/O on a blocking thread.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
@@ -180,12 +180,13 @@ pub(super) async fn blocking<T: Send + 'static>(
 }
 
 fn location(response: &Response) -> Option<String> {
-    let leads = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
-    let location = response.headers().get(LOCATION).filter(|_| leads)?;
+    let is_redirect = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
+    let location = response.headers().get(LOCATION).filter(|_| is_redirect)?;
     Some(String::from_utf8_lossy(location.as_bytes()).into_owned())
 }
 
-/// The type of a sound. FreeSWITCH makes a file's extension of it where the URL has none, so no other type passes.
+/// Returns the audio type. If the URL has no extension, FreeSWITCH derives the file's extension from the type, so all
+/// other types are replaced.
 fn content_type(headers: &HeaderMap) -> String {
     headers
         .get(CONTENT_TYPE)
@@ -204,7 +205,7 @@ fn content_type(headers: &HeaderMap) -> String {
         .unwrap_or_else(|| "application/octet-stream".to_owned())
 }
 
-/// For how long a server lets a file be held; nothing said: as long as we like.
+/// The cache lifetime that the server allows; unlimited if it sends none.
 fn max_age(headers: &HeaderMap) -> Duration {
     let mut longest = Duration::MAX;
     for value in headers.get_all(CACHE_CONTROL) {
@@ -232,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn content_type_of_a_sound_passes_and_no_other() {
+    fn only_audio_content_types_pass() {
         for (given, passed) in [
             ("audio/mpeg", "audio/mpeg"),
             ("Audio/X-Wav; charset=binary", "audio/x-wav"),
@@ -247,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn max_age_is_the_shortest_that_the_server_says() {
+    fn max_age_is_the_shortest_of_the_directives() {
         for (given, seconds) in [
             ("max-age=60", Some(60)),
             ("public, max-age=60, no-cache", Some(0)),

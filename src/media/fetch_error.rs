@@ -8,37 +8,37 @@ use reqwest::StatusCode;
 use crate::telemetry::Chain;
 use crate::webhook::guard::Refused;
 
-/// Why a file could not be fetched.
+/// The reason why a file cannot be fetched.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum FetchError {
     /// The URL or a redirect leads to a forbidden address; no request was sent there.
     #[error("{0}")]
     Forbidden(String),
-    /// Its server does not have it.
+    /// The server does not have the file.
     #[error("the server answered 404")]
     NotFound,
-    /// Its server answered with another status.
+    /// The server answered with another status.
     #[error("the server answered {0}")]
     Status(u16),
-    /// One redirect too many.
+    /// There are too many redirects.
     #[error("too many redirects")]
     Redirects,
-    /// It is larger than a file may be.
+    /// The file is larger than the limit.
     #[error("the file is too large")]
     TooLarge,
-    /// It did not come in time.
-    #[error("the file did not come in time")]
+    /// The file did not arrive in time.
+    #[error("the file did not arrive in time")]
     Timeout,
     /// The name, the connection or TLS failed.
     #[error("the server cannot be reached: {0}")]
     Connect(String),
-    /// Another failure on the way.
+    /// Another failure.
     #[error("the fetch failed: {0}")]
     Failed(String),
-    /// As many files are being fetched as may be, from all servers or from this one.
+    /// The limit of concurrent fetches is reached, in total or for this server.
     #[error("too many fetches at the same time")]
     Busy,
-    /// There is no space for it.
+    /// There is no space for the file.
     #[error("no space for the file")]
     Full,
     /// The disk failed.
@@ -47,7 +47,7 @@ pub enum FetchError {
 }
 
 impl FetchError {
-    /// For metrics.
+    /// The label in metrics.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Forbidden(_) => "forbidden",
@@ -64,7 +64,7 @@ impl FetchError {
         }
     }
 
-    /// The status that FreeSWITCH is answered.
+    /// The status of the response to FreeSWITCH.
     pub const fn status(&self) -> StatusCode {
         match self {
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
@@ -83,7 +83,7 @@ impl FetchError {
 
 impl From<reqwest::Error> for FetchError {
     fn from(error: reqwest::Error) -> Self {
-        // The URL would take its query into the log.
+        // The URL's query must not enter the log.
         let error = error.without_url();
         let mut cause = error.source();
         while let Some(inner) = cause {

@@ -2,10 +2,10 @@
 //!
 //! A link is `<base>/media/<token>/audio.<extension>`. The token is `base64url(tag ‖ expiry ‖ nonce ‖ URL)`: the tag is the
 //! first 16 bytes of HMAC-SHA256 over the rest, the expiry is in Unix seconds, 8 bytes big-endian, the nonce is 8 bytes.
-//! FreeSWITCH takes the extension for the file's format. The nonce makes every link another URL, so that FreeSWITCH never
-//! answers one from its own cache: mod_httapi misreads what it stored of a URL that is longer than about 950 characters.
+//! FreeSWITCH derives the file's format from the extension. The nonce makes every link unique, so that FreeSWITCH never
+//! uses its own cache: mod_httapi misreads the cache entry of a URL that is longer than about 950 characters.
 //!
-//! Pure. Leaves out the clock and the random numbers, which are arguments, and the fetch.
+//! Pure: time and random numbers are arguments. Leaves out the fetch.
 
 use std::fmt;
 use std::time::Duration;
@@ -18,16 +18,16 @@ use sha2::Sha256;
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::time::Timestamp;
 
-/// The path that all links begin with.
+/// The path prefix of all links.
 pub const PATH: &str = "/media/";
 
-/// A link is valid for this long. FreeSWITCH fetches it at once; the rest is for replicas whose clocks differ.
+/// The lifetime of a link. FreeSWITCH fetches it at once; the rest covers differences between the replicas' clocks.
 const LIFETIME: Duration = Duration::from_secs(7_200);
 
 const TAG: usize = 16;
 const NUMBER: usize = size_of::<u64>();
 
-/// Formats of audio files. Any other extension is left out of a link: FreeSWITCH reaches more than files by one.
+/// Extensions of audio files. A link omits any other extension, because FreeSWITCH has formats that are no files.
 const EXTENSIONS: &[&str] = &[
     "aac", "aif", "aiff", "alaw", "au", "caf", "flac", "g722", "gsm", "l16", "m4a", "mp3", "mp4",
     "oga", "ogg", "opus", "pcma", "pcmu", "r16", "r24", "r32", "r48", "r8", "raw", "sln", "snd",
@@ -51,18 +51,18 @@ impl fmt::Debug for LinkKey {
     }
 }
 
-/// Why a token opens nothing.
+/// The reason why a token is invalid.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum InvalidLink {
-    /// It was not signed with this key.
+    /// It is not signed with this key.
     #[error("link is not signed by this fleet")]
     Signature,
-    /// It was, and its time is over.
+    /// It has expired.
     #[error("link has expired")]
     Expired,
 }
 
-/// Writes and reads links.
+/// Creates and opens links.
 #[derive(Clone, Debug)]
 pub struct Links {
     base: PlayUrl,
@@ -70,12 +70,12 @@ pub struct Links {
 }
 
 impl Links {
-    /// Links to the proxy at this URL, which has neither a path nor a query.
+    /// Sets the proxy's URL, which has neither path nor query, and the key.
     pub const fn new(base: PlayUrl, key: LinkKey) -> Self {
         Self { base, key }
     }
 
-    /// The link by which FreeSWITCH fetches the file at this URL.
+    /// Creates the link from which FreeSWITCH fetches the file at this URL.
     pub fn link(&self, url: &PlayUrl, now: Timestamp, nonce: u64) -> PlayUrl {
         let expiry = now.as_secs() + LIFETIME.as_secs();
         let mut signed = Vec::with_capacity(2 * NUMBER + url.as_str().len());
@@ -90,7 +90,7 @@ impl Links {
             .with_path(&format!("{PATH}{token}/audio{dot_extension}"))
     }
 
-    /// The URL inside a token.
+    /// Returns the URL inside a token.
     ///
     /// # Errors
     /// [`InvalidLink`].
@@ -114,7 +114,7 @@ impl Links {
     }
 
     fn mac(&self, signed: &[u8]) -> Hmac<Sha256> {
-        // HMAC pads a short key with zeros to this size anyway; done here, it cannot fail.
+        // HMAC pads short keys with zeros to the block size; padding here makes it infallible.
         let mut block = [0; 64];
         block[..self.key.0.len()].copy_from_slice(&self.key.0);
         let mut mac = Hmac::<Sha256>::new(&block.into());
@@ -123,7 +123,7 @@ impl Links {
     }
 }
 
-/// The extension of the last segment of a URL's path, where it is that of an audio file.
+/// Returns the extension of the last path segment if it is that of an audio file.
 fn extension(url: &PlayUrl) -> Option<&str> {
     let path = url.as_str().split('?').next()?;
     let (_, name) = path.rsplit_once('/')?;
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn forged_token_opens_nothing() {
+    fn forged_token_is_invalid() {
         let url = PlayUrl::new("https://cdn.example.com/a.wav").unwrap();
         let token = token(&links(1).link(&url, NOW, 7));
         assert_eq!(links(2).open(&token, NOW), Err(InvalidLink::Signature));
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn link_has_the_extension_of_an_audio_file_and_no_other() {
+    fn link_has_extension_of_audio_files_only() {
         for (url, end) in [
             ("http://h/a.wav", "/audio.wav"),
             ("http://h/a.b.MP3?x=1", "/audio.MP3"),

@@ -30,16 +30,16 @@ use roomkeeper_core::play_url::PlayUrl;
 /// The size of the pieces in which a file is read and sent.
 const PIECE: usize = 64 * 1024;
 
-/// The bounds of the proxy.
+/// The limits of the proxy.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ProxyLimits {
-    /// Bytes on disk: of cached files and of running fetches.
+    /// The bytes on disk of cached files and running fetches.
     pub bytes: u64,
-    /// Cached files.
+    /// The number of cached files.
     pub files: usize,
-    /// Concurrent fetches.
+    /// The number of concurrent fetches.
     pub fetches: usize,
-    /// Concurrent fetches from one host, so that one that hangs leaves permits to the others.
+    /// The number of concurrent fetches from one host, so that a host that hangs leaves permits to the others.
     pub fetches_from_host: usize,
 }
 
@@ -214,8 +214,8 @@ fn refusal(status: StatusCode, why: &str) -> Response {
     (status, sealed(), why.to_owned()).into_response()
 }
 
-/// The headers of every answer. FreeSWITCH deletes what must not be stored once it has played it; a link is never
-/// played twice.
+/// The headers of every response. With `no-store`, FreeSWITCH deletes the file after playing; a link is never played
+/// twice.
 fn sealed() -> [(HeaderName, &'static str); 2] {
     [
         (CACHE_CONTROL, "no-store"),

@@ -1,8 +1,8 @@
 //! The rules for files that may be played.
 //!
-//! The API checks each URL by these rules. Where the media proxy fetches, it checks the URL and every redirect again.
-//! Where FreeSWITCH fetches, it resolves names again and follows redirects without asking: then these rules keep out
-//! only what a caller asks for plainly, and the nodes need a firewall.
+//! The API checks each URL by these rules. The media proxy checks the URL and every redirect again. Without the media
+//! proxy, FreeSWITCH resolves names again and follows redirects unchecked: then these rules stop only URLs that name a
+//! forbidden address directly, and the nodes need a firewall.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,14 +19,14 @@ const RESOLVE: Duration = Duration::from_secs(2);
 /// The rules for files that may be played.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct PlayRules {
-    /// Hosts, in lower case; empty: any.
+    /// The allowed hosts, in lower case; all if empty.
     pub allow_hosts: Vec<String>,
-    /// Private and loopback addresses too.
+    /// Allows private and loopback addresses.
     pub allow_private: bool,
 }
 
 impl PlayRules {
-    /// As configured.
+    /// Takes the rules from the configuration.
     pub fn configured(play: &PlayConfig) -> Self {
         Self {
             allow_hosts: play.allow_hosts.clone(),
@@ -41,7 +41,7 @@ impl PlayRules {
         }
     }
 
-    /// Checks everything about a URL that can be checked without resolving its host.
+    /// Checks a URL without resolving its host.
     pub(super) fn check_url(&self, url: &Url) -> Result<(), String> {
         self.policy().check_url(url).map_err(|e| e.to_string())?;
         let host = url.host_str().unwrap_or_default();
@@ -61,10 +61,10 @@ impl PlayRules {
         })
     }
 
-    /// The names of these files' hosts that are to be resolved, each with the first file that has it.
+    /// Returns the host names that must be resolved, each with the index of the first file that has it.
     ///
     /// # Errors
-    /// The index of the first file that may not be played, and why.
+    /// The index of the first file that may not be played, and the reason.
     pub(crate) fn names<'a>(
         &self,
         urls: impl IntoIterator<Item = &'a PlayUrl>,
@@ -78,10 +78,10 @@ impl PlayRules {
         Ok(names)
     }
 
-    /// Resolves them all at once.
+    /// Resolves all names concurrently.
     ///
     /// # Errors
-    /// The index of a file whose host may not be called, and why.
+    /// The index of a file whose host may not be called, and the reason.
     pub(crate) async fn resolve_all(
         &self,
         names: BTreeMap<String, usize>,
@@ -93,7 +93,7 @@ impl PlayRules {
         Ok(())
     }
 
-    /// Every address of a name must be allowed: which of them FreeSWITCH takes is not ours to say.
+    /// Checks that every address of a name is allowed, because FreeSWITCH may use any of them.
     async fn resolve(&self, name: &str) -> Result<(), String> {
         let found = tokio::time::timeout(RESOLVE, tokio::net::lookup_host((name, 0)))
             .await
