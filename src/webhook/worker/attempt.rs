@@ -93,7 +93,7 @@ impl Worker {
         &self,
         claim: &ClaimedDelivery,
         attempt: Attempt,
-        finished: Finished,
+        finished: FinishOutcome,
     ) {
         let failing_for = finished.failing_for.unwrap_or_default();
         let disabler = &self.context.disabler;
