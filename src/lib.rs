@@ -1,8 +1,8 @@
-//! Roomkeeper, a conference controller for FreeSWITCH: it knows which calls are in which room, does what applications
-//! ask over HTTP, and tells them by webhook what became of it.
+//! Roomkeeper, a conference controller for FreeSWITCH: it tracks which calls are in which room, executes the commands of
+//! applications over HTTP, and reports every change by webhook.
 //!
-//! This is the page for those who read or change the code. How to run it, its API and its configuration are in
-//! `README.md` and `docs/`. Good places to begin:
+//! This page is for readers of the code. `README.md` and `docs/` describe how to run it, its APIs and its configuration.
+//! Good places to start:
 //!
 //! - [`roomkeeper_core::room`]: the rules, and the tables of them;
 //! - [`roomkeeper_core::node_state`]: how rooms and calls act on each other;

@@ -16,7 +16,7 @@ use crate::webhook::guard::Policy;
 
 use super::body::BodyLimits;
 use super::cursor::CursorKey;
-use super::events::{Hub, StreamSettings};
+use super::events::hub::{Hub, StreamSettings};
 use super::middleware::site::AllowedHosts;
 use super::quota::Quota;
 use super::rate_limit::{AppLimiter, LimitSettings};

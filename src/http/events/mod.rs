@@ -12,7 +12,7 @@
 //! again. A stream ends when the key that opened it is no longer valid for the app.
 
 mod cursor;
-mod hub;
+pub(super) mod hub;
 mod reader;
 
 use std::convert::Infallible;
