@@ -71,7 +71,7 @@ impl Faults {
         }
     }
 
-    pub fn of(&self, fault: Fault) -> u64 {
+    pub fn count(&self, fault: Fault) -> u64 {
         self.0.get(&fault).copied().unwrap_or_default()
     }
 }

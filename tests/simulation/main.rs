@@ -175,12 +175,16 @@ fn node_state_matches_the_node_after_any_faults() {
         count as f64 / took.as_secs_f64()
     ));
     for fault in Fault::ALL {
-        say(&format!("{:>9} {}", faults.of(*fault), fault.description()));
+        say(&format!(
+            "{:>9} {}",
+            faults.count(*fault),
+            fault.description()
+        ));
     }
     if count >= ENOUGH {
         let never: Vec<&str> = Fault::ALL
             .iter()
-            .filter(|fault| faults.of(**fault) == 0)
+            .filter(|fault| faults.count(**fault) == 0)
             .map(|fault| fault.description())
             .collect();
         assert!(never.is_empty(), "these faults never fired: {never:?}");

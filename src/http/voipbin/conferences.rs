@@ -91,24 +91,24 @@ pub(super) async fn create(
     };
     let node: Option<NodeId> = fields.parsed("node")?;
     let session: Option<CallId> = fields.parsed("session")?;
-    let said = said(&state, &fields).await?;
+    let update = read_update(&state, &fields).await?;
     let node = place(&state, &customer.caller, node, session).await?;
     let room = RoomId::generate(node, (state.new_id)());
     let create = CreateRoom {
-        name: said.name.unwrap_or_default(),
+        name: update.name.unwrap_or_default(),
         origin: Origin::Voipbin,
         kind,
         details: Box::new(Details {
-            detail: said.detail.unwrap_or_default(),
-            data: said.data.unwrap_or_default(),
-            timeout: said.timeout.unwrap_or_default(),
-            pre_actions: said.pre_actions.unwrap_or_default(),
-            post_actions: said.post_actions.unwrap_or_default(),
+            detail: update.detail.unwrap_or_default(),
+            data: update.data.unwrap_or_default(),
+            timeout: update.timeout.unwrap_or_default(),
+            pre_actions: update.pre_actions.unwrap_or_default(),
+            post_actions: update.post_actions.unwrap_or_default(),
         }),
     };
     let intent = Intent::new(Target::Room(room), customer.caller.app.clone(), create);
     state.submit::<CreateRoom>(intent).await?;
-    shown(&state, &customer, room).await
+    respond_with_room(&state, &customer, room).await
 }
 
 /// List conferences
@@ -193,12 +193,12 @@ pub(super) async fn update(
     if fields.get("type").is_some() {
         return Err(ApiError::field("type", "it cannot be changed"));
     }
-    let said = said(&state, &fields).await?;
+    let update = read_update(&state, &fields).await?;
     let update = UpdateRoom {
-        update: Box::new(said),
+        update: Box::new(update),
     };
     submit(&state, &customer, id, update, None).await?;
-    shown_as(&state, &customer, id).await
+    respond_with(&state, &customer, id).await
 }
 
 /// End a conference
@@ -228,7 +228,7 @@ pub(super) async fn delete(
         Err(IntentError::Refused(Refusal::RoomNotFound)) => {}
         Err(error) => return Err(state.failed(error)),
     }
-    shown(&state, &customer, room).await
+    respond_with_room(&state, &customer, room).await
 }
 
 /// Record a conference
@@ -253,7 +253,7 @@ pub(super) async fn recording_start(
 ) -> Result<Json<Conference>, ApiError> {
     let command_uid = fields.parsed("command_uid")?;
     submit(&state, &customer, id, StartRecording, command_uid).await?;
-    shown_as(&state, &customer, id).await
+    respond_with(&state, &customer, id).await
 }
 
 /// Stop the recording of a conference
@@ -278,13 +278,11 @@ pub(super) async fn recording_stop(
 ) -> Result<Json<Conference>, ApiError> {
     let command_uid = fields.parsed("command_uid")?;
     submit(&state, &customer, id, StopRecording, command_uid).await?;
-    shown_as(&state, &customer, id).await
+    respond_with(&state, &customer, id).await
 }
 
-// ---- fields of the body
-// -----------------------------------------------------------------------------------------------
-
-async fn said(state: &Shared, fields: &Fields) -> Result<Update, ApiError> {
+/// Reads and checks the fields that a create or update request may have.
+async fn read_update(state: &Shared, fields: &Fields) -> Result<Update, ApiError> {
     let timeout = fields
         .integer("timeout")?
         .map(|seconds| {
@@ -363,9 +361,6 @@ async fn actions(
     Ok(Some(list))
 }
 
-// ---- reading
-// ----------------------------------------------------------------------------------------------------------
-
 async fn read(state: &Shared, id: RoomId) -> Result<Option<RoomState>, StoreError> {
     let record = state.store.read(EntityId::Room(id)).await?;
     record.map(|record| decode_room(id, &record)).transpose()
@@ -415,15 +410,15 @@ pub(super) fn ending() -> ApiError {
     ApiError::new(StatusCode::CONFLICT, words)
 }
 
-async fn shown(
+async fn respond_with_room(
     state: &Shared,
     customer: &Customer,
     id: RoomId,
 ) -> Result<Json<Conference>, ApiError> {
-    shown_as(state, customer, id.uuid()).await
+    respond_with(state, customer, id.uuid()).await
 }
 
-async fn shown_as(
+async fn respond_with(
     state: &Shared,
     customer: &Customer,
     id: Uuid,
