@@ -1157,6 +1157,16 @@ fn conference_size_mismatch_requests_a_snapshot() {
 }
 
 #[test]
+fn late_entry_into_a_deleted_room_requests_no_snapshot() {
+    let mut world = turned_away();
+    world.conference(1, 1, 0, ConferenceChange::Created);
+    world.enters(call(1), 1, 1, false);
+    world.conference(1, 1, 1, ConferenceChange::Other);
+    // A deleted room has no members, so there is nothing to compare the size with.
+    assert!(!world.wants_resync);
+}
+
+#[test]
 fn stored_room_and_call_are_restored_unchanged() {
     let mut world = World::joined();
     world.leave().unwrap();

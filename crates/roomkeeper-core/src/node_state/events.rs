@@ -12,7 +12,7 @@ use crate::entity::{EntityId, Target};
 use crate::ids::{AppId, CallId, ChannelId, ConferenceId, CoreId, MemberId, RoomId};
 use crate::room::{
     EventStamp, LeftReason, PlayFailure, PlayInput, RecordInput, ReportedFlags, ReportedMember,
-    RoomInput,
+    RoomInput, RoomStatus,
 };
 use crate::time::Timestamp;
 
@@ -288,10 +288,12 @@ impl NodeState {
         let Some(state) = self.room(room) else {
             return;
         };
-        // A conference that is ending counts calls that enter it; they have not joined.
-        if state
-            .conference()
-            .is_none_or(|c| c.id != conference || c.emptied.is_some())
+        // A conference that is ending counts calls that enter it; they have not joined. Nor has a call that enters a room
+        // after its end, and it is parked again.
+        if matches!(state.status(), RoomStatus::Terminated)
+            || state
+                .conference()
+                .is_none_or(|c| c.id != conference || c.emptied.is_some())
         {
             return;
         }
