@@ -25,9 +25,9 @@ pub enum Kind {
     Fleet,
     /// An app may make [`APP_RATE`] requests a second.
     Limited,
-    /// For rows in which the controller must not learn what FreeSWITCH did: no row here triggers a resync, which would
-    /// reveal it.
-    Unnoticed,
+    /// A world for each row: the controller must not learn what FreeSWITCH did, and a resync that another row triggers
+    /// would reveal it.
+    Own,
     /// For rows in which FreeSWITCH turns out to have lost state, so that the controller resyncs.
     StateLost,
     /// The timeout of an action's file is one second.
@@ -102,9 +102,14 @@ impl Backend {
     }
 
     pub async fn run(&self, entry: &Entry) {
-        let cell = &self.worlds[entry.kind as usize];
-        let running = cell.get_or_init(|| self.start(entry.kind)).await;
-        let row = Row::new(self, Arc::clone(running), entry.name);
+        let running = match entry.kind {
+            Kind::Own => self.start(Kind::Own).await,
+            shared => {
+                let cell = &self.worlds[shared as usize];
+                Arc::clone(cell.get_or_init(|| self.start(shared)).await)
+            }
+        };
+        let row = Row::new(self, running, entry.name);
         (entry.run)(&row).await;
         row.check_webhooks();
     }
@@ -112,7 +117,7 @@ impl Backend {
     async fn start(&self, kind: Kind) -> Arc<Running> {
         let mut setup = self.setup();
         match kind {
-            Kind::Plain | Kind::Unnoticed | Kind::StateLost => {}
+            Kind::Plain | Kind::Own | Kind::StateLost => {}
             Kind::Cooled => setup.cooldowns = true,
             Kind::Limited => setup.app_rate = APP_RATE,
             Kind::Fleet => setup.play_private = false,

@@ -18,7 +18,7 @@ rows! {
         stops_a_recording,
         its_members_can_join_another_room,
     ]
-    Unnoticed: [
+    Own: [
         webhook_join_failed_of_a_joining_call,
         joining_call_is_leaving_until_freeswitch_has_parked_it,
         webhook_comes_within_10_s_also_when_freeswitch_is_silent,

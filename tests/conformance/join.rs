@@ -34,7 +34,7 @@ rows! {
     StateLost: [
         session_404_freeswitch_knows_no_such_call,
     ]
-    Unnoticed: [
+    Own: [
         webhook_member_joined_is_deferred_until_freeswitch_confirms,
         again_202_joining_while_it_still_joins,
         other_room_409_while_it_still_joins,
@@ -133,7 +133,6 @@ async fn again_200_already_joined_and_no_second_webhook(row: &Row<'_>) {
 }
 
 async fn again_202_joining_while_it_still_joins(row: &Row<'_>) {
-    let row = without_snapshots(row).await;
     let (room, call) = (row.room().await, row.call().await);
     let hold = row.hold_room(&room);
     for _ in 0..3 {
@@ -375,21 +374,7 @@ async fn webhook_join_failed_hung_up_before_the_join_was_confirmed(row: &Row<'_>
         .await;
 }
 
-/// Continues in a world of its own, after the snapshots that follow a connection: a snapshot that other rows trigger
-/// would reveal a member whose events are held back.
-async fn without_snapshots<'a>(row: &Row<'a>) -> Row<'a> {
-    let row = row.in_own_world(|setup| setup.resync_interval = 600).await;
-    let resyncs = "roomkeeper_reconciler_resyncs_total";
-    poll::until("the list that is written late", poll::TIMEOUT, async || {
-        let merged = row.running.world.controller.metric(resyncs, "").await;
-        (merged >= 2.0).then_some(())
-    })
-    .await;
-    row
-}
-
 async fn webhook_join_failed_timeout_not_confirmed_within_10_s(row: &Row<'_>) {
-    let row = without_snapshots(row).await;
     let (room, call) = (row.room().await, row.call().await);
     let hold = row.hold_room_and_call(&room, &call);
     let start = Instant::now();

@@ -17,7 +17,7 @@ rows! {
         session_404_it_is_not_in_any_conference,
         session_404_it_has_left_already,
     ]
-    Unnoticed: [
+    Own: [
         webhook_member_left_is_deferred_until_freeswitch_confirms,
         session_409_it_still_joins,
         session_409_it_still_leaves,

@@ -31,7 +31,7 @@ rows! {
     Plain, not on a real server because "it takes 1,001 calls, twice as many channels, and the server has other users": [
         limit_is_clamped_to_1000,
     ]
-    Unnoticed: [
+    Own: [
         joining_call_is_not_listed,
     ]
 }

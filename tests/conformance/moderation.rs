@@ -33,13 +33,13 @@ rows! {
         deaf_and_undeaf_answer_202_and_change_the_flag_in_freeswitch,
         deaf_403_404_409_and_repeated_with_the_same_command_uid,
     ]
-    Unnoticed: [
+    Own: [
         lock_webhook_is_deferred_until_freeswitch_confirms,
         repeated_lock_sends_one_webhook,
         kick_of_a_joining_call_ends_the_join,
         repeated_kick_answers_202_and_sends_one_webhook,
     ]
-    Unnoticed, not on a real server because "its test calls are dialled by FreeSWITCH, and those a lock does not bind": [
+    Own, not on a real server because "its test calls are dialled by FreeSWITCH, and those a lock does not bind": [
         join_failed_refused_when_freeswitch_has_a_lock_that_was_not_reported,
     ]
 }

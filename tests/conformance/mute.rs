@@ -24,7 +24,7 @@ rows! {
     StateLost: [
         mute_404_freeswitch_has_no_such_member,
     ]
-    Unnoticed: [
+    Own: [
         mute_webhook_is_deferred_until_freeswitch_confirms,
         unmute_webhook_is_deferred_until_freeswitch_confirms,
         mute_409_it_still_joins,
