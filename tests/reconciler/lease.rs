@@ -37,7 +37,10 @@ async fn node_without_known_owner_is_not_owned_elsewhere() {
         (world.reconciler.nodes()[0].link == Link::Up).then_some(())
     })
     .await;
-    assert_eq!(store.fired(), 1);
+    until("the lease is requested", async || {
+        (store.fired() == 1).then_some(())
+    })
+    .await;
     // The second intent is answered after the step of the first one.
     for _ in 0..2 {
         let refused = world.mute(call_id("00000000-0000-0000-0000-000000000001"), true);
