@@ -1,7 +1,6 @@
 //! Code that several integration tests share. Each test uses a part.
 #![allow(dead_code)]
 
-pub mod cargo;
 pub mod process;
 pub mod redis;
 pub mod store;

@@ -3,6 +3,7 @@
 //! Owns their start and their ports. Leaves out the programs themselves.
 
 use std::net::TcpListener;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Mutex, OnceLock, mpsc};
@@ -113,4 +114,16 @@ pub fn resident(pid: Pid) -> u64 {
 pub fn installed(program: &str) -> bool {
     std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()))
+}
+
+/// Returns the path of a program of another package, which Cargo puts beside this package's `program`. A test does not
+/// build it: `cargo test --workspace` does.
+pub fn program_beside(program: &str, name: &str) -> PathBuf {
+    let path = Path::new(program).with_file_name(name);
+    let shown = path.display();
+    assert!(
+        path.exists(),
+        "{shown} is missing: build it with \"cargo build -p {name}\""
+    );
+    path
 }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::program::poll;
 use crate::program::switch::RealServer;
-use crate::support::{cargo, process};
+use crate::support::process;
 
 /// The app of its calls, as it appears in their channel names.
 const ITS_CALLS: &str = "null/bench";
@@ -40,8 +40,8 @@ pub async fn measures_and_leaves_nothing_behind(server: &RealServer) {
     let other = Uuid::new_v4().to_string();
     let call = format!("originate {{origination_uuid={other}}}null/other &park()");
     assert!(ask(server, call).await.starts_with("+OK"));
-    let program = spawn_blocking(|| cargo::build_program("roomkeeper-bench"));
-    let program = program.await.unwrap().display().to_string();
+    let program = process::program_beside(env!("CARGO_BIN_EXE_roomkeeper"), "roomkeeper-bench");
+    let program = program.display().to_string();
     let bench = || {
         let mut command = process::command(&program);
         command

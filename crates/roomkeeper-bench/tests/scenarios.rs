@@ -2,8 +2,6 @@
 //! to measure speed.
 #![allow(clippy::unwrap_used)]
 
-#[path = "../../../tests/support/cargo.rs"]
-mod cargo;
 #[path = "../../../tests/support/process.rs"]
 #[allow(dead_code, reason = "each test uses a part")]
 mod process;
@@ -30,7 +28,10 @@ fn harness() -> Command {
 fn each_scenario_measures_something() {
     let run = process::command(env!("CARGO_BIN_EXE_roomkeeper-bench"))
         .args(["--size", "smoke", "--json", "--controller"])
-        .arg(cargo::build_program("roomkeeper"))
+        .arg(process::program_beside(
+            env!("CARGO_BIN_EXE_roomkeeper-bench"),
+            "roomkeeper",
+        ))
         .output()
         .unwrap();
     let stderr = String::from_utf8_lossy(&run.stderr).into_owned();
