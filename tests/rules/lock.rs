@@ -142,7 +142,7 @@ fn only_the_owner_locks_an_open_room() {
     let intent = |room, app: &str| {
         Intent::new(
             Target::Room(room),
-            app.parse().unwrap(),
+            app.parse::<AppId>().unwrap(),
             SetLock { locked: true },
         )
     };
