@@ -75,7 +75,7 @@ async fn existence_and_ownership_come_first_on_every_replica() {
     let stranger = call_id(&Uuid::from_u128(7).to_string());
     let no_room = RoomId::new(node(), Uuid::from_u128(7));
     let elsewhere = RoomId::new("bbbbb".parse().unwrap(), room.uuid());
-    let other = || "other".parse().unwrap();
+    let other = || "other".parse::<AppId>().unwrap();
     for (intent, refusal) in [
         (join(stranger, no_room, "other"), Refusal::CallNotFound),
         (join(call, no_room, "other"), Refusal::RoomNotFound),

@@ -454,7 +454,7 @@ fn kick_applies_to_one_membership() {
                 room: room(of),
                 call: call(1),
             },
-            app.parse().unwrap(),
+            app.parse::<AppId>().unwrap(),
             Kick { member: None },
         )
         .with_uid(Some("k-1".parse().unwrap()))

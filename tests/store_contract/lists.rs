@@ -40,9 +40,9 @@ pub async fn list_of_all_apps_is_by_time_then_id(s: Subject) {
 
 pub async fn pages_of_all_apps_neither_repeat_nor_miss_entries(s: Subject) {
     const OWNERS: [&str; 3] = ["acme", "beta", "gamma"];
-    for n in 0..200 {
+    for (n, owner) in (0..200).zip(OWNERS.iter().cycle()) {
         let at = 100 + u64::try_from(n / 2).unwrap();
-        s.apply(&listed_of(room(n), OWNERS[n % 3], at)).await;
+        s.apply(&listed_of(room(n), owner, at)).await;
     }
     let mut seen = Vec::new();
     let mut after: Option<String> = None;
