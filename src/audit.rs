@@ -191,43 +191,18 @@ impl AuditWriter {
 }
 
 #[cfg(test)]
-#[path = "../tests/support/store_behind.rs"]
-#[macro_use]
-mod store_behind;
-
-#[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
     use super::*;
     use crate::store::audit::{AuditActor, AuditId};
+    use crate::store::contract::audit::AuditLog;
     use crate::store::memory::MemoryStore;
 
-    /// A store that can be unavailable.
-    #[derive(Debug, Default)]
-    struct Unsteady {
-        inner: MemoryStore,
-        is_down: AtomicBool,
-        refused: AtomicU64,
-    }
-
-    impl Unsteady {
-        async fn gate(&self, _: &'static str) -> Result<&MemoryStore, StoreError> {
-            if self.is_down.load(Ordering::SeqCst) {
-                self.refused.fetch_add(1, Ordering::SeqCst);
-                return Err(StoreError::Unavailable("unavailable for a test".into()));
-            }
-            Ok(&self.inner)
-        }
-    }
-
-    store_behind!(crate, Unsteady);
-
-    fn entry(n: u32, actor: AuditActor) -> AuditEntry {
+    fn entry(n: u32) -> AuditEntry {
         AuditEntry {
             id: AuditId::new(clock::now(), n),
-            actor,
+            actor: AuditActor::Operator,
             action: "rooms.delete".to_owned(),
             method: "DELETE".to_owned(),
             route: "/admin/rooms/{room_id}".to_owned(),
@@ -241,52 +216,23 @@ mod tests {
         }
     }
 
-    async fn stored(store: &Unsteady, log: AuditLogKind) -> usize {
-        use crate::store::contract::audit::AuditLog;
-        let entries = store.inner.read_audit(log, "", None, usize::MAX).await;
+    async fn stored(store: &MemoryStore) -> usize {
+        let log = AuditLogKind::Operator;
+        let entries = store.read_audit(log, "", None, usize::MAX).await;
         entries.unwrap().len()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn entries_wait_for_the_store_and_are_written_at_the_end() {
-        let store = Arc::new(Unsteady::default());
-        store.is_down.store(true, Ordering::SeqCst);
-        let (recorder, mut writer) = audit_log(store.clone(), AuditSettings::default());
-        let app = AuditActor::App("acme".parse().unwrap());
-        for n in 0..700 {
-            recorder.record(entry(n, app.clone()));
-        }
-        recorder.record(entry(700, AuditActor::Operator));
-        let stop = CancellationToken::new();
-        let ends = stop.clone();
-        let running = tokio::spawn(async move { writer.run(&ends).await });
-        while store.refused.load(Ordering::SeqCst) < 3 {
-            tokio::task::yield_now().await;
-            tokio::time::advance(FIRST_PAUSE).await;
-        }
-        store.is_down.store(false, Ordering::SeqCst);
-        while stored(&store, AuditLogKind::Operator).await < 1 {
-            tokio::task::yield_now().await;
-            tokio::time::advance(FIRST_PAUSE).await;
-        }
-        assert_eq!(stored(&store, AuditLogKind::Apps).await, 700);
-        recorder.record(entry(701, AuditActor::Operator));
-        stop.cancel();
-        running.await.unwrap();
-        assert_eq!(stored(&store, AuditLogKind::Operator).await, 2);
     }
 
     #[tokio::test]
     async fn full_queue_loses_entries_without_waiting() {
-        let store = Arc::new(Unsteady::default());
+        let store = Arc::new(MemoryStore::new());
         let (recorder, mut writer) = audit_log(store.clone(), AuditSettings::default());
         for n in 0..u32::try_from(QUEUE).unwrap() + 5 {
-            recorder.record(entry(n, AuditActor::Operator));
+            recorder.record(entry(n));
         }
         let stop = CancellationToken::new();
         stop.cancel();
         writer.run(&stop).await;
-        assert_eq!(stored(&store, AuditLogKind::Operator).await, QUEUE);
+        assert_eq!(stored(&store).await, QUEUE);
     }
 
     #[tokio::test]
@@ -295,10 +241,10 @@ mod tests {
             max_entries: 0,
             ..AuditSettings::default()
         };
-        let store = Arc::new(Unsteady::default());
+        let store = Arc::new(MemoryStore::new());
         let (recorder, mut writer) = audit_log(store, settings);
         assert!(!recorder.is_enabled());
-        recorder.record(entry(1, AuditActor::Operator));
+        recorder.record(entry(1));
         // There is no recorder, so it ends by itself.
         writer.run(&CancellationToken::new()).await;
     }

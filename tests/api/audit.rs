@@ -3,6 +3,8 @@
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
+use futures_util::FutureExt;
+use roomkeeper::audit::{AuditSettings, audit_log};
 use roomkeeper::store::audit::{AuditActor, AuditEntry, AuditId};
 use roomkeeper::store::contract::audit::{AuditLimits, AuditLog, AuditLogKind};
 use roomkeeper_core::time::Timestamp;
@@ -228,24 +230,32 @@ async fn entries_are_filtered() {
     ask(&other, "GET", "/admin/audit", None).await.fails(401);
 }
 
+fn entry(id: AuditId, actor: AuditActor) -> AuditEntry {
+    AuditEntry {
+        id,
+        actor,
+        action: "rooms.delete".to_owned(),
+        method: "DELETE".to_owned(),
+        route: "/admin/rooms/{room_id}".to_owned(),
+        target: None,
+        app: None,
+        status: 200,
+        error: None,
+        request: String::new(),
+        client: String::new(),
+        params: std::collections::BTreeMap::new(),
+    }
+}
+
 /// Stores entries of this sender, a microsecond apart.
 async fn store_entries(world: &World, actor: &AuditActor, from: u64, count: u64) {
     let texts: Vec<String> = (0..count)
         .map(|n| {
-            let at = Timestamp::from_micros(from + n);
+            let random = u32::from(*actor == AuditActor::Operator);
+            let id = AuditId::new(Timestamp::from_micros(from + n), random);
             let entry = AuditEntry {
-                id: AuditId::new(at, u32::from(*actor == AuditActor::Operator)),
-                actor: actor.clone(),
-                action: "rooms.delete".to_owned(),
-                method: "DELETE".to_owned(),
-                route: "/admin/rooms/{room_id}".to_owned(),
                 target: Some(n.to_string()),
-                app: None,
-                status: 200,
-                error: None,
-                request: String::new(),
-                client: String::new(),
-                params: std::collections::BTreeMap::new(),
+                ..entry(id, actor.clone())
             };
             entry.encode()
         })
@@ -320,4 +330,84 @@ async fn unavailable_store_gives_503_to_readers_and_does_not_affect_changes() {
     // The entry has waited.
     let found = entries(&router, "", 1).await;
     assert_eq!(field(&found, "action"), ["conferences.create"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn request_of_a_client_that_disconnects_is_an_entry() {
+    let world = World::new();
+    let router = router(&world);
+    let room = room_id("acW68", 1);
+    world.room(room, "demo", "r", AT, 0).await;
+    *world.controller.during.lock().unwrap() =
+        Some(Box::new(|_, _| std::future::pending().boxed()));
+    let path = format!("/admin/rooms/{room}");
+    let deleted = ask(&router, "DELETE", &path, None);
+    let cut_off = tokio::time::timeout(std::time::Duration::from_secs(1), deleted).await;
+    assert!(cut_off.is_err(), "{cut_off:?}");
+    let found = entries(&router, "", 1).await;
+    assert_eq!(
+        (&found[0]["status"], &found[0]["result"]),
+        (&json!(499), &json!("failed"))
+    );
+    assert_eq!(found[0]["target"], room.to_string());
+    assert!(!found[0]["request_id"].as_str().unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_above_the_rate_limit_are_no_entries() {
+    let world = World::with_settings(roomkeeper::http::ApiSettings {
+        limits: roomkeeper::http::rate_limit::LimitSettings {
+            app_rate: 1,
+            cooldowns: false,
+        },
+        ..settings()
+    });
+    let router = router(&world);
+    let create = async |name: &str| {
+        world
+            .post("/api/v1/conferences", json!({ "name": name }))
+            .await
+    };
+    assert_eq!(create("a").await.status.as_u16(), 201);
+    create("b").await.fails(429);
+    tokio::time::advance(std::time::Duration::from_secs(2)).await;
+    assert_eq!(create("c").await.status.as_u16(), 201);
+    let found = entries(&router, "", 2).await;
+    assert_eq!(field(&found, "status"), [201, 201]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn entries_wait_for_the_store_and_are_written_at_the_end() {
+    let memory = std::sync::Arc::new(roomkeeper::store::memory::MemoryStore::new());
+    let faulty = crate::faulty::Faulty::new(memory.clone(), &["append_audit"]);
+    let (recorder, mut writer) = audit_log(faulty.clone(), AuditSettings::default());
+    let now = roomkeeper::clock::now();
+    let entry = |n: u32| entry(AuditId::new(now, n), AuditActor::App(app("demo")));
+    for n in 0..700 {
+        recorder.record(entry(n));
+    }
+    let stop = tokio_util::sync::CancellationToken::new();
+    let ends = stop.clone();
+    let running = tokio::spawn(async move { writer.run(&ends).await });
+    let pause = std::time::Duration::from_millis(100);
+    while faulty.fired.load(std::sync::atomic::Ordering::SeqCst) < 3 {
+        tokio::time::sleep(pause).await;
+    }
+    faulty.broken.lock().unwrap().clear();
+    let stored = async || {
+        let read = memory.read_audit(AuditLogKind::Apps, "", None, usize::MAX);
+        read.await.unwrap().len()
+    };
+    let all = async {
+        while stored().await < 700 {
+            tokio::time::sleep(pause).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), all)
+        .await
+        .unwrap();
+    recorder.record(entry(700));
+    stop.cancel();
+    running.await.unwrap();
+    assert_eq!(stored().await, 701);
 }
