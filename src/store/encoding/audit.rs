@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn ids_sort_by_time_and_after_the_digits_of_their_time() {
-        let at = |micros| Timestamp::from_micros(micros);
+        let at = Timestamp::from_micros;
         let (early, late) = (AuditId::new(at(9), u32::MAX), AuditId::new(at(10), 0));
         assert!(early < late);
         assert!(*time_digits(at(10)) < *late.as_str() && *early.as_str() < *time_digits(at(10)));
