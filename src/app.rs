@@ -13,6 +13,7 @@
 //! A task restarts after a panic ([`crate::supervise`]).
 
 mod audio;
+mod background;
 
 use std::io;
 use std::net::SocketAddr;
@@ -30,12 +31,13 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::admin_key;
+use crate::audit::AuditRecorder;
 use crate::config::{Config, HttpConfig, StoreConfig};
 use crate::http::listen;
 use crate::http::rate_limit::AppLimiter;
 use crate::http::{
-    AdminState, AllowedHosts, ApiSettings, ApiState, CursorKey, Hub, PlayRules, Quota,
-    admin_router, router,
+    AdminState, AllowedHosts, ApiSettings, ApiState, CursorKey, Hub, PlayRules, admin_router,
+    router,
 };
 use crate::media::fetch::FetcherError;
 use crate::node::{NodeConfig, Timing};
@@ -55,6 +57,7 @@ use freeswitch_esl::command::{ModuleName, Password, ProfileName, Unfit, Voice};
 use roomkeeper_core::node_state::{Rules, Timeouts};
 
 use audio::{media_links, media_routes};
+use background::{follow_usage, run_metrics_upkeep, start_audit};
 
 /// Ended calls are remembered this long, so that late events do not revive them.
 const KEEP_ENDED_SESSIONS: Duration = Duration::from_secs(600);
@@ -67,10 +70,6 @@ const WHOLE_STOP: Duration = Duration::from_millis(9_900);
 
 /// Time to send the last spans, at most the rest of [`WHOLE_STOP`].
 const FLUSH: Duration = Duration::from_secs(2);
-
-/// The interval at which unscraped histograms are folded. It costs the same without new values, and new values take a few
-/// bytes for each event.
-const METRICS_UPKEEP: Duration = Duration::from_secs(10);
 
 /// The reason why the program cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -214,11 +213,16 @@ pub async fn start(
     start_workers(config, &store, &context, &signals, &phases.deliveries)?;
     run_metrics_upkeep(metrics.clone(), &phases.deliveries);
     let api_settings = api_settings(config);
-    let admin_state = admin_state(config, addresses.1, &store, &controller, &apps, move || {
+    let recorder = start_audit(config, &store, &phases.deliveries);
+    let state = admin_state(config, addresses.1, &store, &controller, &apps, move || {
         telemetry::measure_process();
         depths.measure();
         metrics.render()
     })?;
+    let admin_state = AdminState {
+        recorder: recorder.clone(),
+        ..state
+    };
     let admin_routes = admin_router(admin_state, &api_settings);
     let limiter = AppLimiter::new(Arc::clone(&store), &api_settings.limits);
     // In the listeners' phase, which waits for requests in flight: an event stream is one until it ends.
@@ -230,6 +234,7 @@ pub async fn start(
     );
     let quota = follow_usage(config, &store, &apps, &phases.listeners);
     let routes = router(ApiState {
+        recorder,
         quota,
         limiter: Arc::new(limiter),
         backpressure,
@@ -307,6 +312,8 @@ fn admin_state(
         store: Arc::clone(store),
         controller: Arc::clone(controller),
         apps: Arc::clone(apps),
+        audit: config.audit,
+        recorder: AuditRecorder::disabled(),
         key: KeyDigest::for_key(admin_key(&config.http)?.expose_secret()),
         metrics_are_open: config.http.admin_key.is_none() && config.http.admin_key_file.is_none(),
         hosts: match address.ip().is_loopback() {
@@ -315,20 +322,6 @@ fn admin_state(
         },
         render_metrics: Arc::new(render_metrics),
     })
-}
-
-/// Folds the histograms regularly, which otherwise happens only when the metrics are read.
-fn run_metrics_upkeep(metrics: PrometheusHandle, phase: &ShutdownPhase) {
-    let stop = phase.stop().clone();
-    phase.spawn(async move {
-        let mut due = tokio::time::interval(METRICS_UPKEEP);
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                _ = due.tick() => metrics.run_upkeep(),
-            }
-        }
-    });
 }
 
 /// Serves these routes on a listener until its phase stops.
@@ -388,31 +381,6 @@ fn local(listener: &TcpListener) -> Result<SocketAddr, AppError> {
         address: SocketAddr::from(([0, 0, 0, 0], 0)),
         source,
     })
-}
-
-/// Creates the quota of all apps, and keeps its count of bytes up to date.
-fn follow_usage(
-    config: &Config,
-    store: &Arc<dyn Store>,
-    apps: &Registry,
-    phase: &ShutdownPhase,
-) -> Arc<Quota> {
-    let quota = Arc::new(Quota::new(
-        Arc::clone(store),
-        config.nodes.iter().map(|node| node.id).collect(),
-        apps.receivers(),
-        config.limits.app_bytes,
-    ));
-    let (counted, stop) = (Arc::clone(&quota), phase.stop().clone());
-    phase.spawn(async move {
-        let state = (counted, stop.clone());
-        supervise("quota", "all", &stop, state, |(counted, stop)| {
-            let (counted, stop) = (Arc::clone(counted), stop.clone());
-            Box::pin(async move { counted.run(&stop).await })
-        })
-        .await;
-    });
-    quota
 }
 
 /// Keeps the registry of apps up to date, and sends the actors their rules. Webhook workers know a new app first, so

@@ -111,7 +111,7 @@ metrics! {
     COMMITS: Counter = "roomkeeper_store_commits_total", ["node", "outcome"], "Commits (`applied`, `conflict`, `lease_lost`, `error`).";
     COMMIT_CONFLICTS: Counter = "roomkeeper_store_conflicts_total", ["node"], "Commits that failed because another writer had committed first.";
     COMMIT_SECONDS: Histogram = "roomkeeper_store_commit_seconds", ["node"], "Duration of a commit.";
-    STORE_ERRORS: Counter = "roomkeeper_store_errors_total", ["caller"], "Store calls that failed, by caller (`api`, `reconciler`, `lease`, `webhook`, `board`: node status, `live`, `events`, `quota`).";
+    STORE_ERRORS: Counter = "roomkeeper_store_errors_total", ["caller"], "Store calls that failed, by caller (`api`, `reconciler`, `lease`, `webhook`, `board`: node status, `live`, `events`, `quota`, `audit`).";
     STORE_CONNECTIONS: Counter = "roomkeeper_store_connections_total", [], "Connections opened to the store; each one after the first is a reconnect. Zero for a store in memory.";
     STORE_LOST_ROOMS: Counter = "roomkeeper_store_lost_rooms_total", ["node"], "Known rooms that were missing from the store after a failover or an outage.";
     STORE_CORRUPT: Counter = "roomkeeper_store_corrupt_records_total", ["node"], "Stored values of a node that could not be decoded and were left unchanged; each key counts once.";
@@ -141,6 +141,7 @@ metrics! {
     HTTP_CONNECTIONS: Gauge = "roomkeeper_http_connections", ["listener"], "Open client connections (`api`, `admin`, `media`).";
     HTTP_CONNECTIONS_CLOSED: Counter = "roomkeeper_http_connections_closed_total", ["listener", "why"], "Connections closed at the connection limit: an idle one made room for a new one (`replaced`), or a new one was refused because all connections of its address are in use (`address`).";
     HTTP_UNAUTHORIZED: Counter = "roomkeeper_http_unauthorized_total", ["listener", "outcome"], "Requests without a valid key (`missing`, `wrong`), and requests refused unchecked because their address sent too many wrong keys (`throttled`).";
+    AUDIT_LOST: Counter = "roomkeeper_audit_lost_total", [], "Entries of the audit log that were not stored: too many waited while the store did not answer.";
     EVENT_STREAMS: Gauge = "roomkeeper_events_streams", [], "Open event streams.";
     EVENTS_SENT: Counter = "roomkeeper_events_sent_total", ["kind"], "Events written to event streams (`stored`, `live`).";
     EVENT_GAPS: Counter = "roomkeeper_events_gaps_total", [], "Gaps reported to event streams: events were no longer stored, or the store was replaced.";
@@ -196,7 +197,7 @@ const FROM_ZERO: &[(&str, &str, &[&str])] = &[
 ];
 
 /// The callers that [`STORE_ERRORS`] distinguishes.
-const STORE_CALLERS: [&str; 8] = [
+const STORE_CALLERS: [&str; 9] = [
     "api",
     "reconciler",
     "lease",
@@ -205,6 +206,7 @@ const STORE_CALLERS: [&str; 8] = [
     "live",
     "events",
     "quota",
+    "audit",
 ];
 
 /// Outcomes of a fetch by the media proxy.
@@ -433,6 +435,7 @@ pub fn begin_at_zero<'a>(nodes: impl IntoIterator<Item = &'a str>) {
         WEBHOOK_DEAD_DROPPED,
         EVENT_GAPS,
         QUOTA_REFUSED,
+        AUDIT_LOST,
         STORE_CORRUPT_OTHER,
     ] {
         metrics::counter!(name).increment(0);

@@ -14,6 +14,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use clap::CommandFactory;
+use roomkeeper::audit::{AuditRecorder, AuditSettings};
 use roomkeeper::config::{self, Config};
 use roomkeeper::http::rate_limit::AppLimiter;
 use roomkeeper::http::{
@@ -199,6 +200,8 @@ fn routers() -> (Router, Router) {
         store: store.clone(),
         controller: Arc::new(NoController),
         apps: apps.clone(),
+        audit: AuditSettings::default(),
+        recorder: AuditRecorder::disabled(),
         key: KeyDigest::for_key("k"),
         metrics_are_open: false,
         hosts: AllowedHosts::Any,
@@ -214,6 +217,7 @@ fn routers() -> (Router, Router) {
     );
     let quota = Quota::new(store.clone(), Vec::new(), apps.receivers(), 0);
     let api = router(ApiState {
+        recorder: AuditRecorder::disabled(),
         events,
         quota: Arc::new(quota),
         store,

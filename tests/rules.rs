@@ -14,6 +14,8 @@ mod late;
 mod live;
 #[path = "rules/lock.rs"]
 mod lock;
+#[path = "rules/operator.rs"]
+mod operator;
 #[path = "rules/orphans.rs"]
 mod orphans;
 #[path = "rules/playback.rs"]

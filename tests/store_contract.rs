@@ -5,8 +5,12 @@
 // The whole crate is test code, which the lint does not recognize.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+#[path = "store_contract/audit.rs"]
+mod audit;
 #[path = "store_contract/deliveries.rs"]
 mod deliveries;
+#[path = "store_contract/lists.rs"]
+mod lists;
 #[path = "store_contract/live.rs"]
 mod live;
 #[path = "store_contract/node_status.rs"]
@@ -23,8 +27,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use audit::*;
 use deliveries::*;
 use futures_util::{StreamExt, stream};
+use lists::*;
 use live::*;
 use node_status::*;
 use polls::*;
@@ -1917,8 +1923,9 @@ async fn put(s: &Subject, expected: u64, writes: &[AppsWrite<'_>]) -> bool {
 
 async fn app_write_requires_its_version(s: Subject) {
     let (acme, beta): (AppId, AppId) = (app(), "beta".parse().unwrap());
-    let write =
-        async |expected, id: &AppId, record| put(&s, expected, &[AppsWrite::App(id, record)]).await;
+    let write = async |expected, id: &AppId, record| {
+        put(&s, expected, &[AppsWrite::App(id, Some(record))]).await
+    };
     assert!(write(0, &beta, "b1").await);
     assert!(!write(0, &acme, "a1").await, "version before beta");
     assert!(write(1, &acme, "a1").await);
@@ -1930,10 +1937,20 @@ async fn app_write_requires_its_version(s: Subject) {
     assert_eq!(s.store.read_apps(Some(3)).await.unwrap(), None);
 }
 
+async fn app_record_can_be_removed(s: Subject) {
+    assert!(put(&s, 0, &[AppsWrite::App(&app(), Some("a1"))]).await);
+    let remove = [AppsWrite::App(&app(), None)];
+    assert!(!put(&s, 0, &remove).await, "version before the record");
+    assert!(put(&s, 1, &remove).await);
+    assert!(put(&s, 1, &remove).await, "a repeated write succeeds");
+    let all = s.store.read_apps(None).await.unwrap().unwrap();
+    assert_eq!((all.version, all.records), (2, Vec::new()));
+}
+
 async fn repeated_app_write_is_applied_once(s: Subject) {
-    assert!(put(&s, 0, &[AppsWrite::App(&app(), "a1")]).await);
+    assert!(put(&s, 0, &[AppsWrite::App(&app(), Some("a1"))]).await);
     // The request is repeated because its answer was lost.
-    assert!(put(&s, 0, &[AppsWrite::App(&app(), "a1")]).await);
+    assert!(put(&s, 0, &[AppsWrite::App(&app(), Some("a1"))]).await);
     let all = s.store.read_apps(None).await.unwrap().unwrap();
     assert_eq!(all.version, 1);
 }
@@ -1943,7 +1960,7 @@ async fn one_of_concurrent_app_writes_wins_each_version(s: Subject) {
         let store = Arc::clone(&s.store);
         let id: AppId = format!("app{n}").parse().unwrap();
         async move {
-            let write = [AppsWrite::App(&id, "x")];
+            let write = [AppsWrite::App(&id, Some("x"))];
             store.put_apps(0, &write).await.unwrap()
         }
     });
@@ -2052,6 +2069,8 @@ contract! {
     lists_are_by_time_then_id_of_one_app_and_kind,
     pages_neither_repeat_nor_miss_entries,
     listing_is_set_only_at_creation,
+    list_of_all_apps_is_by_time_then_id,
+    pages_of_all_apps_neither_repeat_nor_miss_entries,
     ended_entity_leaves_lists_and_is_kept_for_its_time,
     expired_entity_is_absent,
     ended_entity_can_be_written_and_revived,
@@ -2079,6 +2098,9 @@ contract! {
     no_apps_are_stored_at_first,
     app_write_requires_its_version,
     repeated_app_write_is_applied_once,
+    app_record_can_be_removed,
+    audit_entries_are_read_newest_first,
+    audit_log_drops_oldest_entries_beyond_its_limits,
     one_of_concurrent_app_writes_wins_each_version,
     unwritten_node_status_is_default,
     draining_lasts_until_changed,

@@ -224,6 +224,16 @@ pub const KEYS: &[KeyDoc] = &[
         "bytes that an app may have in the store (see *Quotas*): rooms and calls, alive or kept, and webhooks that wait or were given up; beyond it its changes get 429; 0: unlimited",
     ),
     doc(
+        "audit.max_entries",
+        "100000",
+        "entries of the audit log that are kept of the operator, and as many of all apps together (see *The audit log*); the oldest are dropped first; 0: no log",
+    ),
+    doc(
+        "audit.keep",
+        "7776000",
+        "seconds for which entries of the audit log are kept",
+    ),
+    doc(
         "log.format",
         "\"text\"",
         "`text`, or `json` with one object a line",

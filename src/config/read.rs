@@ -19,6 +19,7 @@ use super::{
     NodeAddress, NodeConfig, PlayConfig, RecordingConfig, SpeechConfig, StoreConfig, StoreKind,
 };
 use crate::admin_key::is_key;
+use crate::audit::AuditSettings;
 use crate::node::Nudge;
 use crate::store::deliveries::QueueLimits;
 use crate::store::redis::{check_url, uses_tls};
@@ -55,6 +56,7 @@ pub(super) fn read_config(tree: Tree, problems: &mut Problems) -> Option<Config>
         );
     }
     let limits = read_limits(root.section("limits"));
+    let audit = read_audit(root.section("audit"));
     let log = read_log(root.section("log"));
     let telemetry = read_telemetry(root.section("telemetry"));
     let nodes = read_nodes(&mut root, fleet.nudge);
@@ -80,6 +82,7 @@ pub(super) fn read_config(tree: Tree, problems: &mut Problems) -> Option<Config>
         speech,
         fleet,
         limits,
+        audit,
         log,
         telemetry,
         nodes,
@@ -168,6 +171,21 @@ fn read_limits(mut s: Section<'_>) -> LimitsConfig {
         app_rate: app_rate as u32,
         cooldowns,
         app_bytes: app_bytes as u64,
+    }
+}
+
+fn read_audit(mut s: Section<'_>) -> AuditSettings {
+    let default = AuditSettings::default();
+    let max_entries = s.number("max_entries", default.max_entries as f64, 0.0, 10_000_000.0);
+    if max_entries.fract() != 0.0 {
+        s.problem("max_entries", "expected a whole number");
+    }
+    let keep = s.seconds("keep", default.keep.as_secs_f64(), 60.0, 315_360_000.0);
+    s.finish();
+    AuditSettings {
+        // Whole and within bounds, or a problem.
+        max_entries: max_entries as u64,
+        keep,
     }
 }
 

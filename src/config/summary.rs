@@ -137,6 +137,11 @@ impl Config {
             "limits: app_rate {}, cooldowns {}, app_bytes {}",
             self.limits.app_rate, self.limits.cooldowns, self.limits.app_bytes
         )?;
+        writeln!(
+            s,
+            "audit: max_entries {}, keep {:?}",
+            self.audit.max_entries, self.audit.keep
+        )?;
         Ok(())
     }
 

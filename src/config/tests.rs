@@ -63,6 +63,7 @@ fn minimal_configuration_has_documented_defaults() {
     assert_eq!(config.limits.app_rate, 50);
     assert!(config.limits.cooldowns);
     assert_eq!(config.limits.app_bytes, 256 << 20);
+    assert_eq!(config.audit, crate::audit::AuditSettings::default());
     assert_eq!(config.log.format, LogFormat::Text);
     assert_eq!(config.nodes[0].address.to_string(), "localhost:8021");
     assert!(config.apps.is_empty());
@@ -423,6 +424,7 @@ fn summary_hides_secrets() {
     speech: module mod_flite, engine flite, voice kal
     fleet: command_timeout 5s, lost_after 120s, lease_ttl 10s, resync_interval 45s, nudge adaptive
     limits: app_rate 50, cooldowns true, app_bytes 268435456
+    audit: max_entries 100000, keep 7776000s
     log: text, filter info
     traces: none
     node acW68: 127.0.0.1:8021, password set

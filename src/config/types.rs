@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use uuid::Uuid;
 
+use crate::audit::AuditSettings;
 use crate::node::Nudge;
 use crate::store::deliveries::QueueLimits;
 use crate::telemetry::{LogConfig, TelemetryConfig};
@@ -42,6 +43,8 @@ pub struct Config {
     pub fleet: FleetConfig,
     /// Limits of the apps.
     pub limits: LimitsConfig,
+    /// The audit log.
+    pub audit: AuditSettings,
     /// The log.
     pub log: LogConfig,
     /// The traces.

@@ -10,11 +10,13 @@ use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap, StatusCode};
 
 use crate::http::listen::{Connection, Outcome};
+use crate::store::audit::AuditActor;
 use crate::tenants::{AuthenticatedApp, KeyDigest};
 use roomkeeper_core::ids::AppId;
 
 use super::body::announced_bytes;
 use super::error::ApiError;
+use super::middleware::audit::note_sender;
 use super::state::{ApiState, Shared};
 
 const APP_ID: &str = "x-app-id";
@@ -119,6 +121,7 @@ impl ApiState {
         request: &mut Parts,
     ) -> Result<(), ApiError> {
         self.limiter.admit(app, rate_limit).await?;
+        note_sender(&request.extensions, || AuditActor::App(app.clone()));
         if let Some(why) = self.backpressure.refusal(app)
             && !request.method.is_safe()
         {

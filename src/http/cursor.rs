@@ -1,7 +1,7 @@
 //! Cursors of lists: opaque, signed positions.
 //!
-//! A cursor is `base64url(tag ‖ position)`, the tag being the first 16 bytes of HMAC-SHA256 over the app, the list
-//! and the position. So a cursor cannot be forged, or used for another app or list. It holds no
+//! A cursor is `base64url(tag ‖ position)`, the tag being the first 16 bytes of HMAC-SHA256 over the owner (an app, or
+//! [`OPERATOR`]), the list and the position. So a cursor cannot be forged, or used for another app or list. It holds no
 //! secret and does not expire.
 
 use std::fmt;
@@ -12,9 +12,12 @@ use hmac::{Hmac, KeyInit, Mac};
 use rand::Rng;
 use sha2::Sha256;
 
-use roomkeeper_core::ids::{AppId, RoomId};
+use roomkeeper_core::ids::RoomId;
 
 use super::error::ApiError;
+
+/// The owner of the operator's cursors; no app has this id.
+pub(crate) const OPERATOR: &str = "*";
 
 const TAG: usize = 16;
 
@@ -42,40 +45,45 @@ impl CursorKey {
     }
 
     /// Signs a position as a cursor.
-    pub(crate) fn seal(&self, app: &AppId, list: List, position: &str) -> String {
-        let tag = self.mac(app, list, position).finalize().into_bytes();
+    pub(crate) fn seal(&self, owner: &dyn fmt::Display, list: List, position: &str) -> String {
+        let tag = self.mac(owner, list, position).finalize().into_bytes();
         let mut bytes = tag[..TAG].to_vec();
         bytes.extend_from_slice(position.as_bytes());
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
     /// Verifies a cursor and returns its position.
-    pub(crate) fn open(&self, app: &AppId, list: List, cursor: &str) -> Result<String, ApiError> {
+    pub(crate) fn open(
+        &self,
+        owner: &dyn fmt::Display,
+        list: List,
+        cursor: &str,
+    ) -> Result<String, ApiError> {
         let name = list.parameter();
-        self.opened(app, list, cursor)
+        self.opened(owner, list, cursor)
             .ok_or_else(|| ApiError::field(name, list.stranger()))
     }
 
-    fn opened(&self, app: &AppId, list: List, cursor: &str) -> Option<String> {
+    fn opened(&self, owner: &dyn fmt::Display, list: List, cursor: &str) -> Option<String> {
         if cursor.len() > list.longest() {
             return None;
         }
         let bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?;
         let (tag, position) = bytes.split_at_checked(TAG)?;
         let position = std::str::from_utf8(position).ok()?;
-        self.mac(app, list, position)
+        self.mac(owner, list, position)
             .verify_truncated_left(tag)
             .ok()?;
         Some(position.to_owned())
     }
 
-    fn mac(&self, app: &AppId, list: List, position: &str) -> Hmac<Sha256> {
+    fn mac(&self, owner: &dyn fmt::Display, list: List, position: &str) -> Hmac<Sha256> {
         // HMAC pads short keys with zeros to the block size; padding here makes it infallible.
         let mut block = [0; 64];
         block[..self.0.len()].copy_from_slice(&self.0);
         let mut mac = Hmac::<Sha256>::new(&block.into());
         // App ids and list names have no line breaks, so the text is unambiguous.
-        mac.update(format!("{app}\n{list}\n{position}").as_bytes());
+        mac.update(format!("{owner}\n{list}\n{position}").as_bytes());
         mac
     }
 }
@@ -92,6 +100,7 @@ pub(crate) enum List {
     Rooms,
     Sessions,
     Deliveries,
+    Audit,
     Members(RoomId),
     Conferences,
     Calls(Option<RoomId>),
@@ -104,7 +113,9 @@ impl List {
     /// The name of the cursor's parameter or header.
     const fn parameter(self) -> &'static str {
         match self {
-            Self::Rooms | Self::Sessions | Self::Deliveries | Self::Members(_) => "cursor",
+            Self::Rooms | Self::Sessions | Self::Deliveries | Self::Audit | Self::Members(_) => {
+                "cursor"
+            }
             Self::Conferences | Self::Calls(_) | Self::Recordings(_) => "page_token",
             Self::Events(_) => "Last-Event-ID",
         }
@@ -116,6 +127,7 @@ impl List {
             Self::Rooms
             | Self::Sessions
             | Self::Deliveries
+            | Self::Audit
             | Self::Members(_)
             | Self::Conferences
             | Self::Calls(_)
@@ -132,6 +144,7 @@ impl List {
             Self::Rooms
             | Self::Sessions
             | Self::Deliveries
+            | Self::Audit
             | Self::Members(_)
             | Self::Conferences
             | Self::Calls(_)
@@ -147,6 +160,7 @@ impl fmt::Display for List {
             Self::Sessions => f.write_str("sessions"),
             // The endpoint is checked separately, and positions are times in all delivery lists.
             Self::Deliveries => f.write_str("deliveries"),
+            Self::Audit => f.write_str("audit"),
             Self::Members(room) => write!(f, "members/{room}"),
             Self::Conferences => f.write_str("conferences"),
             Self::Calls(None) => f.write_str("calls"),
@@ -162,6 +176,7 @@ impl fmt::Display for List {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use roomkeeper_core::ids::AppId;
 
     #[test]
     fn cursor_is_valid_for_its_app_and_list_only() {
@@ -173,6 +188,8 @@ mod tests {
             "00000000000001:x"
         );
         assert!(key.open(&b, List::Rooms, &cursor).is_err());
+        assert!(key.open(&OPERATOR, List::Rooms, &cursor).is_err());
+        assert!(OPERATOR.parse::<AppId>().is_err());
         assert!(key.open(&a, List::Sessions, &cursor).is_err());
         assert!(
             CursorKey::new([8; 32])

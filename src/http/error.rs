@@ -20,6 +20,7 @@ use crate::store::{StoreError, unreadable};
 use crate::telemetry::{Chain, STORE_ERRORS};
 use crate::tenants::{EndpointError, MOST_ENDPOINTS};
 
+use super::middleware::audit::AuditError;
 use super::middleware::observe;
 
 /// The default of `Retry-After`.
@@ -133,7 +134,9 @@ impl ApiError {
             }
             Refusal::ForeignCall if hide_foreign => Self::refused(&Refusal::CallNotFound, true),
             Refusal::ForeignRoom if hide_foreign => Self::refused(&Refusal::RoomNotFound, true),
-            Refusal::ForeignCall | Refusal::ForeignRoom => Self::new(StatusCode::FORBIDDEN, words),
+            Refusal::ForeignCall | Refusal::ForeignRoom | Refusal::NoOwner => {
+                Self::new(StatusCode::FORBIDDEN, words)
+            }
             Refusal::OtherNode {
                 call_node: session_node,
                 room_node,
@@ -232,6 +235,9 @@ impl IntoResponse for ApiError {
         if let Some(wait) = self.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
         }
+        response
+            .extensions_mut()
+            .insert(AuditError(self.error.clone()));
         if self.is_unlogged {
             response.extensions_mut().insert(observe::DebugLogOnly);
         }

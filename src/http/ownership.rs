@@ -3,11 +3,11 @@
 use axum::http::StatusCode;
 
 use crate::reconciler::{
-    Accepted, Decision, Depth, Intent, IntentError, Link, NodeReport, Refusal,
+    Accepted, Controller, Decision, Depth, Intent, IntentError, Link, NodeReport, Refusal,
 };
 use crate::store::call::decode_call_state;
 use crate::store::room::{RoomHead, decode_room_head};
-use crate::store::{EntityId, StoreError, keys, unreadable};
+use crate::store::{EntityId, Store, StoreError, keys, unreadable};
 use roomkeeper_core::call::CallState;
 use roomkeeper_core::ids::{AppId, CallId, NodeId, RoomId};
 use roomkeeper_core::intent::TypedAction;
@@ -16,6 +16,28 @@ use super::auth::Caller;
 use super::error::ApiError;
 use super::state::ApiState;
 
+/// Reads a room's head; `None` if the room is closed or does not exist.
+pub(crate) async fn open_room(
+    store: &dyn Store,
+    id: RoomId,
+) -> Result<Option<RoomHead>, StoreError> {
+    let record = store.read_head(EntityId::Room(id)).await?;
+    let head = record.map(|r| decode_room_head(id, &r)).transpose()?;
+    unreadable::clear(|| keys::entity(EntityId::Room(id)));
+    Ok(head.filter(|head| head.is_open()))
+}
+
+/// Reads a call; `None` if it is over or does not exist.
+pub(crate) async fn live_call(
+    store: &dyn Store,
+    id: CallId,
+) -> Result<Option<CallState>, StoreError> {
+    let record = store.read_head(EntityId::Call(id)).await?;
+    let call = record.map(|r| decode_call_state(id, &r)).transpose()?;
+    unreadable::clear(|| keys::entity(EntityId::Call(id)));
+    Ok(call.filter(|call| !call.is_over()))
+}
+
 impl ApiState {
     pub(crate) fn refuse(&self, refusal: &Refusal) -> ApiError {
         ApiError::refused(refusal, self.settings.hide_foreign)
@@ -23,18 +45,12 @@ impl ApiState {
 
     /// Reads a room's head; `None` if the room is closed or does not exist.
     pub(crate) async fn open_room(&self, id: RoomId) -> Result<Option<RoomHead>, StoreError> {
-        let record = self.store.read_head(EntityId::Room(id)).await?;
-        let head = record.map(|r| decode_room_head(id, &r)).transpose()?;
-        unreadable::clear(|| keys::entity(EntityId::Room(id)));
-        Ok(head.filter(|head| head.is_open()))
+        open_room(&*self.store, id).await
     }
 
     /// Reads a call; `None` if it is over or does not exist.
     pub(crate) async fn live_session(&self, id: CallId) -> Result<Option<CallState>, StoreError> {
-        let record = self.store.read_head(EntityId::Call(id)).await?;
-        let call = record.map(|r| decode_call_state(id, &r)).transpose()?;
-        unreadable::clear(|| keys::entity(EntityId::Call(id)));
-        Ok(call.filter(|call| !call.is_over()))
+        live_call(&*self.store, id).await
     }
 
     /// Reads an open room, or returns 404.
@@ -120,7 +136,17 @@ pub(crate) struct Nodes(Vec<NodeReport>);
 
 impl Nodes {
     pub(crate) fn now(state: &ApiState) -> Self {
-        Self(state.controller.nodes())
+        Self::of(&*state.controller)
+    }
+
+    pub(crate) fn of(controller: &dyn Controller) -> Self {
+        Self(controller.nodes())
+    }
+
+    /// Only this node; `None` if it is not configured.
+    pub(crate) fn only(mut self, id: NodeId) -> Option<Self> {
+        self.0.retain(|node| node.id == id);
+        (!self.0.is_empty()).then_some(self)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &NodeReport> {

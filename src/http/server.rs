@@ -36,6 +36,7 @@ fn routes() -> OpenApiRouter<Shared> {
 /// The callers' API.
 pub fn router(state: ApiState) -> Router {
     let limits = state.settings.body_limits();
+    let recorder = state.recorder.clone();
     let state: Shared = Arc::new(state);
     let hooks = webhooks::WebhookState {
         store: Arc::clone(&state.store),
@@ -56,5 +57,6 @@ pub fn router(state: ApiState) -> Router {
     wrap(
         routes.nest("/api/v1", hooks).merge(pages).with_state(state),
         limits,
+        recorder,
     )
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use crate::audit::AuditRecorder;
 use crate::config::HttpConfig;
 use crate::media::PlayRules;
 use crate::reconciler::Controller;
@@ -113,6 +114,8 @@ pub struct ApiState {
     pub backpressure: Arc<Backpressure>,
     /// The quota of stored bytes.
     pub quota: Arc<Quota>,
+    /// Records requests that may change something.
+    pub recorder: AuditRecorder,
     /// The source of the event streams.
     pub events: Arc<Hub>,
     /// Generates the ids of rooms and commands.

@@ -63,7 +63,7 @@ pub use crate::node::Link;
 pub use depths::Depths;
 pub use render::{CommandSettings, text as command_text};
 pub use reply::IntentError;
-pub use roomkeeper_core::intent::{Accepted, Decision, Depth, Intent, Refusal};
+pub use roomkeeper_core::intent::{Accepted, Decision, Depth, Intent, Refusal, Requester};
 pub use settings::Settings;
 
 /// Messages that may wait for a node's actor, which takes them in milliseconds. If more wait, the store or the node does

@@ -20,7 +20,7 @@ pub use self::contract::{
     ViewEntry, ViewId, ViewKind, ViewWrite, deliveries, limits, live, node_status, polls, usage,
 };
 use self::deliveries::QueueLimits;
-pub use self::encoding::{apps, call, endpoints, keys, packed, room, view};
+pub use self::encoding::{apps, audit, call, endpoints, keys, packed, room, view};
 use self::memory::MemoryStore;
 pub use self::open_error::OpenError;
 use self::redis::{RedisOptions, RedisStore};

@@ -7,6 +7,7 @@ mod apps;
 mod endpoints;
 mod key;
 mod registry;
+mod removal;
 mod snapshot;
 
 pub use apps::{App, Apps};

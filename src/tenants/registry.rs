@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{Mutex, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 use uuid::Uuid;
@@ -37,6 +38,9 @@ use super::snapshot::{
 
 /// The poll interval of the store.
 const POLL: Duration = Duration::from_secs(1);
+
+/// The interval at which deleted apps are examined: they stay for as long as their ended rooms can be read.
+const SWEEP: Duration = Duration::from_secs(15);
 
 /// The maximum number of attempts of a change when other replicas write first. Apps are changed by people.
 pub(super) const ROUNDS: usize = 16;
@@ -74,6 +78,12 @@ pub(crate) struct NewApp {
     pub(crate) webhook_url: Option<Url>,
 }
 
+/// A change of an app: its new record, and those of its endpoints that change with it.
+pub(super) struct AppChange {
+    pub(super) app: AppRecord,
+    pub(super) endpoints: Vec<EndpointRecord>,
+}
+
 /// An app with its new key, which is shown only once.
 #[derive(Debug)]
 pub(crate) struct WithKey {
@@ -94,6 +104,12 @@ pub(crate) enum ChangeError {
     Configured(AppId),
     #[error("the app {0} is disabled")]
     Disabled(AppId),
+    #[error("the app {app} has {rooms} open rooms and {calls} calls")]
+    InUse {
+        app: AppId,
+        rooms: usize,
+        calls: usize,
+    },
     #[error("the number {did} already belongs to app {owner}")]
     DidTaken { did: String, owner: AppId },
     #[error("the customer_id already belongs to app {owner}")]
@@ -189,6 +205,7 @@ impl Registry {
     /// Polls the store every second until it is stopped.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         let mut failing = false;
+        let mut swept: Option<Instant> = None;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -197,6 +214,10 @@ impl Registry {
             let refreshed = self.refresh().await;
             if refreshed.is_ok() {
                 self.sweep_endpoints().await;
+                if swept.is_none_or(|at| at.elapsed() >= SWEEP) {
+                    self.sweep_apps().await;
+                    swept = Some(Instant::now());
+                }
             }
             match refreshed {
                 Ok(()) if failing => tracing::info!("reading the stored apps again"),
@@ -225,6 +246,7 @@ impl Registry {
             dids: new.dids.clone(),
             rate_limit: new.rate_limit,
             disabled: false,
+            removed: false,
             created_at: clock::now(),
         };
         let hook = new.webhook_url.clone().map(|url| EndpointRecord {
@@ -242,12 +264,25 @@ impl Registry {
             disabled: None,
             removed: false,
         });
+        self.refresh().await?;
+        if self
+            .tenants()
+            .stored
+            .get(&new.id)
+            .is_some_and(|app| app.removed)
+        {
+            // What is left of a deleted app must not become that of a new one.
+            self.check_unused(&new.id).await?;
+        }
         let app = self
-            .change(&new.id, hook.as_ref(), |_, found| {
-                if found.is_some() {
+            .change(&new.id, |_, found| {
+                if found.is_some_and(|found| !found.removed) {
                     return Err(ChangeError::Exists(new.id.clone()));
                 }
-                Ok(record.clone())
+                Ok(AppChange {
+                    app: record.clone(),
+                    endpoints: hook.iter().cloned().collect(),
+                })
             })
             .await?;
         let webhook_secret = hook.and_then(|hook| Some(hook.own?.secrets.first()?.text.clone()));
@@ -263,13 +298,12 @@ impl Registry {
         let key = make_key();
         let digest = KeyDigest::for_key(key.expose_secret()).bytes();
         let app = self
-            .change(id, None, |id, found| {
-                let mut record = found.ok_or_else(|| ChangeError::Unknown(id.clone()))?;
+            .change_existing(id, |record| {
                 if record.disabled {
                     return Err(ChangeError::Disabled(id.clone()));
                 }
                 record.add_key(digest);
-                Ok(record)
+                Ok(())
             })
             .await?;
         Ok(WithKey {
@@ -281,10 +315,31 @@ impl Registry {
 
     /// Disables an app's keys. Its calls, rooms, numbers and webhooks stay.
     pub(crate) async fn disable(&self, id: &AppId) -> Result<AppRecord, ChangeError> {
-        self.change(id, None, |id, found| {
-            let mut record = found.ok_or_else(|| ChangeError::Unknown(id.clone()))?;
+        self.change_existing(id, |record| {
             record.disabled = true;
-            Ok(record)
+            Ok(())
+        })
+        .await
+    }
+
+    /// Makes a disabled app's keys valid again.
+    pub(crate) async fn enable(&self, id: &AppId) -> Result<AppRecord, ChangeError> {
+        self.change_existing(id, |record| {
+            record.disabled = false;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Replaces an app's dialled numbers. Calls that it has already stay its calls.
+    pub(crate) async fn set_dids(
+        &self,
+        id: &AppId,
+        dids: &[String],
+    ) -> Result<AppRecord, ChangeError> {
+        self.change_existing(id, |record| {
+            record.dids = dids.to_vec();
+            Ok(())
         })
         .await
     }
@@ -295,20 +350,36 @@ impl Registry {
         id: &AppId,
         rate_limit: Option<u32>,
     ) -> Result<AppRecord, ChangeError> {
-        self.change(id, None, |id, found| {
-            let mut record = found.ok_or_else(|| ChangeError::Unknown(id.clone()))?;
+        self.change_existing(id, |record| {
             record.rate_limit = rate_limit;
-            Ok(record)
+            Ok(())
         })
         .await
     }
 
-    /// Writes an app, together with an endpoint of it.
-    async fn change(
+    /// Changes the record of an app that exists.
+    async fn change_existing(
         &self,
         id: &AppId,
-        hook: Option<&EndpointRecord>,
-        decide: impl Fn(&AppId, Option<AppRecord>) -> Result<AppRecord, ChangeError>,
+        change: impl Fn(&mut AppRecord) -> Result<(), ChangeError>,
+    ) -> Result<AppRecord, ChangeError> {
+        self.change(id, |_, found| {
+            let mut app = existing(id, found)?;
+            change(&mut app)?;
+            Ok(AppChange {
+                app,
+                endpoints: Vec::new(),
+            })
+        })
+        .await
+    }
+
+    /// Decides on the current state, and writes an app together with endpoints of it if nothing was written meanwhile
+    /// (optimistic concurrency).
+    pub(super) async fn change(
+        &self,
+        id: &AppId,
+        decide: impl Fn(&Tenants, Option<AppRecord>) -> Result<AppChange, ChangeError>,
     ) -> Result<AppRecord, ChangeError> {
         let _one = self.reading.lock().await;
         for _ in 0..ROUNDS {
@@ -319,38 +390,47 @@ impl Registry {
             };
             let found = tenants.stored.get(id).cloned();
             let is_configured = self.is_configured(id);
-            let is_new = found.is_none();
-            let record = match decide(id, found) {
+            let before = found.clone();
+            let change = match decide(&tenants, found) {
                 // A configured app can neither be created nor changed here.
                 Ok(_) | Err(ChangeError::Unknown(_)) if is_configured => {
                     return Err(ChangeError::Configured(id.clone()));
                 }
                 decided => decided?,
             };
-            if is_new {
-                self.check_free(&tenants, &record)?;
-            }
-            let (text, hook_text) = (record.encode(), hook.map(EndpointRecord::encode));
-            let mut writes = vec![AppsWrite::App(id, &text)];
-            if let (Some(hook), Some(text)) = (hook, &hook_text) {
-                writes.push(AppsWrite::Endpoint(&hook.id, Some(text)));
-            }
+            let AppChange { app, endpoints } = change;
+            self.check_free(&tenants, before.as_ref(), &app)?;
+            let text = app.encode();
+            let texts: Vec<String> = endpoints.iter().map(EndpointRecord::encode).collect();
+            let mut writes = vec![AppsWrite::App(id, Some(&text))];
+            let hooks = endpoints.iter().zip(&texts);
+            writes.extend(hooks.map(|(hook, text)| AppsWrite::Endpoint(&hook.id, Some(text))));
             if self.store.put_apps(version, &writes).await? {
                 let mut known = StoredTenants::from_tenants(&tenants);
-                known.stored.insert(id.clone(), record.clone());
-                if let Some(hook) = hook {
-                    known.endpoints.insert(hook.id.clone(), hook.clone());
+                known.stored.insert(id.clone(), app.clone());
+                for hook in endpoints {
+                    known.endpoints.insert(hook.id.clone(), hook);
                 }
                 // Other changes are read with the next poll.
                 self.publish(known, None);
-                return Ok(record);
+                return Ok(app);
             }
         }
         Err(ChangeError::Busy)
     }
 
-    /// Checks that a new app's unique values are free.
-    fn check_free(&self, tenants: &Tenants, new: &AppRecord) -> Result<(), ChangeError> {
+    /// Checks that the unique values that an app gets with a change are free.
+    fn check_free(
+        &self,
+        tenants: &Tenants,
+        before: Option<&AppRecord>,
+        app: &AppRecord,
+    ) -> Result<(), ChangeError> {
+        let before = before.filter(|before| !before.removed);
+        let old_dids = before.map_or(&[][..], |before| &before.dids);
+        let is_new = |did: &&String| !old_dids.contains(did);
+        let new_dids: Vec<&String> = app.dids.iter().filter(is_new).collect();
+        let new_customer = before.is_none_or(|before| before.customer_id != app.customer_id);
         let configured = self
             .configured
             .iter()
@@ -358,15 +438,17 @@ impl Registry {
         let stored = tenants
             .stored
             .values()
+            .filter(|app| !app.removed)
             .map(|app| (&app.id, app.customer_id, &app.dids));
-        for (owner, customer_id, dids) in configured.chain(stored) {
-            if let Some(did) = new.dids.iter().find(|did| dids.contains(did)) {
+        let others = configured.chain(stored).filter(|(id, ..)| **id != app.id);
+        for (owner, customer_id, dids) in others {
+            if let Some(did) = new_dids.iter().find(|did| dids.contains(did)) {
                 return Err(ChangeError::DidTaken {
-                    did: did.clone(),
+                    did: (*did).clone(),
                     owner: owner.clone(),
                 });
             }
-            if customer_id == new.customer_id {
+            if new_customer && customer_id == app.customer_id {
                 return Err(ChangeError::CustomerTaken {
                     owner: owner.clone(),
                 });
@@ -411,7 +493,7 @@ impl Registry {
     pub(super) fn publish(&self, known: StoredTenants, version: Option<u64>) {
         // The configuration overrides a stored app, which may have been moved there.
         let stored = known.stored.values();
-        let made = stored.filter(|record| !self.is_configured(&record.id));
+        let made = stored.filter(|app| !app.removed && !self.is_configured(&app.id));
         let apps = Apps::new(
             made.map(App::from)
                 .chain(self.configured.iter().map(App::from)),
@@ -446,8 +528,22 @@ impl Registry {
             .collect()
     }
 
-    /// Returns the ids of all apps, including disabled ones.
+    /// Returns the ids of all apps, including disabled ones and without deleted ones.
     pub fn ids(&self) -> BTreeSet<AppId> {
-        ids_of(&self.configured, &self.tenants())
+        let tenants = self.tenants();
+        let mut ids = ids_of(&self.configured, &tenants);
+        ids.retain(|id| self.is_configured(id) || !is_removed(&tenants, id));
+        ids
     }
+}
+
+fn is_removed(tenants: &Tenants, id: &AppId) -> bool {
+    tenants.stored.get(id).is_some_and(|app| app.removed)
+}
+
+/// Returns the record of an app that exists and is not deleted.
+pub(super) fn existing(id: &AppId, found: Option<AppRecord>) -> Result<AppRecord, ChangeError> {
+    found
+        .filter(|app| !app.removed)
+        .ok_or_else(|| ChangeError::Unknown(id.clone()))
 }

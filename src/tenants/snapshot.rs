@@ -40,7 +40,7 @@ pub(crate) struct AuthenticatedApp {
     pub(crate) rate_limit: Option<u32>,
 }
 
-/// Returns the ids of all apps.
+/// Returns the ids of all apps, also of deleted ones: messages about their last rooms and calls wait for no endpoint.
 pub(super) fn ids_of(configured: &[AppConfig], tenants: &Tenants) -> BTreeSet<AppId> {
     let configured = configured.iter().map(|app| app.id.clone());
     tenants.stored.keys().cloned().chain(configured).collect()
@@ -65,9 +65,14 @@ impl StoredTenants {
 }
 
 impl Tenants {
-    /// Returns the apps created at run time.
-    pub(crate) fn stored(&self) -> &BTreeMap<AppId, AppRecord> {
-        &self.stored
+    /// Returns the apps created at run time, without deleted ones.
+    pub(crate) fn stored(&self) -> impl Iterator<Item = &AppRecord> {
+        self.stored.values().filter(|app| !app.removed)
+    }
+
+    /// Finds an app that was created at run time and not deleted.
+    pub(crate) fn stored_app(&self, id: &AppId) -> Option<&AppRecord> {
+        self.stored.get(id).filter(|app| !app.removed)
     }
 
     /// Finds an app, configured or stored.

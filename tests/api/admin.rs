@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
+use roomkeeper::audit::AuditSettings;
 use roomkeeper::http::{AdminState, AllowedHosts, admin_router};
 use roomkeeper::reconciler::Link;
 use roomkeeper::tenants::KeyDigest;
@@ -20,16 +21,21 @@ use crate::world::*;
 pub const GENERATED_KEY: &str = "generated";
 
 pub fn admin(world: &World, key: Option<&str>) -> Router {
-    let state = AdminState {
+    admin_router(state(world, key), &settings())
+}
+
+pub fn state(world: &World, key: Option<&str>) -> AdminState {
+    AdminState {
         store: world.store.clone(),
         controller: world.controller.clone(),
         apps: world.apps.clone(),
+        audit: AuditSettings::default(),
+        recorder: world.recorder.clone(),
         key: KeyDigest::for_key(key.unwrap_or(GENERATED_KEY)),
         metrics_are_open: key.is_none(),
         hosts: AllowedHosts::only(&[]),
         render_metrics: Arc::new(|| "roomkeeper_up 1\n".to_owned()),
-    };
-    admin_router(state, &settings())
+    }
 }
 
 async fn get(router: &Router, path: &str, key: &str) -> Answer {
@@ -87,6 +93,8 @@ async fn unresponsive_store_gives_503() {
         store: mute.clone(),
         controller: world.controller.clone(),
         apps: world.apps.clone(),
+        audit: AuditSettings::default(),
+        recorder: world.recorder.clone(),
         key: KeyDigest::for_key(GENERATED_KEY),
         metrics_are_open: true,
         hosts: AllowedHosts::only(&[]),

@@ -33,18 +33,18 @@ pub async fn ask(router: &Router, method: &str, path: &str, body: Option<Value>)
     send(router, request.body(body).unwrap()).await
 }
 
-async fn add(router: &Router, id: &str, body: Value) -> Answer {
+pub async fn add(router: &Router, id: &str, body: Value) -> Answer {
     ask(router, "POST", &format!("/admin/apps/{id}"), Some(body)).await
 }
 
-async fn create_app(router: &Router, id: &str, body: Value) -> String {
+pub async fn create_app(router: &Router, id: &str, body: Value) -> String {
     let answer = add(router, id, body).await;
     assert_eq!(answer.status.as_u16(), 201, "{}", answer.text);
     answer.json()["api_key"].as_str().unwrap().to_owned()
 }
 
 /// The status that the API returns for this key.
-async fn status(world: &World, id: &str, key: &str) -> u16 {
+pub async fn status(world: &World, id: &str, key: &str) -> u16 {
     let request = request((id, key), "GET", "/api/v1/conferences", None);
     world.send(request).await.status.as_u16()
 }
@@ -435,7 +435,7 @@ async fn unreadable_app_does_not_affect_others() {
     assert!(
         world
             .store
-            .put_apps(0, &[AppsWrite::App(&app("broken"), "{}")])
+            .put_apps(0, &[AppsWrite::App(&app("broken"), Some("{}"))])
             .await
             .unwrap()
     );

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use roomkeeper::node::CommandError;
-use roomkeeper::reconciler::{Accepted, Intent, IntentError, Link, Refusal};
+use roomkeeper::reconciler::{Accepted, Intent, IntentError, Link, Refusal, Requester};
 use roomkeeper::store::{EntityId, NameOutcome, Store, StoreError};
 use roomkeeper_core::entity::Target;
 use roomkeeper_core::ids::RoomName;
@@ -33,7 +33,7 @@ async fn create_gives_201_with_room_id() {
     let [
         Intent {
             target: Target::Room(room),
-            app: owner,
+            requester: Requester::App(owner),
             action:
                 Action::CreateRoom(CreateRoom {
                     name: n,
@@ -365,7 +365,7 @@ async fn room_lost_by_store_is_created_again() {
                 return;
             };
             let named = name(&create.name);
-            store.free_name(&intent.app, &named, room).await.unwrap();
+            store.free_name(&app("demo"), &named, room).await.unwrap();
         }
         .boxed()
     }));
@@ -393,7 +393,7 @@ async fn room_that_lost_its_name_is_deleted() {
             else {
                 panic!("another intent than to create a room");
             };
-            let (app, named) = (intent.app, name(&create.name));
+            let (app, named) = (app("demo"), name(&create.name));
             store.free_name(&app, &named, room).await.unwrap();
             let reserved = store.reserve_name(&app, &named, winner, TTL).await;
             reserved.unwrap();

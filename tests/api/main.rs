@@ -5,7 +5,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod admin;
+mod app_changes;
 mod apps;
+mod audit;
 mod bad_input;
 mod commands;
 mod console;
@@ -22,6 +24,7 @@ mod moderation;
 mod nodes;
 mod observed;
 mod openapi;
+mod operator;
 mod playback;
 mod playback_limits;
 mod rooms;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
+use roomkeeper::audit::AuditSettings;
 use roomkeeper::http::{AdminState, AllowedHosts, admin_router};
 use roomkeeper::reconciler::Link;
 use roomkeeper::store::node_status::{
@@ -166,6 +167,8 @@ async fn node_commands_need_admin_key_known_node_and_store() {
         store: faulty.clone(),
         controller: world.controller.clone(),
         apps: world.apps.clone(),
+        audit: AuditSettings::default(),
+        recorder: world.recorder.clone(),
         key: KeyDigest::for_key("secret"),
         metrics_are_open: false,
         hosts: AllowedHosts::only(&[]),

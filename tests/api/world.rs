@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
+use roomkeeper::audit::{AuditRecorder, AuditSettings, audit_log};
 use roomkeeper::config::{ApiKeyDigest, AppConfig, customer_of};
 use roomkeeper::http::rate_limit::{AppLimiter, LimitSettings};
 use roomkeeper::http::{ApiSettings, ApiState, CursorKey, Hub, Quota};
@@ -134,12 +135,13 @@ impl Double {
     async fn execute(&self, intent: Intent) -> Accepted {
         let Intent {
             target,
-            app,
+            requester,
             command_uid,
             action,
         } = intent;
         match (action, target) {
             (Action::CreateRoom(create), Target::Room(room)) => {
+                let app = requester.app().unwrap().clone();
                 // Concurrent requests run while the room does not exist yet.
                 tokio::task::yield_now().await;
                 let registration = Registration {
@@ -159,6 +161,7 @@ impl Double {
                 let deadline = self.deadline();
                 self.change(room, RoomInput::Delete { deadline }).await;
                 Accepted::DeleteRoom(DeleteAccepted {
+                    app: registration.app.clone(),
                     name: registration.name.clone(),
                     origin: registration.origin,
                 })
@@ -275,6 +278,7 @@ pub struct World {
     pub store: Arc<MemoryStore>,
     pub controller: Arc<Double>,
     pub apps: Arc<Registry>,
+    pub recorder: AuditRecorder,
     pub backpressure: Arc<Backpressure>,
     pub quota: Arc<Quota>,
     /// The shutdown phase of the event streams.
@@ -431,7 +435,11 @@ impl World {
         let quota = Quota::new(read_store.clone(), nodes.clone(), apps.receivers(), QUOTA);
         let quota = Arc::new(quota);
         let events = Hub::start(read_store.clone(), nodes, settings.streams, &phase);
+        let (recorder, mut writer) = audit_log(read_store.clone(), AuditSettings::default());
+        let stop = phase.stop().clone();
+        phase.spawn(async move { writer.run(&stop).await });
         let router = roomkeeper::http::router(ApiState {
+            recorder: recorder.clone(),
             events,
             limiter: Arc::new(limiter),
             backpressure: backpressure.clone(),
@@ -449,6 +457,7 @@ impl World {
             store,
             controller,
             apps,
+            recorder,
             backpressure,
             quota,
             phase,

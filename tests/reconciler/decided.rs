@@ -9,7 +9,7 @@ use roomkeeper::store::room::encode_room;
 use roomkeeper::store::{Commit, CommitOutcome, EntityId, EntityWrite, Life, Store, Version};
 use roomkeeper_core::command_error::CommandError;
 use roomkeeper_core::entity::Target;
-use roomkeeper_core::ids::{CallId, RoomId};
+use roomkeeper_core::ids::{AppId, CallId, RoomId};
 use roomkeeper_core::intent::{Hangup, Join, JoinAccepted, Leave, SetLock};
 use roomkeeper_core::room::{self, Details, Kind, Origin, Registration, RoomInput, RoomState};
 use roomkeeper_core::time::Timestamp;
@@ -22,7 +22,7 @@ use crate::world::{DID, World, app, call_id, node, simulated, until};
 fn join(call: CallId, room: RoomId, by: &str) -> Intent {
     Intent::new(
         Target::Member { room, call },
-        by.parse().unwrap(),
+        by.parse::<AppId>().unwrap(),
         Join { muted: None },
     )
 }
@@ -75,7 +75,7 @@ async fn existence_and_ownership_come_first_on_every_replica() {
     let stranger = call_id(&Uuid::from_u128(7).to_string());
     let no_room = RoomId::new(node(), Uuid::from_u128(7));
     let elsewhere = RoomId::new("bbbbb".parse().unwrap(), room.uuid());
-    let other = || "other".parse().unwrap();
+    let other = || "other".parse::<AppId>().unwrap();
     for (intent, refusal) in [
         (join(stranger, no_room, "other"), Refusal::CallNotFound),
         (join(call, no_room, "other"), Refusal::RoomNotFound),

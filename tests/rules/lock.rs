@@ -142,7 +142,7 @@ fn only_the_owner_locks_an_open_room() {
     let intent = |room, app: &str| {
         Intent::new(
             Target::Room(room),
-            app.parse().unwrap(),
+            app.parse::<AppId>().unwrap(),
             SetLock { locked: true },
         )
     };
@@ -454,7 +454,7 @@ fn kick_applies_to_one_membership() {
                 room: room(of),
                 call: call(1),
             },
-            app.parse().unwrap(),
+            app.parse::<AppId>().unwrap(),
             Kick { member: None },
         )
         .with_uid(Some("k-1".parse().unwrap()))

@@ -414,7 +414,7 @@ pub async fn endpoint_write_requires_its_version(s: Subject) {
     let (one, two) = (endpoint(1), endpoint(2));
     let app = app();
     let both = [
-        AppsWrite::App(&app, "a1"),
+        AppsWrite::App(&app, Some("a1")),
         AppsWrite::Endpoint(&one, Some("e1")),
     ];
     assert!(put(&s, 0, &both).await);

@@ -19,6 +19,7 @@ macro_rules! store_behind {
             };
             use $root::store::limits::{IdempotentCommand, StoredAnswer, CommandStart, Cooldown, RequestLimits, Rate, Tokens};
             use $root::store::live::{LiveStream, Live, LiveEvent, OutboxSlice};
+            use $root::store::contract::audit::{AuditLimits, AuditLog, AuditLogKind};
             use $root::store::polls::{NodePolls, NodePoll};
             use $root::store::usage::{NodeUsage, Usage};
             use $root::store::{
@@ -41,6 +42,7 @@ macro_rules! store_behind {
                 commit(commit: &Commit) -> CommitOutcome;
                 due(node: NodeId, now: Timestamp, limit: usize) -> Vec<EntityId>;
                 list(node: NodeId, kind: EntityKind, app: &AppId, after: Option<&str>, limit: usize) -> Vec<ListEntry>;
+                list_all(node: NodeId, kind: EntityKind, after: Option<&str>, limit: usize) -> Vec<ListEntry>;
                 read_views(node: NodeId, views: &[ViewId]) -> Vec<Option<String>>;
                 list_views(node: NodeId, kind: ViewKind, of: ListOf<'_>, after: Option<&str>, limit: usize) -> Vec<ViewEntry>;
                 reserve_name(app: &AppId, name: &RoomName, room: RoomId, ttl: Duration) -> NameOutcome;
@@ -64,6 +66,10 @@ macro_rules! store_behind {
             }
             store_behind! { @pass NodePolls for $gated:
                 poll_nodes(nodes: &[NodeId], now: Timestamp) -> Vec<Result<NodePoll, StoreError>>;
+            }
+            store_behind! { @pass AuditLog for $gated:
+                append_audit(log: AuditLogKind, entries: &[String], limits: AuditLimits) -> ();
+                read_audit(log: AuditLogKind, from: &str, below: Option<&str>, limit: usize) -> Vec<String>;
             }
             store_behind! { @pass Usage for $gated:
                 read_usage(node: NodeId) -> NodeUsage;

@@ -70,6 +70,7 @@ const AT_ZERO: &[(&str, &str)] = &[
         names::QUOTA_REFUSED,
         "tests/faults, an app that writes as much as it can",
     ),
+    (names::AUDIT_LOST, "audit, a queue that is full"),
     (names::EVENTS_SENT, "tests/walk, events"),
     (names::EVENT_GAPS, "tests/api, events"),
     (names::LIVE_DROPPED, "tests/api, events"),

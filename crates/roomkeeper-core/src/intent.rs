@@ -7,13 +7,46 @@ use crate::ids::{AppId, CommandUid, MemberId, NodeId, OperationId, RecordingId, 
 use crate::play_url::PlayUrl;
 use crate::room::{Details, Kind, MemberFlag, Origin, Update};
 
+/// The sender of an intent, which decides about ownership.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Requester {
+    /// An app: it changes its own rooms and calls.
+    App(AppId),
+    /// The operator: it changes the rooms and calls of all apps, and owns none.
+    Operator,
+}
+
+impl Requester {
+    /// Returns true if it may change what this app owns.
+    pub fn may_change(&self, owner: &AppId) -> bool {
+        match self {
+            Self::App(app) => app == owner,
+            Self::Operator => true,
+        }
+    }
+
+    /// Returns the app; `None` for the operator.
+    pub const fn app(&self) -> Option<&AppId> {
+        match self {
+            Self::App(app) => Some(app),
+            Self::Operator => None,
+        }
+    }
+}
+
+impl From<AppId> for Requester {
+    fn from(app: AppId) -> Self {
+        Self::App(app)
+    }
+}
+
 /// A command of a caller.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Intent {
     /// The room, call or member that it names.
     pub target: Target,
-    /// The app that sends it.
-    pub app: AppId,
+    /// Its sender.
+    pub requester: Requester,
     /// The caller's id of the command, which the resulting webhook repeats.
     pub command_uid: Option<CommandUid>,
     /// The wanted action.
@@ -22,10 +55,10 @@ pub struct Intent {
 
 impl Intent {
     /// Returns an intent without a caller's id.
-    pub fn new(target: Target, app: AppId, action: impl Into<Action>) -> Self {
+    pub fn new(target: Target, requester: impl Into<Requester>, action: impl Into<Action>) -> Self {
         Self {
             target,
-            app,
+            requester: requester.into(),
             command_uid: None,
             action: action.into(),
         }
@@ -257,6 +290,8 @@ pub struct Hangup {
 /// The room is ending and is no longer found.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DeleteAccepted {
+    /// The app that owns it.
+    pub app: AppId,
     /// Its name.
     pub name: String,
     /// The API that created it.
@@ -402,6 +437,9 @@ pub enum Refusal {
     /// 403.
     #[error("the room belongs to a different application")]
     ForeignRoom,
+    /// 403.
+    #[error("only an application can create a room, because it owns the room")]
+    NoOwner,
     /// 404.
     #[error("the session is not in any conference")]
     NotInRoom,

@@ -1,6 +1,8 @@
-//! `/admin/apps`: create apps, rotate their keys, disable them.
+//! `/admin/apps`: create apps, rotate their keys, set their numbers, disable, enable and delete them.
 //!
 //! A key or a webhook secret is part of one response only: that of the request that created it.
+
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Request, State};
@@ -12,11 +14,15 @@ use secrecy::ExposeSecret;
 use serde::Serialize;
 use serde_json::{Value, json};
 use url::Url;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::config::{AppConfig, MOST_REQUESTS, is_did};
 use crate::http::body::Fields;
 use crate::http::error::ApiError;
+use crate::http::openapi::schemas::Failure;
 use crate::http::request::{InPath, PathId};
 use crate::http::webhooks::Owner;
 use crate::store::apps::AppRecord;
@@ -24,10 +30,46 @@ use crate::tenants::{ChangeError, MOST_DIDS, NewApp, WithKey};
 use crate::webhook::endpoint::Endpoints;
 use roomkeeper_core::ids::AppId;
 
+use super::eviction::{Evicted, evict};
+use super::query::Query;
 use super::state::{Operator, Shared};
 
 impl InPath for AppId {
     const PARAM: &'static str = "app_id";
+}
+
+pub(super) fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .routes(routes!(remove))
+        .routes(routes!(enable))
+        .routes(routes!(set_dids))
+}
+
+/// The path of an app.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code, reason = "describes a parameter")]
+struct AppPath {
+    /// The app.
+    #[param(pattern = "^[A-Za-z0-9_-]{1,64}$")]
+    app_id: String,
+}
+
+/// The parameters of a deletion.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "describes a parameter")]
+struct RemovalQuery {
+    /// End the app's rooms and calls first.
+    force: Option<bool>,
+}
+
+/// The dialled numbers of an app.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes the body")]
+struct Numbers {
+    #[schema(max_items = 1000)]
+    dids: Vec<String>,
 }
 
 /// A response that contains a key must not be cached.
@@ -39,7 +81,8 @@ pub(super) struct AppList {
 }
 
 /// An app without its keys.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = App)]
 pub(super) struct AppRow {
     app_id: String,
     customer_id: String,
@@ -52,6 +95,15 @@ pub(super) struct AppRow {
     configured: bool,
     /// `null` for a configured app.
     created_at: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct RemovedApp {
+    app_id: String,
+    /// The number of rooms that were ended.
+    ended_rooms: usize,
+    /// The number of calls that were hung up.
+    ended_calls: usize,
 }
 
 #[derive(Serialize)]
@@ -73,9 +125,9 @@ pub(super) async fn list(
     registry.refresh().await?;
     let tenants = registry.tenants();
     let configured = registry.configured();
-    let stored = tenants.stored().values();
     let endpoints = registry.endpoints();
-    let mut apps: Vec<AppRow> = stored
+    let mut apps: Vec<AppRow> = tenants
+        .stored()
         .filter(|record| !configured.iter().any(|app| app.id == record.id))
         .map(|record| AppRow::stored(record, &endpoints))
         .chain(
@@ -100,8 +152,8 @@ pub(super) async fn get(
     }
     registry.refresh().await?;
     let tenants = registry.tenants();
-    let record = tenants.stored().get(&id);
-    record
+    tenants
+        .stored_app(&id)
         .map(|record| Json(AppRow::stored(record, &registry.endpoints())))
         .ok_or_else(|| ChangeError::Unknown(id).into())
 }
@@ -176,6 +228,93 @@ pub(super) async fn disable(
     let app = shared.state.apps.disable(&id).await?;
     tracing::info!(app.id = %app.id, "disabled an app");
     Ok(Json(AppRow::stored(&app, &shared.state.apps.endpoints())))
+}
+
+/// Enable an app
+///
+/// The keys of a disabled app are valid again. Idempotent.
+#[utoipa::path(
+    post, path = "/admin/apps/{app_id}/enable", tag = "operator", operation_id = "enable_app",
+    params(AppPath),
+    responses(
+        (status = 200, description = "The app.", body = AppRow),
+        (status = 404, description = "There is no such app.", body = Failure),
+        (status = 409, description = "The app is configured.", body = Failure),
+    )
+)]
+pub(super) async fn enable(
+    State(shared): State<Shared>,
+    _: Operator,
+    PathId(id): PathId<AppId>,
+    _: Fields,
+) -> Result<Json<AppRow>, ApiError> {
+    let app = shared.state.apps.enable(&id).await?;
+    tracing::info!(app.id = %app.id, "enabled an app");
+    Ok(Json(AppRow::stored(&app, &shared.state.apps.endpoints())))
+}
+
+/// Set the numbers of an app
+///
+/// Replaces them all. Calls that the app has already stay its calls.
+#[utoipa::path(
+    put, path = "/admin/apps/{app_id}/dids", tag = "operator", operation_id = "set_app_dids",
+    params(AppPath),
+    request_body(content = Numbers, example = json!({"dids": ["747713001"]})),
+    responses(
+        (status = 200, description = "The app.", body = AppRow),
+        (status = 404, description = "There is no such app.", body = Failure),
+        (status = 409, description = "`detail.app_id` has the number `detail.did` already, or the app is configured.", body = Failure),
+    )
+)]
+pub(super) async fn set_dids(
+    State(shared): State<Shared>,
+    _: Operator,
+    PathId(id): PathId<AppId>,
+    fields: Fields,
+) -> Result<Json<AppRow>, ApiError> {
+    if fields.get("dids").is_none() {
+        return Err(ApiError::field("dids", "is required"));
+    }
+    let app = shared.state.apps.set_dids(&id, &dids(&fields)?).await?;
+    tracing::info!(app.id = %app.id, dids = app.dids.len(), "changed the numbers of an app");
+    Ok(Json(AppRow::stored(&app, &shared.state.apps.endpoints())))
+}
+
+/// Delete an app
+///
+/// Its keys end, its numbers are free again, its webhook endpoints are deleted with everything that waits for them.
+/// With `force`, the app is disabled first, its calls are hung up and its rooms end.
+#[utoipa::path(
+    delete, path = "/admin/apps/{app_id}", tag = "operator", operation_id = "delete_app",
+    params(AppPath, RemovalQuery),
+    responses(
+        (status = 200, description = "The app is deleted.", body = RemovedApp,
+         example = json!({"app_id": "acme", "ended_rooms": 0, "ended_calls": 0})),
+        (status = 404, description = "There is no such app.", body = Failure),
+        (status = 409, description = "It has `detail.rooms` open rooms and `detail.calls` calls, or the app is configured.", body = Failure),
+    )
+)]
+pub(super) async fn remove(
+    State(shared): State<Shared>,
+    _: Operator,
+    PathId(id): PathId<AppId>,
+    query: Query,
+) -> Result<Json<RemovedApp>, ApiError> {
+    let force = query.flag("force")?;
+    let (registry, mut ended) = (Arc::clone(&shared.state.apps), Evicted::default());
+    if force {
+        // It starts nothing new.
+        registry.disable(&id).await?;
+        ended = evict(&shared.state, &id).await?;
+    }
+    let app = registry.remove(&id, force).await?;
+    let Evicted { rooms, calls } = ended;
+    tracing::info!(app.id = %app.id, force, rooms, calls, "deleted an app");
+    Ok(Json(RemovedApp {
+        app_id: app.id.to_string(),
+        ended_rooms: rooms,
+        ended_calls: calls,
+    }))
 }
 
 fn customer_id(fields: &Fields) -> Result<Option<Uuid>, ApiError> {
@@ -302,6 +441,9 @@ impl From<ChangeError> for ApiError {
             }
             ChangeError::DidTaken { did, owner } => {
                 conflict().detail(json!({ "did": did, "app_id": owner.as_str() }))
+            }
+            ChangeError::InUse { rooms, calls, .. } => {
+                conflict().detail(json!({ "rooms": rooms, "calls": calls }))
             }
             ChangeError::CustomerTaken { owner } => {
                 conflict().detail(json!({ "app_id": owner.as_str() }))

@@ -1,8 +1,14 @@
-//! The operator's listener: health, metrics, nodes and apps.
+//! The operator's listener: health, metrics, nodes, apps, and the rooms and calls of all apps.
 
 mod apps;
+mod audit;
+mod calls;
+mod eviction;
 mod health;
 mod nodes;
+mod query;
+mod rooms;
+mod scope;
 mod state;
 
 use std::sync::Arc;
@@ -10,6 +16,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
+use utoipa_axum::router::OpenApiRouter;
 
 use crate::http::middleware::{site, wrap};
 use crate::http::state::ApiSettings;
@@ -19,10 +26,20 @@ use state::{Inner, Shared};
 
 pub use state::AdminState;
 
+/// The routes whose handlers describe their operations.
+fn described_routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .merge(apps::routes())
+        .merge(rooms::routes())
+        .merge(calls::routes())
+        .merge(audit::routes())
+}
+
 /// The operator's API.
 pub fn admin_router(state: AdminState, settings: &ApiSettings) -> Router {
     let hosts = state.hosts.clone();
-    let shared: Shared = Arc::new(Inner::new(state, settings.webhooks));
+    let recorder = state.recorder.clone();
+    let shared: Shared = Arc::new(Inner::new(state, settings));
     let routes = Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
@@ -38,6 +55,9 @@ pub fn admin_router(state: AdminState, settings: &ApiSettings) -> Router {
         .route("/admin/apps/{app_id}/rate-limit", post(apps::limit))
         .route("/admin/apps/{app_id}/disable", post(apps::disable))
         .with_state(Arc::clone(&shared));
+    let (described, _) = described_routes()
+        .with_state(Arc::clone(&shared))
+        .split_for_parts();
     let hooks = webhooks::WebhookState {
         store: Arc::clone(&shared.state.store),
         apps: Arc::clone(&shared.state.apps),
@@ -48,7 +68,8 @@ pub fn admin_router(state: AdminState, settings: &ApiSettings) -> Router {
         .route_layer(from_fn_with_state(shared, apps::webhooks_of))
         .split_for_parts();
     let routes = routes
+        .merge(described)
         .nest("/admin/apps/{app_id}", hooks)
         .route_layer(from_fn_with_state(hosts, site::guard_admin));
-    wrap(routes, settings.body_limits())
+    wrap(routes, settings.body_limits(), recorder)
 }

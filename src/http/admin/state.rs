@@ -7,11 +7,16 @@ use std::sync::{Arc, Mutex};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
+use crate::audit::{AuditRecorder, AuditSettings};
 use crate::http::auth::{Attempt, only};
+use crate::http::cursor::CursorKey;
 use crate::http::error::ApiError;
+use crate::http::middleware::audit::note_sender;
 use crate::http::middleware::site::AllowedHosts;
-use crate::reconciler::Controller;
+use crate::http::state::ApiSettings;
+use crate::reconciler::{Accepted, Controller, Intent, Link};
 use crate::store::Store;
+use crate::store::audit::AuditActor;
 use crate::tenants::{KeyDigest, Registry};
 use crate::webhook::guard::Policy;
 use roomkeeper_core::ids::NodeId;
@@ -27,6 +32,10 @@ pub struct AdminState {
     pub controller: Arc<dyn Controller>,
     /// The apps.
     pub apps: Arc<Registry>,
+    /// The limits of the audit log.
+    pub audit: AuditSettings,
+    /// Records the operator's requests.
+    pub recorder: AuditRecorder,
     /// The key for every route except the probes.
     pub key: KeyDigest,
     /// Metrics need no key.
@@ -50,17 +59,31 @@ pub(super) struct Inner {
     pub(super) state: AdminState,
     /// The rules for URLs of webhook endpoints.
     pub(super) webhooks: Policy,
+    /// Signs the cursors.
+    pub(super) cursor_key: CursorKey,
     /// Nodes that have once been synced or found unreachable: readiness no longer waits for them.
     pub(super) settled: Mutex<BTreeSet<NodeId>>,
 }
 
 impl Inner {
-    pub(super) fn new(state: AdminState, webhooks: Policy) -> Self {
+    pub(super) fn new(state: AdminState, settings: &ApiSettings) -> Self {
         Self {
             state,
-            webhooks,
+            webhooks: settings.webhooks,
+            cursor_key: settings.cursor_key.clone(),
             settled: Mutex::default(),
         }
+    }
+
+    /// Submits an intent of the operator.
+    pub(super) async fn submit(&self, intent: Intent) -> Result<Accepted, ApiError> {
+        let accepted = self.state.controller.submit(intent).await;
+        accepted.map_err(|error| ApiError::intent(error, false))
+    }
+
+    /// True if the state of this node's rooms and calls may be out of date, because no replica is connected to it.
+    pub(super) fn is_stale(&self, node: NodeId) -> bool {
+        !matches!(self.state.controller.link(node), Some(Link::Up))
     }
 }
 
@@ -77,6 +100,8 @@ impl FromRequestParts<Shared> for Operator {
         let given = only(&parts.headers, ADMIN_KEY).unwrap_or_default();
         let attempt = Attempt::begin(&parts.headers, &parts.extensions, given)?;
         let is_key = bool::from(KeyDigest::for_key(given).same(key));
-        attempt.end(is_key.then_some(Self), "missing or invalid X-Admin-API-Key")
+        let operator = attempt.end(is_key.then_some(Self), "missing or invalid X-Admin-API-Key")?;
+        note_sender(&parts.extensions, || AuditActor::Operator);
+        Ok(operator)
     }
 }

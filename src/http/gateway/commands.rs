@@ -398,7 +398,7 @@ pub(super) const CAUSES: &[&str] = &[
     "WRONG_MESSAGE",
 ];
 
-fn checked_cause(text: &str) -> Result<&'static str, ApiError> {
+pub(crate) fn checked_cause(text: &str) -> Result<&'static str, ApiError> {
     CAUSES
         .binary_search(&text)
         .map(|at| CAUSES[at])

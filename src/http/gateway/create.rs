@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::http::error::ApiError;
 use crate::http::state::ApiState;
 use crate::reconciler::{Accepted, Intent, IntentError, Refusal};
-use crate::store::{NameOutcome, StoreError};
+use crate::store::{NameOutcome, Store, StoreError};
 use crate::telemetry::{Chain, millis};
 use roomkeeper_core::entity::Target;
 use roomkeeper_core::ids::{AppId, NodeId, RoomId, RoomName};
@@ -174,12 +174,12 @@ async fn take_back(state: &ApiState, app: &AppId, room: RoomId) -> Result<(), Ap
 }
 
 /// Frees the name of a room that is ending. If this fails, the next request for the name finds that its room is closed.
-pub(crate) async fn release(state: &ApiState, app: &AppId, room: RoomId, deleted: &DeleteAccepted) {
+pub(crate) async fn release(store: &dyn Store, room: RoomId, deleted: &DeleteAccepted) {
     let name: RoomName = match (deleted.origin, deleted.name.parse()) {
         (Origin::Gateway, Ok(name)) => name,
         (Origin::Gateway | Origin::Voipbin, _) => return,
     };
-    if let Err(error) = state.store.free_name(app, &name, room).await {
+    if let Err(error) = store.free_name(&deleted.app, &name, room).await {
         tracing::warn!(room.id = %room, error = %Chain(&error), "cannot free the name of an ended room yet");
     }
 }

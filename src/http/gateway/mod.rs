@@ -17,6 +17,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::state::Shared;
 
+pub(crate) use commands::checked_cause;
 pub(crate) use create::release;
 
 /// Each route has its whole path: below a common prefix, axum would rewrite the path of each request.

@@ -1,8 +1,8 @@
 //! `/conferences`: rooms and their members.
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use serde::Serialize;
 use std::ops::Bound;
 use utoipa::ToSchema;
@@ -14,6 +14,7 @@ use crate::http::body::Fields;
 use crate::http::cursor::List;
 use crate::http::error::ApiError;
 use crate::http::lists::{self, Listed, Source};
+use crate::http::middleware::audit::AuditTarget;
 use crate::http::openapi::schemas::example::{ROOM, SESSION};
 use crate::http::openapi::schemas::{
     Failure, PageQuery, ReadFailures, RoomIdText, RoomPath, SessionIdText,
@@ -157,13 +158,14 @@ pub(super) async fn create(
     State(state): State<Shared>,
     caller: Caller,
     fields: Fields,
-) -> Result<(StatusCode, Json<RoomRef>), ApiError> {
+) -> Result<(StatusCode, Extension<AuditTarget>, Json<RoomRef>), ApiError> {
     let name: RoomName = fields.required("name")?;
     let node: Option<NodeId> = fields.parsed("node")?;
     let session: Option<CallId> = fields.parsed("session")?;
     let node = placement::place(&state, &caller, node, session).await?;
     let room = create::create(&state, &caller.app, &name, node).await?;
-    Ok((StatusCode::CREATED, Json(RoomRef::for_room(room))))
+    let made = Extension(AuditTarget(room.to_string()));
+    Ok((StatusCode::CREATED, made, Json(RoomRef::for_room(room))))
 }
 
 /// List the app's conferences
@@ -262,7 +264,7 @@ pub(super) async fn delete(
 ) -> Result<Json<RoomRef>, ApiError> {
     let intent = Intent::new(Target::Room(id), caller.app.clone(), DeleteRoom);
     let deleted = state.submit::<DeleteRoom>(intent).await?;
-    create::release(&state, &caller.app, id, &deleted).await;
+    create::release(&*state.store, id, &deleted).await;
     Ok(Json(RoomRef::for_room(id)))
 }
 

@@ -3,7 +3,8 @@
 //! 1. [`observe()`]: request id, span, log line, metrics.
 //! 2. `X-Content-Type-Options`, a header layer of tower-http.
 //! 3. [`receive`]: answers a refused head; after the handler, it discards the rest of the body.
-//! 4. [`CatchPanicLayer`] of tower-http with our response, so that a panic in a handler becomes a JSON 500 that passes
+//! 4. [`audit()`]: the audit log.
+//! 5. [`CatchPanicLayer`] of tower-http with our response, so that a panic in a handler becomes a JSON 500 that passes
 //!    through the layers above.
 //!
 //! Three more layers of tower-http do not fit:
@@ -14,6 +15,7 @@
 //!   and many clients never see the answer. [`body`] discards the body first.
 //! - `SetRequestIdLayer` keeps every id that a caller sends. Only a short id of harmless characters may enter the log.
 
+pub(crate) mod audit;
 pub(crate) mod observe;
 pub(crate) mod site;
 
@@ -27,14 +29,16 @@ use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
+use crate::audit::AuditRecorder;
 use crate::http::body::{self, Announced, BodyLimits, UnreadBody};
 use crate::http::error::{ApiError, answer_panic};
 use crate::http::listen::RefusedHead;
 
+use self::audit::audit;
 use self::observe::{Meters, observe};
 
 /// Wraps the routes of a listener: answers for unknown paths and methods, and the middleware.
-pub(super) fn wrap(routes: Router, limits: BodyLimits) -> Router {
+pub(super) fn wrap(routes: Router, limits: BodyLimits, recorder: AuditRecorder) -> Router {
     let nosniff = HeaderValue::from_static("nosniff");
     let layers = ServiceBuilder::new()
         .layer(from_fn_with_state(Meters::default(), observe))
@@ -43,6 +47,7 @@ pub(super) fn wrap(routes: Router, limits: BodyLimits) -> Router {
             nosniff,
         ))
         .layer(from_fn_with_state(limits, receive))
+        .layer(from_fn_with_state(recorder, audit))
         .layer(CatchPanicLayer::custom(answer_panic));
     routes
         .fallback(not_found)

@@ -168,6 +168,12 @@ impl RequestInfo {
     }
 }
 
+/// Returns the id of the current request.
+pub(crate) fn current_request_id() -> Option<String> {
+    let id = CURRENT_REQUEST.try_with(|request| request.id().to_owned());
+    id.ok()
+}
+
 /// Enters a span that names the current request, so that a warning names it even if the span of the request itself is
 /// not enabled.
 pub(crate) fn enter_request_span() -> EnteredSpan {

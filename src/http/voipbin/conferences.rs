@@ -1,8 +1,8 @@
 //! `/conferences`: create, read, change, end, record.
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -15,6 +15,7 @@ use crate::http::cursor::List;
 use crate::http::error::ApiError;
 use crate::http::gateway::release;
 use crate::http::lists::{self, Listed, Source};
+use crate::http::middleware::audit::AuditTarget;
 use crate::http::openapi::schemas::{Failure, ReadFailures};
 use crate::http::ownership::{Nodes, typed};
 use crate::http::placement::place;
@@ -83,7 +84,7 @@ pub(super) async fn create(
     State(state): State<Shared>,
     customer: Customer,
     AnyFields(fields): AnyFields,
-) -> Result<Json<Conference>, ApiError> {
+) -> Result<(Extension<AuditTarget>, Json<Conference>), ApiError> {
     let kind = match fields.text("type")? {
         None | Some("conference") => Kind::Conference,
         Some("connect") => Kind::Connect,
@@ -108,7 +109,8 @@ pub(super) async fn create(
     };
     let intent = Intent::new(Target::Room(room), customer.caller.app.clone(), create);
     state.submit::<CreateRoom>(intent).await?;
-    respond_with_room(&state, &customer, room).await
+    let made = Extension(AuditTarget(room.to_string()));
+    Ok((made, respond_with_room(&state, &customer, room).await?))
 }
 
 /// List conferences
@@ -220,10 +222,10 @@ pub(super) async fn delete(
     PathUuid(id): PathUuid,
 ) -> Result<Json<Conference>, ApiError> {
     let room = request::room(id).ok_or_else(|| state.refuse(&Refusal::RoomNotFound))?;
-    let app = &customer.caller.app;
-    let intent = Intent::new(Target::Room(room), app.clone(), DeleteRoom);
+    let app = customer.caller.app.clone();
+    let intent = Intent::new(Target::Room(room), app, DeleteRoom);
     match state.controller.submit(intent).await {
-        Ok(accepted) => release(&state, app, room, &typed::<DeleteRoom>(accepted)?).await,
+        Ok(accepted) => release(&*state.store, room, &typed::<DeleteRoom>(accepted)?).await,
         // It is ending, over, or does not exist.
         Err(IntentError::Refused(Refusal::RoomNotFound)) => {}
         Err(error) => return Err(state.failed(error)),

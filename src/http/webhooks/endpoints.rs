@@ -15,6 +15,7 @@ use utoipa_axum::routes;
 use crate::clock;
 use crate::http::body::Fields;
 use crate::http::error::ApiError;
+use crate::http::middleware::audit::AuditTarget;
 use crate::http::openapi::schemas::{Failure, event_filter};
 use crate::http::request::{InPath, PathId};
 use crate::store::deliveries::{DeliveryStatus, EndpointHealth, log_position};
@@ -150,6 +151,7 @@ async fn create(
     (
         StatusCode,
         [(HeaderName, &'static str); 1],
+        Extension<AuditTarget>,
         Json<MadeEndpoint>,
     ),
     ApiError,
@@ -165,7 +167,8 @@ async fn create(
         row: EndpointRow::from_endpoint(&state.apps.endpoint(&app, &id)?),
         secret: secret.expose_secret().to_owned(),
     };
-    Ok((StatusCode::CREATED, NO_STORE, Json(made)))
+    let target = Extension(AuditTarget(id.to_string()));
+    Ok((StatusCode::CREATED, NO_STORE, target, Json(made)))
 }
 
 /// Read a webhook endpoint

@@ -10,8 +10,10 @@ use serde_json::json;
 
 use crate::http::auth::Caller;
 use crate::http::error::ApiError;
+use crate::http::middleware::audit::note_sender;
 use crate::http::state::{ApiSettings, ApiState};
 use crate::store::Store;
+use crate::store::audit::AuditActor;
 use crate::tenants::Registry;
 use crate::webhook::endpoint::Endpoint;
 use roomkeeper_core::ids::{AppId, EndpointId};
@@ -68,6 +70,7 @@ pub(crate) async fn for_own_app(
 ) -> Result<Response, ApiError> {
     let known = Caller::known(&state, request.headers(), request.extensions()).await?;
     state.limiter.admit(&known.app, known.rate_limit).await?;
+    note_sender(request.extensions(), || AuditActor::App(known.app.clone()));
     request.extensions_mut().insert(Owner(known.app));
     Ok(next.run(request).await)
 }

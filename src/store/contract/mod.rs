@@ -16,6 +16,7 @@
 //! in the lists of its app and its room. It has no version, because it is only written together with its room, whose
 //! version is checked. There can be many views, so they have no other data.
 
+pub mod audit;
 mod commit;
 pub mod deliveries;
 mod entity;
@@ -35,6 +36,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use uuid::Uuid;
 
+use self::audit::AuditLog;
 pub(in crate::store) use self::commit::position_of;
 pub use self::commit::{
     Commit, CommitOutcome, EntityWrite, Life, ListOf, Listing, Message, REMEMBERED_REQUESTS, Scope,
@@ -66,6 +68,7 @@ pub trait Store:
     + Live
     + Usage
     + RequestLimits
+    + AuditLog
     + Send
     + Sync
     + fmt::Debug
@@ -119,6 +122,16 @@ pub trait Store:
         node: NodeId,
         kind: EntityKind,
         app: &AppId,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<ListEntry>, StoreError>;
+
+    /// Lists the live entities of one kind of all apps on one node, after a position, in the lists' order. Its cost grows
+    /// with the number of apps that have such entities there, and not with the number of entities.
+    async fn list_all(
+        &self,
+        node: NodeId,
+        kind: EntityKind,
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<ListEntry>, StoreError>;

@@ -16,8 +16,8 @@ pub struct StoredApps {
 /// A change to the stored apps and endpoints.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum AppsWrite<'a> {
-    /// Sets the record of an app.
-    App(&'a AppId, &'a str),
+    /// Sets the record of an app; `None` removes it.
+    App(&'a AppId, Option<&'a str>),
     /// Sets the record of an endpoint; `None` removes it.
     Endpoint(&'a EndpointId, Option<&'a str>),
 }

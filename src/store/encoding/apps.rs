@@ -33,6 +33,8 @@ pub struct AppRecord {
     pub rate_limit: Option<u32>,
     /// Its keys are refused.
     pub disabled: bool,
+    /// It was deleted. The record stays until the store has nothing of the app any more.
+    pub removed: bool,
     /// The time of its creation.
     pub created_at: Timestamp,
 }
@@ -59,6 +61,8 @@ struct Form {
     rate_limit: Option<u32>,
     #[serde(default)]
     disabled: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    removed: bool,
     created_at: u64,
 }
 
@@ -74,6 +78,7 @@ impl AppRecord {
             dids: self.dids.clone(),
             rate_limit: self.rate_limit,
             disabled: self.disabled,
+            removed: self.removed,
             created_at: self.created_at.as_micros(),
         };
         match serde_json::to_string(&form) {
@@ -110,8 +115,18 @@ impl AppRecord {
             dids: form.dids,
             rate_limit: form.rate_limit,
             disabled: form.disabled,
+            removed: form.removed,
             created_at: Timestamp::from_micros(form.created_at),
         })
+    }
+
+    /// Marks the app as deleted. Its numbers are free again, and a program that does not know the mark sees an app
+    /// without keys.
+    pub fn remove(&mut self) {
+        self.removed = true;
+        self.disabled = true;
+        self.keys.clear();
+        self.dids.clear();
     }
 
     /// Makes this key active and drops the oldest of three.
@@ -147,6 +162,7 @@ mod tests {
             dids: vec!["747713001".to_owned()],
             rate_limit: Some(50),
             disabled: true,
+            removed: true,
             created_at: Timestamp::from_micros(1_778_070_896_672_123),
         }
     }
@@ -158,6 +174,7 @@ mod tests {
         assert_eq!(read.encode(), text);
         assert_eq!(read.keys, [[0xa5; 32]]);
         assert_eq!(read.created_at, record().created_at);
+        assert!(read.disabled && read.removed);
     }
 
     #[test]

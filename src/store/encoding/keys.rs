@@ -5,11 +5,12 @@
 //! A key starts with the version of the layout ([`LAYOUT`]): a program with another layout increments it and can run beside
 //! the old one, or find and convert its data. The part in braces determines the slot in a cluster: all keys of a node are in
 //! one slot, so that one script can check a lease, change rooms and append webhook messages; all keys of an app are in
-//! another, and the apps themselves in a third. Of a tenant's texts, keys contain only validated ids and names (without `{`,
+//! another, the apps themselves in a third, and the audit log in a fourth. Of a tenant's texts, keys contain only validated ids and names (without `{`,
 //! `}` and `:`).
 
 use uuid::Uuid;
 
+use crate::store::contract::audit::AuditLogKind;
 use crate::store::deliveries::DeliveryStatus;
 use crate::store::packed::{UUID_DIGITS, push_padded, push_uuid};
 use crate::store::{EntityId, EntityKind, ListOf, Scope, ViewId, ViewKind};
@@ -350,6 +351,16 @@ pub fn endpoints() -> String {
     format!("{LAYOUT}:{{apps}}:endpoints")
 }
 
+/// Sorted set in which all scores are 0, so the texts give the order: an audit log. Written in batches after the requests;
+/// bounded by number and age; expires with its newest entry.
+pub fn audit(log: AuditLogKind) -> String {
+    let log = match log {
+        AuditLogKind::Operator => "operator",
+        AuditLogKind::Apps => "apps",
+    };
+    format!("{LAYOUT}:{{audit}}:{log}")
+}
+
 /// Number: the count of writes to records of apps and endpoints. Written with them; stays, so that it only grows.
 pub fn apps_version() -> String {
     format!("{LAYOUT}:{{apps}}:version")
@@ -418,6 +429,9 @@ mod tests {
         // Neither a node's nor an app's: a node's id has five characters, and an app's slot has a prefix.
         for key in [apps(), apps_version(), endpoints()] {
             assert!(key.starts_with("rk1:{apps}:"), "{key}");
+        }
+        for log in [AuditLogKind::Operator, AuditLogKind::Apps] {
+            assert!(audit(log).starts_with("rk1:{audit}:"));
         }
     }
 

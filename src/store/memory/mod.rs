@@ -3,13 +3,14 @@
 //! The lab, tests and a controller with `memory:` use it. The contract tests compare it with the store on Redis.
 //!
 //! Each trait of the contract has a file that implements it: `deliveries`, `node_status`, `polls`, `live`, `usage`,
-//! `limits`, and this one for [`Store`] itself. They change the state of one node (`node`): its `outbox`, the `queues` of
+//! `limits`, `audit`, and this one for [`Store`] itself. They change the state of one node (`node`): its `outbox`, the `queues` of
 //! deliveries (each a `queue`, recorded in an `endpoint_log`, claimed by `share`), its `cooldowns` and idempotent
 //! `commands`.
 //!
 //! One mutex protects everything and is never held across an await: a commit changes a few maps, and contention does not
 //! matter for an in-memory store. Expiry is checked on access. A test can pass in the clock.
 
+mod audit;
 mod commands;
 mod cooldowns;
 mod deliveries;
@@ -25,7 +26,7 @@ mod queues;
 mod share;
 mod usage;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -35,6 +36,7 @@ use tokio::sync::broadcast;
 use uuid::Uuid;
 
 use self::node::{Entity, Node};
+use super::contract::audit::AuditLogKind;
 use super::deliveries::QueueLimits;
 use super::live::LiveEvent;
 use super::{
@@ -126,6 +128,8 @@ struct Inner {
     apps: BTreeMap<AppId, String>,
     endpoints: BTreeMap<EndpointId, String>,
     apps_version: u64,
+    /// The entries of each audit log, in the order of their ids.
+    audit: BTreeMap<AuditLogKind, BTreeSet<String>>,
 }
 
 struct Name {
@@ -268,6 +272,33 @@ impl Store for MemoryStore {
             .collect())
     }
 
+    async fn list_all(
+        &self,
+        node: NodeId,
+        kind: EntityKind,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<ListEntry>, StoreError> {
+        let mut inner = self.lock();
+        let from = after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
+        let lists = inner.node(node).lists.iter();
+        let rows = lists
+            .filter(|((listed, _), _)| *listed == kind)
+            .flat_map(|(_, rows)| {
+                rows.range::<str, _>((from, std::ops::Bound::Unbounded))
+                    .take(limit)
+            });
+        let mut entries: Vec<ListEntry> = rows
+            .map(|(position, entity)| ListEntry {
+                position: position.clone(),
+                entity: *entity,
+            })
+            .collect();
+        entries.sort_unstable();
+        entries.truncate(limit);
+        Ok(entries)
+    }
+
     async fn read_views(
         &self,
         node: NodeId,
@@ -390,7 +421,7 @@ impl Store for MemoryStore {
         let mut inner = self.lock();
         // As on Redis, the records were written by the same call, whose answer was lost, or by one with the same content.
         let is_stored = |write: &AppsWrite<'_>| match *write {
-            AppsWrite::App(id, record) => inner.apps.get(id).is_some_and(|found| found == record),
+            AppsWrite::App(id, record) => inner.apps.get(id).map(String::as_str) == record,
             AppsWrite::Endpoint(id, record) => {
                 inner.endpoints.get(id).map(String::as_str) == record
             }
@@ -404,8 +435,11 @@ impl Store for MemoryStore {
         inner.apps_version += 1;
         for write in writes {
             match *write {
-                AppsWrite::App(id, record) => {
+                AppsWrite::App(id, Some(record)) => {
                     inner.apps.insert(id.clone(), record.to_owned());
+                }
+                AppsWrite::App(id, None) => {
+                    inner.apps.remove(id);
                 }
                 AppsWrite::Endpoint(id, Some(record)) => {
                     inner.endpoints.insert(id.clone(), record.to_owned());

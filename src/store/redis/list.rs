@@ -5,7 +5,7 @@ use super::entity::entity_at;
 use super::list_position::{
     invalid_position, page_start, parse_list_position, parse_view_position,
 };
-use super::scripts::{LIST, VIEWS_LIST};
+use super::scripts::{LIST, LIST_ALL, VIEWS_LIST};
 use super::values::readable;
 use crate::store::contract::position_of;
 use crate::store::{EntityKind, ListEntry, ListOf, StoreError, ViewEntry, ViewKind, keys};
@@ -14,6 +14,24 @@ use roomkeeper_core::ids::{AppId, NodeId};
 /// The least and the most rows of a list of views that one request visits. It skips expired views, so a page can take
 /// several requests, and few rows must not take many.
 const LIST_BATCH: std::ops::RangeInclusive<usize> = 64..=1000;
+
+/// The entries at these positions. Invalid ones are noted and skipped.
+fn entries_at(
+    node: NodeId,
+    kind: EntityKind,
+    list: &str,
+    positions: Vec<String>,
+) -> Vec<ListEntry> {
+    let entries = positions.into_iter().filter_map(|position| {
+        let entity = entity_at(node, kind, &position);
+        let found = entity.zip(parse_list_position(&position));
+        let (entity, (since, _)) =
+            readable(found.ok_or_else(|| invalid_position(list, &position)))?;
+        let position = position_of(since, &entity);
+        Some(ListEntry { position, entity })
+    });
+    entries.collect()
+}
 
 impl RedisStore {
     /// Reads a page of a list of entities.
@@ -32,15 +50,28 @@ impl RedisStore {
                 command.arg(&key).arg(&from).arg(limit);
             })
             .await?;
-        let entries = positions.into_iter().filter_map(|position| {
-            let entity = entity_at(node, kind, &position);
-            let found = entity.zip(parse_list_position(&position));
-            let (entity, (since, _)) =
-                readable(found.ok_or_else(|| invalid_position(&key, &position)))?;
-            let position = position_of(since, &entity);
-            Some(ListEntry { entity, position })
-        });
-        Ok(entries.collect())
+        Ok(entries_at(node, kind, &key, positions))
+    }
+
+    /// Reads a page of the merged lists of all apps.
+    pub(super) async fn list_entities_of_all(
+        &self,
+        node: NodeId,
+        kind: EntityKind,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<ListEntry>, StoreError> {
+        let (key, prefix) = (keys::lists(node), keys::list_prefix(node, kind));
+        let from = page_start(node, &prefix, after)?;
+        let positions: Vec<String> = self
+            .run(&LIST_ALL, &key, 1, |command| {
+                command.arg(&key).arg(&prefix).arg(&from).arg(limit);
+            })
+            .await?;
+        let mut entries = entries_at(node, kind, &prefix, positions);
+        entries.sort_unstable();
+        entries.truncate(limit);
+        Ok(entries)
     }
 
     /// Reads a page of a list of views.

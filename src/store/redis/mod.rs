@@ -1,7 +1,7 @@
 //! The store on Redis, which several controllers share and which outlives them.
 //!
 //! This file has the store itself and [`Store`]. The other traits of the contract have separate files: `deliveries`,
-//! `node_status`, `polls`, `live`, `usage`, `limits`. Below them are:
+//! `node_status`, `polls`, `live`, `usage`, `limits`, `audit`. Below them are:
 //!
 //! - the connection: `connection`, `sentinel` (finds the master), `cluster` (finds the server of a slot), `address`
 //! - reading: `entity` (one room or call), `node` (all of a node), `list` and `list_position` (pages of lists),
@@ -43,6 +43,8 @@
 //!   tokens                      the rate limit
 //! slot {apps}
 //!   records, endpoints ── version   the apps and endpoints created at run time, and the number of writes
+//! slot {audit}
+//!   operator, apps              the audit log: entries by the time of their request
 //! ```
 //!
 //! Each mutation is one script, so it is atomic, and completes even if its caller goes away. Requests that are repeated
@@ -58,6 +60,7 @@
 //! lost them gets them again without a deployment.
 
 mod address;
+mod audit;
 mod cluster;
 mod commit;
 mod connect;
@@ -394,6 +397,16 @@ impl Store for RedisStore {
         self.list_entities(node, kind, app, after, limit).await
     }
 
+    async fn list_all(
+        &self,
+        node: NodeId,
+        kind: EntityKind,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<ListEntry>, StoreError> {
+        self.list_entities_of_all(node, kind, after, limit).await
+    }
+
     async fn read_views(
         &self,
         node: NodeId,
@@ -516,7 +529,10 @@ impl Store for RedisStore {
                 .arg(expected);
             for write in writes {
                 match write {
-                    AppsWrite::App(id, record) => command.arg(2).arg(id.as_str()).arg(record),
+                    AppsWrite::App(id, record) => command
+                        .arg(2)
+                        .arg(id.as_str())
+                        .arg(record.unwrap_or_default()),
                     AppsWrite::Endpoint(id, record) => command
                         .arg(3)
                         .arg(id.as_str())

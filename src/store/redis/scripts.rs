@@ -28,6 +28,7 @@ macro_rules! scripts {
 scripts! {
     APPS_PUT = "apps_put.lua",
     APPS_READ = "foreign.lua" "apps_read.lua",
+    AUDIT_APPEND = "foreign.lua" "audit_append.lua",
     BACKLOG = "slot.lua" "foreign.lua" "outbox.lua" "backlog.lua",
     CLAIM = "slot.lua" "foreign.lua" "due.lua" "claim.lua",
     COMMAND_BEGIN = "command_begin.lua",
@@ -44,6 +45,7 @@ scripts! {
     LEASE_ACQUIRE = "foreign.lua" "lease_acquire.lua",
     LEASE_RELEASE = "foreign.lua" "lease_release.lua",
     LIST = "slot.lua" "foreign.lua" "rope.lua" "list.lua",
+    LIST_ALL = "slot.lua" "foreign.lua" "rope.lua" "list_all.lua",
     LIVE = "slot.lua" "foreign.lua" "live.lua",
     NAME_CONFIRM = "name_confirm.lua",
     NAME_FREE = "name_free.lua",

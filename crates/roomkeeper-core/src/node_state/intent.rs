@@ -8,14 +8,14 @@ use crate::entity::Target;
 use crate::ids::{AppId, CallId, CommandUid, RoomId};
 use crate::room::{Registration, RoomState};
 
-use crate::intent::{Accepted, Action, Decision, Depth, Intent, Refusal};
+use crate::intent::{Accepted, Action, Decision, Depth, Intent, Refusal, Requester};
 
 use super::{Context, NodeState};
 
 /// An intent without its action.
 pub(super) struct Request {
     target: Target,
-    pub(super) app: AppId,
+    pub(super) requester: Requester,
     pub(super) command_uid: Option<CommandUid>,
 }
 
@@ -62,20 +62,21 @@ impl NodeState {
     }
 
     fn check_ownership(&self, intent: &Intent) -> Result<(), Refusal> {
-        let app = &intent.app;
+        let by = &intent.requester;
         match (&intent.action, intent.target) {
             // Its name is reserved, and its id is new.
-            (Action::CreateRoom(_), _) => Ok(()),
-            (Action::Kick(kick), target) => self.own_kicked(room(target)?, kick, app).map(drop),
-            (_, Target::Room(room)) => self.own_room(room, app).map(drop),
-            (_, Target::Call(call)) => self.own_call(call, app).map(drop),
+            (Action::CreateRoom(_), _) => by.app().map(drop).ok_or(Refusal::NoOwner),
+            (Action::Kick(kick), target) => self.own_kicked(room(target)?, kick, by).map(drop),
+            (_, Target::Room(room)) => self.own_room(room, by).map(drop),
+            (_, Target::Call(call)) => self.own_call(call, by).map(drop),
             (_, Target::Member { room, call }) => {
                 let call = self.live_call(call)?;
                 let owner = self.owner(room)?;
-                if call.app() != app {
+                if !by.may_change(call.app()) {
                     return Err(Refusal::ForeignCall);
                 }
-                if owner != app {
+                // Not even the operator brings the call of one app into the room of another.
+                if !by.may_change(owner) || owner != call.app() {
                     return Err(Refusal::ForeignRoom);
                 }
                 Ok(())
@@ -112,13 +113,13 @@ impl NodeState {
     pub fn apply(&mut self, intent: Intent, cx: &mut Context<'_>) -> Result<Accepted, Refusal> {
         let Intent {
             target,
-            app,
+            requester,
             command_uid,
             action,
         } = intent;
         let by = Request {
             target,
-            app,
+            requester,
             command_uid,
         };
         Ok(match action {
@@ -172,18 +173,18 @@ impl NodeState {
         self.foreign_rooms.get(&room).ok_or(Refusal::RoomNotFound)
     }
 
-    fn own_call(&self, call: CallId, app: &AppId) -> Result<&CallState, Refusal> {
+    fn own_call(&self, call: CallId, by: &Requester) -> Result<&CallState, Refusal> {
         let call = self.live_call(call)?;
-        if call.app() == app {
+        if by.may_change(call.app()) {
             Ok(call)
         } else {
             Err(Refusal::ForeignCall)
         }
     }
 
-    fn own_room(&self, room: RoomId, app: &AppId) -> Result<&Registration, Refusal> {
+    fn own_room(&self, room: RoomId, by: &Requester) -> Result<&Registration, Refusal> {
         let registration = self.open_room(room)?;
-        if registration.app == *app {
+        if by.may_change(&registration.app) {
             Ok(registration)
         } else {
             Err(Refusal::ForeignRoom)

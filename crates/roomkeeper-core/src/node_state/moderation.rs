@@ -2,11 +2,12 @@
 
 use crate::command_error::CommandError;
 use crate::entity::Target;
-use crate::ids::{AppId, CallId, RoomId};
+use crate::ids::{CallId, RoomId};
 use crate::room::{FlagRequest, Member, MemberStatus, RoomInput, RoomState};
 
 use crate::intent::{
-    Accepted, Decision, FlagAccepted, Kick, LeaveAccepted, LockAccepted, Refusal, SetFlag, SetLock,
+    Accepted, Decision, FlagAccepted, Kick, LeaveAccepted, LockAccepted, Refusal, Requester,
+    SetFlag, SetLock,
 };
 
 use super::intent::{Request, call};
@@ -78,14 +79,14 @@ impl NodeState {
         &self,
         room: RoomId,
         kick: &Kick,
-        app: &AppId,
+        by: &Requester,
     ) -> Result<&RoomState, Refusal> {
         let state = self.room(room).ok_or(Refusal::RoomNotFound)?;
         let registration = state.registration().ok_or(Refusal::RoomNotFound)?;
         if kick.member.is_none() && !state.is_open() {
             return Err(Refusal::RoomNotFound);
         }
-        if registration.app == *app {
+        if by.may_change(&registration.app) {
             Ok(state)
         } else {
             Err(Refusal::ForeignRoom)

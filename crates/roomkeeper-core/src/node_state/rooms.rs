@@ -3,7 +3,7 @@
 use crate::ids::RoomId;
 use crate::room::{Origin, Registration, RoomInput, RoomState};
 
-use crate::intent::{CreateRoom, Decision, DeleteAccepted, Refusal, UpdateRoom};
+use crate::intent::{CreateRoom, Decision, DeleteAccepted, Refusal, Requester, UpdateRoom};
 
 use super::intent::Request;
 use super::{Context, NodeState};
@@ -16,8 +16,11 @@ impl NodeState {
         cx: &mut Context<'_>,
     ) -> Result<(), Refusal> {
         let room = by.room()?;
+        let Requester::App(app) = by.requester else {
+            return Err(Refusal::NoOwner);
+        };
         let registration = Registration {
-            app: by.app,
+            app,
             name: create.name,
             origin: create.origin,
             created_at: cx.now,
@@ -67,6 +70,7 @@ impl NodeState {
         let registration = self.room(room).and_then(RoomState::registration);
         let registration = registration.ok_or(Refusal::RoomNotFound)?;
         let accepted = DeleteAccepted {
+            app: registration.app.clone(),
             name: registration.name.clone(),
             origin: registration.origin,
         };

@@ -129,7 +129,8 @@ impl MembershipStatus {
 }
 
 impl MemberStatus {
-    pub(super) const fn membership_status(&self) -> MembershipStatus {
+    /// Returns the status for readers.
+    pub const fn membership_status(&self) -> MembershipStatus {
         match self {
             Self::Joining { .. } => MembershipStatus::Joining,
             Self::Joined => MembershipStatus::Joined,

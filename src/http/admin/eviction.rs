@@ -1,0 +1,95 @@
+//! Ends everything that an app has: hangs up its calls and ends its rooms, by the operator's commands.
+
+use futures_util::future::try_join_all;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+
+use crate::http::error::ApiError;
+use crate::http::gateway::release;
+use crate::http::ownership::typed;
+use crate::node::CommandError;
+use crate::reconciler::{Intent, IntentError, Refusal, Requester};
+use crate::store::{EntityId, EntityKind, StoreError};
+use roomkeeper_core::entity::Target;
+use roomkeeper_core::ids::{AppId, NodeId};
+use roomkeeper_core::intent::{Action, DeleteRoom, Hangup};
+
+use super::state::AdminState;
+
+/// The number of rows that one read of a list returns.
+const PAGE: usize = 200;
+
+/// The number of concurrent commands: an eviction must not fill the queues of a node.
+const COMMANDS: usize = 16;
+
+/// The numbers of ended rooms and calls.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Evicted {
+    pub(super) rooms: usize,
+    pub(super) calls: usize,
+}
+
+/// Hangs up all calls of an app, then ends its rooms.
+///
+/// # Errors
+/// The first failed command. Commands that succeeded stay, so a repeated eviction continues.
+pub(super) async fn evict(state: &AdminState, app: &AppId) -> Result<Evicted, ApiError> {
+    Ok(Evicted {
+        calls: end_all(state, app, EntityKind::Call).await?,
+        rooms: end_all(state, app, EntityKind::Room).await?,
+    })
+}
+
+async fn end_all(state: &AdminState, app: &AppId, kind: EntityKind) -> Result<usize, ApiError> {
+    let nodes = state.controller.nodes();
+    let lists = nodes.iter().map(|node| list(state, node.id, kind, app));
+    let entities = try_join_all(lists).await?.concat();
+    let ends = entities.into_iter().map(|entity| end(state, entity));
+    let ended: Vec<bool> = stream::iter(ends)
+        .buffer_unordered(COMMANDS)
+        .try_collect()
+        .await?;
+    Ok(ended.into_iter().filter(|ended| *ended).count())
+}
+
+async fn list(
+    state: &AdminState,
+    node: NodeId,
+    kind: EntityKind,
+    app: &AppId,
+) -> Result<Vec<EntityId>, StoreError> {
+    let mut entities = Vec::new();
+    let mut after: Option<String> = None;
+    loop {
+        let page = state.store.list(node, kind, app, after.as_deref(), PAGE);
+        let page = page.await?;
+        // A page can be short without being the last, because unreadable rows are skipped.
+        let Some(last) = page.last() else {
+            return Ok(entities);
+        };
+        after = Some(last.position.clone());
+        entities.extend(page.into_iter().map(|row| row.entity));
+    }
+}
+
+/// Ends a room or a call; returns false if it has ended already.
+async fn end(state: &AdminState, entity: EntityId) -> Result<bool, ApiError> {
+    let (target, action): (Target, Action) = match entity {
+        EntityId::Room(room) => (Target::Room(room), DeleteRoom.into()),
+        EntityId::Call(call) => (Target::Call(call), Hangup { cause: None }.into()),
+    };
+    let intent = Intent::new(target, Requester::Operator, action);
+    match state.controller.submit(intent).await {
+        Ok(accepted) => {
+            if let EntityId::Room(room) = entity {
+                let deleted = typed::<DeleteRoom>(accepted)?;
+                release(&*state.store, room, &deleted).await;
+            }
+            Ok(true)
+        }
+        Err(
+            IntentError::Refused(Refusal::RoomNotFound | Refusal::CallNotFound)
+            | IntentError::Command(CommandError::NoSuchChannel),
+        ) => Ok(false),
+        Err(error) => Err(ApiError::intent(error, false)),
+    }
+}

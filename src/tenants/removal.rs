@@ -1,0 +1,116 @@
+//! Deletes apps.
+//!
+//! A deleted app is first marked, together with its endpoints: its keys end, its numbers are free, its endpoints get
+//! nothing more. Any replica then deletes the queues of the endpoints (`endpoints`), and the record of the app when the
+//! store has nothing of the app any more. Until then the mark tells the webhook workers that messages of the app need
+//! not wait for its endpoints.
+
+use futures_util::future::try_join_all;
+
+use crate::store::apps::AppRecord;
+use crate::store::{AppsWrite, EntityKind, StoreError};
+use crate::telemetry::Chain;
+use roomkeeper_core::ids::{AppId, NodeId};
+
+use super::registry::{AppChange, ChangeError, Registry, existing};
+use super::snapshot::StoredTenants;
+
+/// The maximum number of rooms or calls of a node that are counted.
+const MOST_COUNTED: usize = 1_000;
+
+impl Registry {
+    /// Deletes an app. Without `force` it must have no open room and no call.
+    ///
+    /// # Errors
+    /// [`ChangeError::InUse`] with the number of its rooms and calls, at most 1,000 of each on a node.
+    pub(crate) async fn remove(&self, id: &AppId, force: bool) -> Result<AppRecord, ChangeError> {
+        self.refresh().await?;
+        if !force && self.tenants().stored_app(id).is_some() && !self.is_configured(id) {
+            self.check_unused(id).await?;
+        }
+        let removed = self
+            .change(id, |tenants, found| {
+                let mut app = existing(id, found)?;
+                app.remove();
+                let own = tenants.endpoints.values().filter(|hook| hook.app == *id);
+                let mut endpoints: Vec<_> = own.cloned().collect();
+                for endpoint in &mut endpoints {
+                    endpoint.removed = true;
+                }
+                Ok(AppChange { app, endpoints })
+            })
+            .await?;
+        self.sweep_endpoints().await;
+        Ok(removed)
+    }
+
+    /// Checks that an app has no open room and no call.
+    pub(super) async fn check_unused(&self, id: &AppId) -> Result<(), ChangeError> {
+        let (rooms, calls) = tokio::try_join!(
+            self.count(id, EntityKind::Room),
+            self.count(id, EntityKind::Call)
+        )?;
+        if rooms + calls == 0 {
+            return Ok(());
+        }
+        Err(ChangeError::InUse {
+            app: id.clone(),
+            rooms,
+            calls,
+        })
+    }
+
+    /// Counts an app's live entities of one kind.
+    async fn count(&self, id: &AppId, kind: EntityKind) -> Result<usize, StoreError> {
+        let on_node = async |node: &NodeId| {
+            let listed = self.store.list(*node, kind, id, None, MOST_COUNTED);
+            Ok::<_, StoreError>(listed.await?.len())
+        };
+        let counts = try_join_all(self.nodes.iter().map(on_node)).await?;
+        Ok(counts.into_iter().sum())
+    }
+
+    /// Deletes the records of deleted apps of which nothing is left. Failures are retried with the next sweep.
+    pub(super) async fn sweep_apps(&self) {
+        let tenants = self.tenants();
+        for app in tenants.stored.values().filter(|app| app.removed) {
+            if let Err(error) = self.forget_app(&app.id).await {
+                tracing::warn!(
+                    app.id = %app.id,
+                    error = %Chain(&error),
+                    "cannot finish the deletion of an app yet"
+                );
+            }
+        }
+    }
+
+    async fn forget_app(&self, id: &AppId) -> Result<(), StoreError> {
+        for node in &self.nodes {
+            if self.store.read_usage(*node).await?.apps.contains_key(id) {
+                return Ok(());
+            }
+        }
+        let _one = self.reading.lock().await;
+        self.read().await?;
+        let tenants = self.tenants();
+        let Some(version) = tenants.version else {
+            return Ok(());
+        };
+        let has_endpoint = tenants.endpoints.values().any(|hook| hook.app == *id);
+        let is_removed = tenants.stored.get(id).is_some_and(|app| app.removed);
+        if has_endpoint || !is_removed {
+            return Ok(());
+        }
+        if self
+            .store
+            .put_apps(version, &[AppsWrite::App(id, None)])
+            .await?
+        {
+            let mut known = StoredTenants::from_tenants(&tenants);
+            known.stored.remove(id);
+            self.publish(known, None);
+            tracing::info!(app.id = %id, "deleted the record of an app");
+        }
+        Ok(())
+    }
+}
