@@ -55,6 +55,32 @@ const small = [...document.querySelectorAll('button, a, summary')].filter((one) 
 return { wide, small };
 ";
 
+/// Finds texts of neighbouring columns that are closer than 8 px, or overlap.
+const TOUCHING: &str = "
+const box = (element) => {
+  const range = document.createRange();
+  range.selectNodeContents(element);
+  return range.getBoundingClientRect();
+};
+const rows = document.querySelectorAll('.row, .members > li, .delivery, .room, .entry, .endpoint, .activity-entry');
+const found = [];
+let looked = 0;
+for (const row of rows) {
+  const cells = [...row.children].filter((one) => one.checkVisibility() && one.textContent.trim());
+  for (const [i, left] of cells.entries()) {
+    for (const right of cells.slice(i + 1)) {
+      const [a, b] = [box(left), box(right)];
+      const sameLine = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 4;
+      if (!sameLine) continue;
+      looked += 1;
+      const gap = Math.max(b.left - a.right, a.left - b.right);
+      if (gap < 8) found.push(`${gap}: ${left.textContent.slice(0, 30)} | ${right.textContent.slice(0, 30)}`);
+    }
+  }
+}
+return { looked, found };
+";
+
 /// A console with many rooms, calls and nodes.
 async fn busy_console() -> Console {
     let first = Switch::simulated(PASSWORD).await;
@@ -154,7 +180,7 @@ async fn page_fits_phone_and_is_legible_in_light_and_dark() {
         browser.sees(".detail .mark", mark).await;
     }
 
-    for (width, height) in [(1280, 820), (360, 740)] {
+    for (width, height) in [(1440, 900), (820, 1100), (360, 740)] {
         browser.size(width, height).await;
         let mut grounds = Vec::new();
         for scheme in ["light", "dark"] {
@@ -179,10 +205,15 @@ async fn page_fits_phone_and_is_legible_in_light_and_dark() {
                     json!([]),
                     "{place} in {scheme}, {width} wide"
                 );
-                if width < 600 {
-                    let found = browser.js(TOO_WIDE).await;
-                    assert_eq!(found, json!({ "wide": [], "small": [] }), "{place}");
-                }
+                let found = browser.js(TOO_WIDE).await;
+                assert_eq!(
+                    found,
+                    json!({ "wide": [], "small": [] }),
+                    "{place}, {width} wide"
+                );
+                let found = browser.js(TOUCHING).await;
+                assert!(found["looked"].as_u64() > Some(0), "{place}: {found}");
+                assert_eq!(found["found"], json!([]), "{place}, {width} wide");
                 browser
                     .screenshot(&format!("{place}-{width}-{scheme}"))
                     .await;

@@ -16,7 +16,10 @@ fn unit_tests_of_page_pass() {
     let folder = tempfile::tempdir().unwrap();
     // Node needs a package.json to treat the files as modules.
     fs::write(folder.path().join("package.json"), r#"{"type":"module"}"#).unwrap();
-    copy(&root.join("src/http/console"), &folder.path().join("console"));
+    copy(
+        &root.join("src/http/console"),
+        &folder.path().join("console"),
+    );
     copy(&root.join("tests/console/unit"), folder.path());
     let mut command = process::command("node");
     command.args(["--test", "."]).current_dir(folder.path());
