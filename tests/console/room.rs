@@ -187,6 +187,11 @@ async fn log_names_callers_events_and_origins() {
     browser
         .until("the time changes", async || time().await != before)
         .await;
+    // A page that is opened later knows the time, too, but not the events.
+    browser.open("/console").await;
+    browser.click_text(".room", "standup").await;
+    browser.sees(&format!("{row} .member-time"), "0:").await;
+    browser.sees(".activity", "Nothing has happened").await;
     console.assert_no_browser_errors().await;
 }
 

@@ -54,8 +54,13 @@ export function path(strings, ...values) {
   return strings.reduce((text, part, i) => text + part + (i < values.length ? encodeURIComponent(values[i]) : ""), "");
 }
 
+const appKey = ({ appId, key }) => ({ "X-App-ID": appId, "X-API-Key": key });
+
 /** The gateway API with an app's key. */
-export const appApi = ({ appId, key }) => createApi("/api/v1", { "X-App-ID": appId, "X-API-Key": key });
+export const appApi = (signedIn) => createApi("/api/v1", appKey(signedIn));
+
+/** The VoIPBIN API with the same key. */
+export const voipbinApi = (signedIn) => createApi("/v1.0", appKey(signedIn));
 
 /** The admin API with its key. */
 export const adminApi = ({ key }) => createApi("/admin", { "X-Admin-API-Key": key });

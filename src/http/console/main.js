@@ -4,7 +4,7 @@
 // state, `actions` sends commands. The key is only in sessionStorage and in the closure of the API.
 
 import { createActions } from "./actions.js";
-import { ApiError, appApi, pageIds } from "./api.js";
+import { ApiError, appApi, pageIds, voipbinApi } from "./api.js";
 import { createHooks } from "./hooks.js";
 import { createPage, routeOf } from "./page.js";
 import { isCoolingDown } from "./pending.js";
@@ -111,7 +111,7 @@ function begin({ appId, key }, setSession) {
 
   const getState = () => here.state;
   const openRoom = () => (route().place === "rooms" ? route().id : null);
-  const reader = createReader({ api, dispatch, getState, failed, openRoom, signal: over.signal });
+  const reader = createReader({ api, memberships: voipbinApi({ appId, key }), dispatch, getState, failed, openRoom, signal: over.signal });
 
   async function readNodes() {
     try {

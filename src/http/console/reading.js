@@ -4,8 +4,14 @@ import { path } from "./api.js";
 import { callOfRow, memberOfRow, roomOfRow } from "./state.js";
 import { pause } from "./stream.js";
 
-/** `openRoom()`: the room on the page. `failed(error)`: handles an error, null if the session is over. */
-export function createReader({ api, dispatch, getState, failed, openRoom, signal }) {
+/** The maximum number of pages of memberships that are read of a room. */
+const MAX_PAGES = 10;
+
+/** The part of a room's id after this is its id in the VoIPBIN API. */
+const SEPARATOR = "-room-";
+
+/** `openRoom()`: the room on the page. `memberships`: the VoIPBIN API. `failed(error)`: handles an error, null if the session is over. */
+export function createReader({ api, memberships, dispatch, getState, failed, openRoom, signal }) {
   let readNumber = 0;
   let reading = false;
   let again = false;
@@ -47,6 +53,7 @@ export function createReader({ api, dispatch, getState, failed, openRoom, signal
         looked ? api.all(path`/conferences/${room}/members`, "members", 1000) : null,
       ]);
       dispatch({ type: "read.done", id, room, detail: roomOfRow(detail), members: members?.rows.map(memberOfRow) });
+      if (looked) await readJoinTimes(room);
     } catch (error) {
       // A room that no longer exists is shown as ended.
       if (error.status === 404) dispatch({ type: "read.done", id, room, detail: null });
@@ -55,6 +62,25 @@ export function createReader({ api, dispatch, getState, failed, openRoom, signal
       return error.status === 404 ? null : error;
     }
     return null;
+  }
+
+  /** Reads when the members joined, if neither the list of members nor an event has told it. Only memberships have this time. */
+  async function readJoinTimes(room) {
+    const { members, calls } = getState();
+    const isUnknown = ({ uuid, joinedAt }) => joinedAt === null && (calls.get(uuid)?.joinedAt ?? null) === null;
+    if (![...(members.get(room)?.values() ?? [])].some(isUnknown)) return;
+    const conference = room.slice(room.indexOf(SEPARATOR) + SEPARATOR.length);
+    try {
+      let token = "";
+      for (let n = 0; n < MAX_PAGES && (n === 0 || token); n += 1) {
+        const page = await memberships.get(path`/conferencecalls?conference_id=${conference}&page_size=100` + (token && path`&page_token=${token}`));
+        dispatch({ type: "memberships", room, rows: page.result });
+        token = page.next_page_token;
+      }
+    } catch (error) {
+      // The page shows no time then.
+      failed(error);
+    }
   }
 
   let settling = false;

@@ -128,6 +128,8 @@ export function reduce(state, action) {
       return { ...state, hooks: { rows: action.rows ?? state.hooks.rows, error: action.error ?? null } };
     case "deliveries":
       return { ...state, deliveries: { ...state.deliveries, error: null, ...action.change } };
+    case "memberships":
+      return withJoinTimes(state, action);
     case "body":
       return withBody(state, action);
     case "requested":
@@ -248,4 +250,17 @@ function withBody(state, { id, text = null, error = null }) {
   const bodies = new Map(state.bodies).set(id, { text, error });
   if (bodies.size > MAX_BODIES) bodies.delete(bodies.keys().next().value);
   return { ...state, bodies };
+}
+
+/** Sets the times of joins from memberships: rows of the VoIPBIN API. */
+function withJoinTimes(state, { room, rows }) {
+  const calls = new Map(state.calls);
+  for (const { reference_id: channel, status, tm_create: created } of rows) {
+    const id = `${nodeOf(room)}-${channel}`;
+    const call = calls.get(id);
+    if (call?.roomId !== room || call.joinedAt !== null || (status !== "joined" && status !== "leaving")) continue;
+    const at = Date.parse(`${created.replace(" ", "T")}Z`);
+    if (!Number.isNaN(at)) calls.set(id, { ...call, joinedAt: at });
+  }
+  return { ...state, calls };
 }

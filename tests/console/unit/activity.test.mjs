@@ -97,6 +97,10 @@ test("the joining time comes from the API, or from the event, and survives a rea
   assert.equal(told.joinedAt, Date.parse("2026-05-06T12:30:00Z"));
   state = run(state, makeEvent("conference.member.left", {}, { session: CALL }));
   assert.equal(state.calls.get(CALL).joinedAt, null);
+  const fresh = run(rooms("1"), { type: "read.begin", id: 2 }, { type: "read.done", id: 2, rooms: [row(ROOM, "1")], calls: list.map(callOfRow) });
+  const membership = (status, time) => ({ reference_id: "1", status, tm_create: `2026-05-06 ${time}.672025` });
+  const read = run(fresh, { type: "memberships", room: ROOM, rows: [membership("leaved", "12:00:00"), membership("joined", "12:31:00")] });
+  assert.equal(read.calls.get(CALL).joinedAt, Date.parse("2026-05-06T12:31:00.672Z"), "of the present membership");
 });
 
 test("the volume is kept when a list has none", () => {
