@@ -24,7 +24,7 @@ impl Operator {
         let key = world.controller.admin_key().unwrap();
         browser.fill("#api-key", &key).await;
         browser.click("form [type=submit]").await;
-        browser.sees(".link", "Connected").await;
+        browser.sees(".link", "Online").await;
         browser.sees("h1", "Rooms").await;
         Self { browser, world }
     }
@@ -97,7 +97,7 @@ async fn operator_signs_in_with_the_admin_key_alone() {
     let key = world.controller.admin_key().unwrap();
     browser.fill("#api-key", &key).await;
     browser.click("form [type=submit]").await;
-    browser.sees(".link", "Connected").await;
+    browser.sees(".link", "Online").await;
     browser.open("/console").await;
     browser.sees(".app", "Operator").await;
     let kept = browser
@@ -250,7 +250,7 @@ async fn operator_page_reports_a_lost_connection_and_reads_on() {
     operator.browser.sees(".banner", "Connection lost").await;
     operator.browser.sees(".link", "Offline").await;
     operator.world.controller.start_again();
-    operator.browser.sees(".link", "Connected").await;
+    operator.browser.sees(".link", "Online").await;
     operator.browser.sees(".all-nodes", "Up").await;
     assert!(operator.browser.texts(".banner").await.is_empty());
     // The text of a caller is never markup, here as on an app's page.

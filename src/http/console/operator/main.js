@@ -33,7 +33,7 @@ const page = createPage({
   storage: "roomkeeper-operator",
   begin,
   route,
-  live: "Connected",
+  live: "Online",
   signIn: {
     text: "Use the admin key.",
     hasApp: false,

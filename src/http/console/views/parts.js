@@ -56,7 +56,7 @@ export function button({ label, name = null, kind = "", icon: image = null, pend
       ...rest,
     },
     image && icon(image),
-    h("span", null, pending ?? label),
+    h("span", null, pending || label),
   );
 }
 
