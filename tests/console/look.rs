@@ -7,7 +7,7 @@ use crate::program::switch::Switch;
 use crate::program::world::{PASSWORD, Setup, Store};
 
 /// Finds texts with a contrast below 4.5 to 1 (WCAG 2.2, 1.4.3), except disabled ones.
-const FAINT: &str = r#"
+pub const FAINT: &str = r#"
 const canvas = document.createElement("canvas");
 canvas.width = canvas.height = 1;
 const paint = canvas.getContext("2d", { willReadFrequently: true });
@@ -43,7 +43,7 @@ return { looked, found };
 "#;
 
 /// Finds elements that are wider than the window or too small as targets (WCAG 2.2, 2.5.8).
-const TOO_WIDE: &str = "
+pub const TOO_WIDE: &str = "
 const wide = document.documentElement.scrollWidth > innerWidth
   ? [...document.querySelectorAll('body *')].filter((one) => one.checkVisibility() && one.getBoundingClientRect().right > innerWidth + 0.5)
       .map((one) => `${one.tagName}.${one.className} to ${one.getBoundingClientRect().right}`)
@@ -56,7 +56,7 @@ return { wide, small };
 ";
 
 /// Finds texts of neighbouring columns that are closer than 8 px, or overlap.
-const TOUCHING: &str = "
+pub const TOUCHING: &str = "
 const box = (element) => {
   const range = document.createRange();
   range.selectNodeContents(element);

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::browser::Browser;
+use crate::look::{FAINT, TOO_WIDE, TOUCHING};
 use crate::program::controller::{ApiRequest, KEY};
 use crate::program::poll;
 use crate::program::world::{PASSWORD, Setup, Store, World};
@@ -266,5 +267,56 @@ async fn operator_page_reports_a_lost_connection_and_reads_on() {
             .await
             .is_null()
     );
+    operator.assert_no_browser_errors().await;
+}
+
+#[tokio::test]
+async fn operator_views_fit_phone_and_are_legible_in_light_and_dark() {
+    let operator = Operator::with_two_apps().await;
+    let (browser, world) = (&operator.browser, &operator.world);
+    let room = world.room("weekly-planning").await;
+    for n in 0..4 {
+        let session = world.call(&format!("52712110{n}")).await;
+        if n > 0 {
+            world.join(&session, &room).await;
+        }
+    }
+    let drained = format!("/admin/nodes/{}/drain", world.node);
+    assert_eq!(world.controller.operate(&drained).await.status, 200);
+    for (width, height) in [(1440, 900), (820, 1100), (390, 844)] {
+        browser.size(width, height).await;
+        for scheme in ["light", "dark"] {
+            browser.prefers(scheme).await;
+            for (place, path, shows) in [
+                ("rooms", "#/rooms".to_owned(), "review"),
+                ("room", format!("#/rooms/{room}"), "527121101"),
+                ("calls", "#/calls".to_owned(), "527121100"),
+                ("nodes", "#/nodes".to_owned(), "Draining"),
+                ("apps", "#/apps".to_owned(), OTHER),
+                ("audit", "#/audit".to_owned(), "drain"),
+            ] {
+                browser.js(&format!("location.hash = {path:?}")).await;
+                browser.sees("main", shows).await;
+                let what = format!("{place} in {scheme}, {width} wide");
+                let found = browser.js(FAINT).await;
+                assert_eq!(found["found"], json!([]), "{what}");
+                let found = browser.js(TOO_WIDE).await;
+                assert_eq!(found, json!({ "wide": [], "small": [] }), "{what}");
+                let found = browser.js(TOUCHING).await;
+                assert!(found["looked"].as_u64() > Some(0), "{what}: {found}");
+                assert_eq!(found["found"], json!([]), "{what}");
+                browser
+                    .screenshot(&format!("operator-{place}-{width}-{scheme}"))
+                    .await;
+            }
+        }
+    }
+    // Every control has a name.
+    let nameless = browser
+        .js("return [...document.querySelectorAll('a, button, input, select, summary')]
+             .filter((one) => !(one.innerText.trim() || one.getAttribute('aria-label') || one.labels?.length))
+             .map((one) => one.outerHTML)")
+        .await;
+    assert_eq!(nameless, json!([]));
     operator.assert_no_browser_errors().await;
 }

@@ -26,13 +26,15 @@ test("filters make the query, and a response for other filters is ignored", () =
   assert.equal(queryOf(state, "audit"), `/audit?limit=100&since=${encodeURIComponent(new Date("2026-05-06T12:00").toISOString())}`);
 });
 
-test("a search by number is its own request, filtered on the page", () => {
-  let state = run(initial(0), { type: "filter", name: "calls", change: { number: " +49 30 ", app_id: "a" } });
-  assert.equal(queryOf(state, "calls"), "/search?number=%2B49%2030");
-  const calls = [{ uuid: "1", app_id: "a" }, { uuid: "2", app_id: "b" }];
+test("a search by number is its own request, filtered by state on the page", () => {
+  let state = run(initial(0), { type: "filter", name: "calls", change: { number: " +49 30 ", app_id: "a", state: "parked" } });
+  assert.equal(queryOf(state, "calls"), "/search?number=%2B49%2030&app_id=a");
+  const calls = [{ uuid: "1", state: "parked" }, { uuid: "2", state: "in_room" }];
   state = run(state, list(state, "calls", calls, { truncated: true }));
   assert.deepEqual(shownCalls(state).map((call) => call.uuid), ["1"]);
   assert.equal(state.lists.calls.truncated, true);
+  state = run(state, { type: "filter", name: "calls", change: { number: "52" } });
+  assert.equal(queryOf(state, "calls"), "/calls?limit=100&app_id=a&state=parked", "too short to search");
 });
 
 test("commands are pending until a read shows their effect", () => {

@@ -17,8 +17,8 @@ export function auditView({ state, act }) {
       filters(
         "Filter the audit log",
         appChoice("audit", state, act),
-        field("action", "Action"),
-        field("actor", "Actor"),
+        field("action", "Action", { placeholder: "rooms.delete, apps.*" }),
+        field("actor", "Actor", { placeholder: "operator, or an app" }),
         field("since", "Since", { type: "datetime-local" }),
         field("until", "Until", { type: "datetime-local" }),
       ),
@@ -34,15 +34,16 @@ export function auditView({ state, act }) {
 }
 
 function entryItem(entry, act) {
-  const good = entry.error === undefined && (entry.status ?? 0) < 400;
+  const good = entry.result === "accepted";
+  const { kind, id } = entry.actor;
   return h(
     "li",
     { key: entry.id, class: "entry", "data-entry": entry.id },
     h("span", { class: "muted entry-time" }, clock(entry.at)),
-    h("span", { class: "entry-actor" }, h("b", null, entry.actor.id ?? entry.actor.kind), entry.actor.id && h("span", { class: "muted" }, ` ${entry.actor.kind}`)),
+    h("span", { class: "entry-actor" }, h("b", null, id), kind !== id && h("span", { class: "muted" }, ` ${kind}`)),
     h("span", { class: "entry-what" }, h("b", null, entry.action), h("span", { class: "muted mono id" }, entry.target)),
     h("span", { class: "muted" }, entry.app_id ?? ""),
-    h("span", { class: "entry-result" }, mark(good ? "good" : "bad", entry.status ? `${entry.result} ${entry.status}` : entry.result)),
+    h("span", { class: "entry-result" }, mark(good ? "good" : "bad", `${entry.result}, ${entry.status}`)),
     h(
       "details",
       null,

@@ -30,7 +30,7 @@ export function callsView(props) {
       state,
       act,
       rows: shownCalls(state),
-      none: given.number ? "No call with this number." : "No calls match.",
+      none: given.number.trim() ? "No call with this number." : "No calls match.",
       show: (rows) =>
         table({
           label: "Calls",
@@ -50,7 +50,7 @@ function cellsOf(call, { state, now, act }) {
     call.did || "–",
     call.app_id ?? "–",
     call.node,
-    h("span", { class: "marks" }, mark(kind, word), call.room_id && h("a", { href: `#/rooms/${encodeURIComponent(call.room_id)}`, "aria-label": `Room of ${name}` }, "Room")),
+    h("span", { class: "marks" }, mark(kind, word), call.stale && mark("warn", "Out of date", { title: "The node is not connected", key: "stale" }), call.room_id && h("a", { href: `#/rooms/${encodeURIComponent(call.room_id)}`, "aria-label": `Room of ${name}` }, "Room")),
     age(call.created_at, now),
     hangupButton(call, state, now, act),
   ];

@@ -50,13 +50,14 @@ export function listOf({ name, state, act, rows = state.lists[name].rows, none, 
   return [
     list.error && failure(list.error, act.retryNow),
     !rows && !list.error && empty("Loading …"),
-    rows?.length === 0 && empty(none),
+    // With filters, a page can be empty without being the last.
+    rows?.length === 0 && empty(list.cursor ? "Nothing matches so far." : none),
     rows?.length > 0 && show(rows),
-    rows?.length > 0 &&
+    (rows?.length > 0 || list.cursor) &&
       h(
         "p",
         { class: "list-end muted" },
-        h("span", null, rows.length === 1 ? "1 row" : `${rows.length} rows`, list.cursor || list.truncated ? ", there are more" : ""),
+        rows && h("span", null, rows.length === 1 ? "1 row" : `${rows.length} rows`, list.cursor || list.truncated ? ", there are more" : ""),
         list.cursor && list.pages < MAX_PAGES && button({ label: "Show more", kind: "small", on: () => act.more(name) }),
       ),
   ];

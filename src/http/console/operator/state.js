@@ -33,14 +33,22 @@ export function initial(now) {
   };
 }
 
+/** The shortest number that the API searches. */
+const MIN_NUMBER = 3;
+
+const isSearch = ({ number = "" }) => number.trim().length >= MIN_NUMBER;
+
 /** The request of a list: its path and query, without the cursor. */
 export function queryOf(state, name) {
-  const filters = state.filters[name];
-  const number = filters.number?.trim();
-  if (number) return `/search?number=${encodeURIComponent(number)}`;
+  const { number = "", ...filters } = state.filters[name];
+  // A search has no pages, and does not filter by state.
+  if (isSearch({ number })) return `/search?number=${encodeURIComponent(number.trim())}${parameters({ app_id: filters.app_id, node: filters.node })}`;
+  return `/${name}?limit=100${parameters(filters)}`;
+}
+
+function parameters(filters) {
   const given = Object.entries(filters).filter(([, value]) => value.trim() !== "");
-  const query = given.map(([key, value]) => `&${key}=${encodeURIComponent(timeOrText(key, value.trim()))}`).join("");
-  return `/${name}?limit=100${query}`;
+  return given.map(([key, value]) => `&${key}=${encodeURIComponent(timeOrText(key, value.trim()))}`).join("");
 }
 
 /** A local time of a form field as RFC 3339. */
@@ -151,12 +159,11 @@ function tick(state, at) {
 
 // ---- selectors ------------------------------------------------------------------------------------------------------
 
-/** The calls to show. A search has no other filters in the API. */
+/** The calls to show. */
 export function shownCalls(state) {
   const { rows } = state.lists.calls;
-  const { app_id: app, node, state: place, number } = state.filters.calls;
-  if (!rows || !number.trim()) return rows;
-  return rows.filter((call) => (!app || call.app_id === app) && (!node || call.node === node) && (!place || call.state === place));
+  const filters = state.filters.calls;
+  return rows && isSearch(filters) ? rows.filter((call) => !filters.state || call.state === filters.state) : rows;
 }
 
 /** The conferences, calls and records of all nodes that belong to no app. */
