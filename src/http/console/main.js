@@ -128,7 +128,7 @@ function begin({ appId, key }, setSession) {
     for (const room of here.state.members.keys()) {
       if (room !== id) dispatch({ type: "forget.members", room });
     }
-    here.list.order = null;
+    if (place !== "rooms") here.list.order = null;
     if (place === "nodes") readNodes();
     if (place === "webhooks") hooks.readHooks();
   }
