@@ -214,6 +214,12 @@ async fn page_fits_phone_and_is_legible_in_light_and_dark() {
                 let found = browser.js(TOUCHING).await;
                 assert!(found["looked"].as_u64() > Some(0), "{place}: {found}");
                 assert_eq!(found["found"], json!([]), "{place}, {width} wide");
+                let broken = "return [...document.querySelectorAll('.caller')].filter((one) => one.getClientRects().length > 1 || one.offsetHeight > 30).length";
+                assert_eq!(
+                    browser.js(broken).await,
+                    0,
+                    "{place}, {width} wide: numbers in pieces"
+                );
                 browser
                     .screenshot(&format!("{place}-{width}-{scheme}"))
                     .await;

@@ -88,7 +88,7 @@ function roomItem(room, { members, talking, chosen, state, now }) {
       h(
         "span",
         { class: "room-marks" },
-        talking > 0 && mark("good", talking === 1 ? "1 talks" : `${talking} talk`, { icon: "mic", key: "talking" }),
+        talking > 0 && mark("good", `${talking} talking`, { icon: "mic", key: "talking" }),
         marksOf(room, state),
       ),
       h("span", { class: "room-facts muted" }, h("span", { class: "mono" }, room.node), h("span", { title: "Time since the last event" }, since(lastActive(state, room), now, " ago"))),
