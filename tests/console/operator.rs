@@ -8,8 +8,11 @@ use crate::program::controller::{ApiRequest, KEY};
 use crate::program::poll;
 use crate::program::world::{PASSWORD, Setup, Store, World};
 
-/// The name of a second app, and of its room.
+/// A second app.
 const OTHER: &str = "other";
+
+/// The key of that app.
+const OTHER_KEY: &str = "other-key";
 
 /// A browser at the admin listener's console, signed in.
 struct Operator {
@@ -33,7 +36,7 @@ impl Operator {
     /// Signed in, with a second app that has a room of its own.
     async fn with_two_apps() -> Self {
         let mut setup = Setup::on(Store::Memory);
-        setup.more_apps = vec![(OTHER.to_owned(), KEY.to_owned())];
+        setup.more_apps = vec![(OTHER.to_owned(), OTHER_KEY.to_owned())];
         let operator = Self::on(setup).await;
         let world = &operator.world;
         let body = json!({ "name": "review", "node": world.node });
@@ -41,7 +44,7 @@ impl Operator {
             method: "POST",
             path: "/conferences",
             app: Some(OTHER),
-            key: Some(KEY),
+            key: Some(OTHER_KEY),
             content_type: Some("application/json"),
             body: Some(body.to_string()),
             ..ApiRequest::default()

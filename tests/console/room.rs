@@ -265,5 +265,25 @@ async fn rooms_are_sorted_by_activity_or_by_name() {
         .click_text(".list-tools button", "By activity")
         .await;
     shows(["alpha", "gamma", "beta"]).await;
+
+    // Nothing moves under the pointer.
+    let point = async |event: &str| {
+        let script =
+            format!("document.querySelector('.rooms').dispatchEvent(new PointerEvent('{event}'))");
+        browser.js(&script).await;
+    };
+    point("pointerenter").await;
+    let beta = rooms.iter().find(|room| room["name"] == "beta").unwrap();
+    let lock = format!("/conferences/{}/lock", beta["room_id"].as_str().unwrap());
+    let answer = console
+        .world
+        .controller
+        .ask("POST", &lock, Some(&json!({})))
+        .await;
+    assert!(answer.status < 300, "{}", answer.body);
+    browser.sees(".room .mark", "Locked").await;
+    shows(["alpha", "gamma", "beta"]).await;
+    point("pointerleave").await;
+    shows(["beta", "alpha", "gamma"]).await;
     console.assert_no_browser_errors().await;
 }
