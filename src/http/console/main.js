@@ -81,7 +81,6 @@ function begin({ appId, key }, setSession) {
   const timers = [];
   let stream = null;
   setSession(here);
-  const draw = page.draw;
 
   function dispatch(action) {
     if (over.signal.aborted) return;
@@ -90,7 +89,7 @@ function begin({ appId, key }, setSession) {
     if (here.state === before) return;
     if (here.state.epoch !== before.epoch) reader.readAll();
     if (here.state.doubtful !== before.doubtful) reader.settleDoubts();
-    draw();
+    page.draw();
   }
 
   function end() {
@@ -133,23 +132,34 @@ function begin({ appId, key }, setSession) {
     if (place === "webhooks") hooks.readHooks();
   }
 
+  const parts = { api, here, dispatch, getState, keyEnded, readNodes, readRoom: reader.readRoom, retryNow: () => stream.now() };
+  const basics = basicActions(parts);
+  const selected = () => (route().place === "webhooks" ? route().id : null);
+  const hooks = createHooks({ api, act: basics, dispatch, getState, failed, selected });
+  here.act = { ...basics, ...hooks };
+  stream = startStream({ api, dispatch, getState, keyEnded, readAll: reader.readAll });
+  timers.push(...startTimers({ dispatch, getState, readNodes, readHooks: hooks.readHooks, readAll: reader.readAll }));
+  for (const event of ["online", "visibilitychange"]) {
+    const target = event === "online" ? window : document;
+    target.addEventListener(event, () => visible() && stream.now(), { signal: over.signal });
+  }
+  readNodes();
+  entered();
+}
+
+const visible = () => document.visibilityState === "visible";
+
+/** The actions of all views but the webhooks. */
+function basicActions({ api, here, dispatch, getState, keyEnded, readNodes, readRoom, retryNow }) {
   const changeList = (change) => {
     Object.assign(here.list, change);
-    draw();
+    page.draw();
   };
-  const actions = createActions({
-    api,
-    ids,
-    dispatch,
-    getState,
-    readNodes,
-    refused: keyEnded,
-    go: (hash) => {
-      location.hash = hash;
-    },
-  });
-  const basics = {
-    ...actions,
+  const go = (hash) => {
+    location.hash = hash;
+  };
+  return {
+    ...createActions({ api, ids, dispatch, getState, readNodes, refused: keyEnded, go }),
     filter: (filter) => changeList({ filter }),
     sortRooms: (sort) => changeList({ sort, order: null }),
     holdOrder: (order) => changeList({ order }),
@@ -157,15 +167,14 @@ function begin({ appId, key }, setSession) {
     signOut: () => page.signOut(),
     announce: (text) => dispatch({ type: "announce", text }),
     closeNotice: (id) => dispatch({ type: "notice.close", id }),
-    retryNow: () => stream.now(),
-    readRoom: reader.readRoom,
+    retryNow,
+    readRoom,
     readNodes,
   };
-  const selected = () => (route().place === "webhooks" ? route().id : null);
-  const hooks = createHooks({ api, act: basics, dispatch, getState, failed, selected });
-  here.act = { ...basics, ...hooks };
+}
 
-  stream = openStream({
+function startStream({ api, dispatch, getState, keyEnded, readAll }) {
+  return openStream({
     api,
     at: "/events",
     quietMs: QUIET_MS,
@@ -174,28 +183,23 @@ function begin({ appId, key }, setSession) {
       if (status === "refused") return keyEnded();
       dispatch({ type: "link", status, retryAt, error, at: Date.now() });
       // Show the state even without events.
-      if (status === "lost" && !here.state.loaded) reader.readAll();
+      if (status === "lost" && !getState().loaded) readAll();
     },
   });
+}
 
-  const visible = () => document.visibilityState === "visible";
-  timers.push(
+function startTimers({ dispatch, getState, readNodes, readHooks, readAll }) {
+  return [
     setInterval(() => {
       dispatch({ type: "tick", at: Date.now() });
       // Update relative times.
-      if (visible()) draw();
+      if (visible()) page.draw();
     }, 1000),
-    setInterval(() => visible() && isCoolingDown(here.state) && draw(), COUNTDOWN_MS),
+    setInterval(() => visible() && isCoolingDown(getState()) && page.draw(), COUNTDOWN_MS),
     setInterval(() => visible() && readNodes(), NODES_MS),
-    setInterval(() => visible() && route().place === "webhooks" && hooks.readHooks(), HOOKS_MS),
-    setInterval(() => visible() && here.state.link.status === "open" && reader.readAll(), AGAIN_MS),
-  );
-  for (const event of ["online", "visibilitychange"]) {
-    const target = event === "online" ? window : document;
-    target.addEventListener(event, () => visible() && stream.now(), { signal: over.signal });
-  }
-  readNodes();
-  entered();
+    setInterval(() => visible() && route().place === "webhooks" && readHooks(), HOOKS_MS),
+    setInterval(() => visible() && getState().link.status === "open" && readAll(), AGAIN_MS),
+  ];
 }
 
 page.run();
