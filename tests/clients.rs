@@ -386,6 +386,7 @@ async fn pages_are_not_sniffed() {
         (http, "/nothing"),
         (admin, "/metrics"),
         (admin, "/healthz"),
+        (admin, "/console"),
     ] {
         let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
         let raw = exchange(port, head.as_bytes()).await;

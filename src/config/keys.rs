@@ -34,7 +34,7 @@ pub const KEYS: &[KeyDoc] = &[
     doc(
         "http.admin_listen",
         "\"127.0.0.1:9090\"",
-        "address of `/healthz`, `/readyz`, `/metrics` and `/admin/*`",
+        "address of `/healthz`, `/readyz`, `/metrics`, `/admin/*` and the operator's console",
     ),
     doc(
         "http.admin_key",

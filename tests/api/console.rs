@@ -1,8 +1,10 @@
 //! The console's files: public, with a security policy that forbids all other sources.
 
+use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 
+use crate::admin::admin;
 use crate::world::*;
 
 async fn ask(world: &World, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
@@ -13,6 +15,12 @@ async fn ask(world: &World, method: &str, path: &str, headers: &[(&str, &str)]) 
     world.send(request.body(Body::empty()).unwrap()).await
 }
 
+/// Requests a file of the admin listener, without a key.
+async fn ask_admin(admin: &Router, path: &str) -> Answer {
+    let request = Request::builder().uri(path).body(Body::empty());
+    send(admin, request.unwrap()).await
+}
+
 /// The console files that a text refers to.
 fn named(text: &str) -> Vec<String> {
     text.split(['"', '\''])
@@ -21,10 +29,45 @@ fn named(text: &str) -> Vec<String> {
         .collect()
 }
 
-#[tokio::test]
-async fn page_and_its_files_have_security_policy() {
-    let world = World::new();
-    let page = ask(&world, "GET", "/console", &[]).await;
+/// The files that a script imports, by their relative paths.
+fn imported<'a>(path: &'a str, text: &'a str) -> impl Iterator<Item = String> + 'a {
+    let folder = path.rsplit_once('/').unwrap().0;
+    let lines = text.lines().filter_map(|line| line.split_once(" from \""));
+    lines.map(move |(_, import)| {
+        let import = import.trim_end_matches("\";");
+        match import.strip_prefix("../") {
+            Some(rest) => format!("/console/{rest}"),
+            None => format!("{folder}/{}", import.strip_prefix("./").unwrap()),
+        }
+    })
+}
+
+/// Asserts the headers of a file.
+fn assert_has_policy(path: &str, file: &Answer) {
+    assert_eq!(file.status, 200, "{path}");
+    let policy = file.header("content-security-policy");
+    for says in [
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "connect-src 'self'",
+        "frame-ancestors 'none'",
+    ] {
+        assert!(policy.contains(says), "{path}: {policy}");
+    }
+    assert!(!policy.contains("unsafe"), "{path}: {policy}");
+    assert_eq!(file.header("x-content-type-options"), "nosniff");
+    assert_eq!(file.header("referrer-policy"), "no-referrer");
+    assert_eq!(file.header("cache-control"), "no-cache");
+    if path.ends_with(".js") {
+        let kind = file.header("content-type");
+        assert_eq!(kind, "text/javascript; charset=utf-8", "{path}");
+    }
+}
+
+/// Requests a page and all files that it loads, checks them, and returns their paths.
+async fn check_page(get: impl AsyncFn(String) -> Answer) -> Vec<String> {
+    let page = get("/console".to_owned()).await;
     assert_eq!(page.status, 200);
     assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
     let mut files = named(&page.text);
@@ -34,39 +77,10 @@ async fn page_and_its_files_have_security_policy() {
     let mut at = 0;
     while at < files.len() {
         let path = files[at].clone();
-        let file = ask(&world, "GET", &path, &[]).await;
-        assert_eq!(file.status, 200, "{path}");
-        let policy = file.header("content-security-policy");
-        for says in [
-            "default-src 'none'",
-            "script-src 'self'",
-            "style-src 'self'",
-            "connect-src 'self'",
-            "frame-ancestors 'none'",
-        ] {
-            assert!(policy.contains(says), "{path}: {policy}");
-        }
-        assert!(!policy.contains("unsafe"), "{path}: {policy}");
-        assert_eq!(file.header("x-content-type-options"), "nosniff");
-        assert_eq!(file.header("referrer-policy"), "no-referrer");
-        assert_eq!(file.header("cache-control"), "no-cache");
+        let file = get(path.clone()).await;
+        assert_has_policy(&path, &file);
         if path.ends_with(".js") {
-            assert_eq!(
-                file.header("content-type"),
-                "text/javascript; charset=utf-8"
-            );
-            // Imports are relative paths.
-            let folder = path.rsplit_once('/').unwrap().0;
-            for import in file
-                .text
-                .lines()
-                .filter_map(|line| line.split_once(" from \""))
-            {
-                let import = import.1.trim_end_matches("\";");
-                let import = match import.strip_prefix("../") {
-                    Some(rest) => format!("/console/{rest}"),
-                    None => format!("{folder}/{}", import.strip_prefix("./").unwrap()),
-                };
+            for import in imported(&path, &file.text) {
                 if !files.contains(&import) {
                     files.push(import);
                 }
@@ -74,7 +88,29 @@ async fn page_and_its_files_have_security_policy() {
         }
         at += 1;
     }
-    assert!(files.len() > 15, "{files:?}");
+    files
+}
+
+#[tokio::test]
+async fn page_and_its_files_have_security_policy() {
+    let world = World::new();
+    let files = check_page(async |path| ask(&world, "GET", &path, &[]).await).await;
+    assert!(files.len() > 25, "{files:?}");
+    let is_operators = |file: &String| file.contains("/operator/");
+    assert!(!files.iter().any(is_operators), "{files:?}");
+}
+
+#[tokio::test]
+async fn page_of_admin_listener_has_security_policy_and_needs_no_key() {
+    let admin = admin(&World::new(), None);
+    let files = check_page(async |path| ask_admin(&admin, &path).await).await;
+    for file in ["/console/operator/main.js", "/console/operator/audit.js"] {
+        assert!(files.iter().any(|one| one == file), "{files:?}");
+    }
+    assert!(!files.iter().any(|one| one == "/console/main.js"));
+    // Its data need the key.
+    let nodes = ask_admin(&admin, "/admin/nodes").await;
+    assert_eq!(nodes.status, 401);
 }
 
 #[tokio::test]

@@ -40,11 +40,17 @@ async fn sign_in_and_mute_work_by_keyboard() {
         })
         .await;
     let row = Console::member(&session);
-    browser.tab_to(&format!("{row} button")).await;
+    browser
+        .tab_to(&format!("{row} .member-buttons button"))
+        .await;
     browser.press_space().await;
     browser.sees_no(&format!("{row} .mark"), "Muted").await;
     // The focus is unchanged, so that the same key undoes the command.
-    assert!(browser.focused(&format!("{row} button")).await);
+    assert!(
+        browser
+            .focused(&format!("{row} .member-buttons button"))
+            .await
+    );
     console.until_members(&room, &[(&session, true)]).await;
     browser.press(Key::Enter).await;
     browser.sees(&format!("{row} .mark"), "Muted").await;

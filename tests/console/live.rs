@@ -62,6 +62,8 @@ async fn member_joins_is_muted_talks_and_is_kicked_without_reload() {
     console.until_members(&room, &[(&session, false)]).await;
 
     browser.click(&format!("{row} .danger")).await;
+    browser.sees("dialog", "Kick 527121101?").await;
+    browser.click("dialog [type=submit]").await;
     browser.sees(".detail-pane", "The room is empty").await;
     assert!(browser.texts(&row).await.is_empty());
     console.until_members(&room, &[]).await;
@@ -127,7 +129,7 @@ async fn room_is_created_locked_played_to_recorded_and_deleted() {
     browser.click("dialog [type=submit]").await;
     browser.sees(".playing", "http://127.0.0.1/long.wav").await;
     browser.sees(".room .mark", "Playing").await;
-    browser.click_text(".controls button", "Stop playing").await;
+    browser.click_text(".playing button", "Stop playing").await;
     browser.sees_no(".mark", "Playing").await;
 
     browser.click_text(".controls button", "Record").await;
@@ -167,7 +169,9 @@ async fn waiting_calls_are_joined_and_hung_up() {
     browser.sees("h2", "2 calls are waiting").await;
     let row = |session: &str| format!("[data-session='{session}']");
 
-    browser.click(&format!("{} button", row(&first))).await;
+    browser
+        .click(&format!("{} .row-buttons button", row(&first)))
+        .await;
     browser.sees("dialog", "support").await;
     browser.click("dialog [type=submit]").await;
     browser.sees(&row(&first), "support").await;

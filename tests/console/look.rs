@@ -7,7 +7,7 @@ use crate::program::switch::Switch;
 use crate::program::world::{PASSWORD, Setup, Store};
 
 /// Finds texts with a contrast below 4.5 to 1 (WCAG 2.2, 1.4.3), except disabled ones.
-const FAINT: &str = r#"
+pub const FAINT: &str = r#"
 const canvas = document.createElement("canvas");
 canvas.width = canvas.height = 1;
 const paint = canvas.getContext("2d", { willReadFrequently: true });
@@ -43,7 +43,7 @@ return { looked, found };
 "#;
 
 /// Finds elements that are wider than the window or too small as targets (WCAG 2.2, 2.5.8).
-const TOO_WIDE: &str = "
+pub const TOO_WIDE: &str = "
 const wide = document.documentElement.scrollWidth > innerWidth
   ? [...document.querySelectorAll('body *')].filter((one) => one.checkVisibility() && one.getBoundingClientRect().right > innerWidth + 0.5)
       .map((one) => `${one.tagName}.${one.className} to ${one.getBoundingClientRect().right}`)
@@ -53,6 +53,32 @@ const small = [...document.querySelectorAll('button, a, summary')].filter((one) 
   .filter(([, box]) => box.height < 24 || box.width < 24)
   .map(([one, box]) => `${one.outerHTML.slice(0, 80)} is ${box.width} x ${box.height}`);
 return { wide, small };
+";
+
+/// Finds texts of neighbouring columns that are closer than 8 px, or overlap.
+pub const TOUCHING: &str = "
+const box = (element) => {
+  const range = document.createRange();
+  range.selectNodeContents(element);
+  return range.getBoundingClientRect();
+};
+const rows = document.querySelectorAll('.row, .members > li, .delivery, .room, .entry, .endpoint, .activity-entry');
+const found = [];
+let looked = 0;
+for (const row of rows) {
+  const cells = [...row.children].filter((one) => one.checkVisibility() && one.textContent.trim());
+  for (const [i, left] of cells.entries()) {
+    for (const right of cells.slice(i + 1)) {
+      const [a, b] = [box(left), box(right)];
+      const sameLine = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 4;
+      if (!sameLine) continue;
+      looked += 1;
+      const gap = Math.max(b.left - a.right, a.left - b.right);
+      if (gap < 8) found.push(`${gap}: ${left.textContent.slice(0, 30)} | ${right.textContent.slice(0, 30)}`);
+    }
+  }
+}
+return { looked, found };
 ";
 
 /// A console with many rooms, calls and nodes.
@@ -154,7 +180,7 @@ async fn page_fits_phone_and_is_legible_in_light_and_dark() {
         browser.sees(".detail .mark", mark).await;
     }
 
-    for (width, height) in [(1280, 820), (360, 740)] {
+    for (width, height) in [(1440, 900), (820, 1100), (360, 740)] {
         browser.size(width, height).await;
         let mut grounds = Vec::new();
         for scheme in ["light", "dark"] {
@@ -179,10 +205,21 @@ async fn page_fits_phone_and_is_legible_in_light_and_dark() {
                     json!([]),
                     "{place} in {scheme}, {width} wide"
                 );
-                if width < 600 {
-                    let found = browser.js(TOO_WIDE).await;
-                    assert_eq!(found, json!({ "wide": [], "small": [] }), "{place}");
-                }
+                let found = browser.js(TOO_WIDE).await;
+                assert_eq!(
+                    found,
+                    json!({ "wide": [], "small": [] }),
+                    "{place}, {width} wide"
+                );
+                let found = browser.js(TOUCHING).await;
+                assert!(found["looked"].as_u64() > Some(0), "{place}: {found}");
+                assert_eq!(found["found"], json!([]), "{place}, {width} wide");
+                let broken = "return [...document.querySelectorAll('.caller')].filter((one) => one.getClientRects().length > 1 || one.offsetHeight > 30).length";
+                assert_eq!(
+                    browser.js(broken).await,
+                    0,
+                    "{place}, {width} wide: numbers in pieces"
+                );
                 browser
                     .screenshot(&format!("{place}-{width}-{scheme}"))
                     .await;

@@ -39,7 +39,10 @@ async fn page_catches_up_after_lost_connection() {
         .await;
     // A command fails with a notice.
     browser
-        .click(&format!("{} button", Console::member(&stays)))
+        .click(&format!(
+            "{} .member-buttons button",
+            Console::member(&stays)
+        ))
         .await;
     browser
         .sees(".notice", "Roomkeeper cannot be reached")
@@ -116,7 +119,7 @@ async fn page_reconnects_to_restarted_controller() {
     // Commands work again.
     console
         .browser
-        .click(&format!("[data-session='{comes}'] button"))
+        .click(&format!("[data-session='{comes}'] .row-buttons button"))
         .await;
     console.browser.click("dialog [type=submit]").await;
     console
@@ -136,7 +139,10 @@ async fn unconfirmed_command_times_out_with_notice() {
     let row = Console::member(&session);
     console.browser.sees(&row, "Muted").await;
     let hold = proxy.hold_events(|event| event.contains("Action: unmute-member"));
-    console.browser.click(&format!("{row} button")).await;
+    console
+        .browser
+        .click(&format!("{row} .member-buttons button"))
+        .await;
     hold.until_held("Action: unmute-member").await;
     console
         .browser

@@ -18,6 +18,8 @@ mod keyboard;
 mod live;
 mod look;
 mod lost;
+mod operator;
+mod room;
 mod signin;
 mod unit;
 mod webhooks;

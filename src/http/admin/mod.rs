@@ -1,4 +1,4 @@
-//! The operator's listener: health, metrics, nodes, apps, and the rooms and calls of all apps.
+//! The operator's listener: health, metrics, nodes, apps, the rooms and calls of all apps, and the console.
 
 mod apps;
 mod audit;
@@ -18,6 +18,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use utoipa_axum::router::OpenApiRouter;
 
+use crate::http::console;
 use crate::http::middleware::{site, wrap};
 use crate::http::state::ApiSettings;
 use crate::http::webhooks;
@@ -70,6 +71,8 @@ pub fn admin_router(state: AdminState, settings: &ApiSettings) -> Router {
     let routes = routes
         .merge(described)
         .nest("/admin/apps/{app_id}", hooks)
-        .route_layer(from_fn_with_state(hosts, site::guard_admin));
-    wrap(routes, settings.body_limits(), recorder)
+        .route_layer(from_fn_with_state(hosts.clone(), site::guard_admin));
+    let page = console::operator_routes();
+    let page = page.route_layer(from_fn_with_state(hosts, site::guard_pages));
+    wrap(routes.merge(page), settings.body_limits(), recorder)
 }

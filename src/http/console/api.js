@@ -1,9 +1,7 @@
-// Requests to the gateway API.
+// Requests to the gateway API, and to the admin API on its listener.
 //
 // Owns the headers with the key, the form of errors, and pagination. Leaves out the use of responses. The key is in a header
 // of each request and nowhere else: never in a URL, never in a message.
-
-const BASE = "/api/v1";
 
 /** The timeout of a request. The API responds sooner, even if FreeSWITCH does not. */
 const TIMEOUT_MS = 20_000;
@@ -43,10 +41,12 @@ export async function errorOf(response) {
   return new ApiError(response.status, message, { detail: body?.detail ?? null, retryAfterMs });
 }
 
-/** A unique id of a command, which its webhook repeats. */
-export function commandUid() {
-  const bytes = crypto.getRandomValues(new Uint8Array(12));
-  return "console-" + Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+const randomHex = (bytes) => Array.from(crypto.getRandomValues(new Uint8Array(bytes)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+
+/** The ids of this page's commands, which their webhooks repeat: each begins with `console-` and the page's own id. */
+export function pageIds() {
+  const id = randomHex(6);
+  return { id, commandUid: () => `console-${id}-${randomHex(8)}` };
 }
 
 /** Escapes the values in a path, although they come from responses. */
@@ -54,12 +54,21 @@ export function path(strings, ...values) {
   return strings.reduce((text, part, i) => text + part + (i < values.length ? encodeURIComponent(values[i]) : ""), "");
 }
 
-export function createApi({ appId, key }) {
-  const identity = { "X-App-ID": appId, "X-API-Key": key };
+const appKey = ({ appId, key }) => ({ "X-App-ID": appId, "X-API-Key": key });
 
+/** The gateway API with an app's key. */
+export const appApi = (signedIn) => createApi("/api/v1", appKey(signedIn));
+
+/** The VoIPBIN API with the same key. */
+export const voipbinApi = (signedIn) => createApi("/v1.0", appKey(signedIn));
+
+/** The admin API with its key. */
+export const adminApi = ({ key }) => createApi("/admin", { "X-Admin-API-Key": key });
+
+function createApi(base, identity) {
   async function send(method, at, { body, headers, signal } = {}) {
     try {
-      return await fetch(BASE + at, {
+      return await fetch(base + at, {
         method,
         headers: { ...identity, ...(body === undefined ? {} : { "Content-Type": "application/json" }), ...headers },
         body: body === undefined ? undefined : JSON.stringify(body),
@@ -89,7 +98,6 @@ export function createApi({ appId, key }) {
   }
 
   return {
-    appId,
     get: (at) => request("GET", at),
     post: (at, body = {}) => request("POST", at, body),
     patch: (at, body) => request("PATCH", at, body),

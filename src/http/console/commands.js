@@ -1,177 +1,55 @@
-// Commands of the user, one function per button. Each sends a request, marks the command as pending, and shows the API's
-// error text.
+// The commands to one member, as a table: one line is one button, and everything that the page does with it.
 //
-// A 202 is no confirmation: mute, lock and the others are shown as done when FreeSWITCH's event has arrived.
+// Pure. `actions.js` sends them, `views/member.js` shows them, `events.js` and `pending.js` confirm them.
 
-import { ApiError, commandUid, path } from "./api.js";
-import { pendingKey } from "./flags.js";
-import { counts } from "./state.js";
-import { ask } from "./views/dialogs.js";
+/** The path of a command to a call. */
+const toCall = (command) => (room, session) => `/sessions/${session}/commands/${command}`;
 
-const NAME = "[A-Za-z0-9][A-Za-z0-9_\\-]{0,63}";
+/** The path of a command to a member of a room. */
+const toMember = (command) => (room, session) => `/conferences/${room}/members/${session}/${command}`;
 
-export function createCommands({ api, dispatch, getState, go, readNodes, refused }) {
-  /** Sends a command that an event will confirm under this key. */
-  async function submit(key, want, label, send) {
-    dispatch({ type: "requested", key, want, label, at: Date.now() });
-    try {
-      return await send({ command_uid: commandUid() });
-    } catch (error) {
-      // After a timeout the command stays pending until its deadline, because the event may still come.
-      if (!(error instanceof ApiError && error.status === 504)) dispatch({ type: "settled", key });
-      throw error;
-    }
+/** One press: the button's words, the event that confirms it, and the words for screen readers and the log. */
+const step = (command, label, pending, event, announcement, address) => ({ command, label, pending, event, announcement, address });
+
+/** A button with two positions, which follow a boolean field of the member. */
+const toggle = (field, mark, set, clear) => ({ id: set.command, field, mark, steps: [set, clear], stepFor: (member) => (member[field] ? clear : set) });
+
+/**
+ * A button with one position. `confirm`: the question before it is sent, as `[title, text, submit]`, where `{}` is the caller.
+ * `fields({state, room, member})`: the fields of a dialog, whose values become the body. `done(call)`: the state that
+ * confirms the command if its event was missed.
+ */
+const once = (only, rest = {}) => ({ id: only.command, field: null, steps: [only], stepFor: () => only, ...rest });
+
+export const MEMBER_COMMANDS = [
+  toggle("muted", "Muted", step("mute", "Mute", "Muting …", "conference.member.muted", "is muted", toCall("conference/mute")), step("unmute", "Unmute", "Unmuting …", "conference.member.unmuted", "is unmuted", toCall("conference/unmute"))),
+  toggle("deaf", "Deaf", step("deaf", "Deafen", "Deafening …", "conference.member.deafened", "is deafened", toMember("deaf")), step("undeaf", "Undeafen", "Undeafening …", "conference.member.undeafened", "is undeafened", toMember("undeaf"))),
+  once(step("kick", "Kick", "Leaving …", "conference.member.left", "left", toMember("kick")), { danger: true, confirm: ["Kick {}?", "The call leaves the room and is parked. It stays up.", "Kick"], done: (call) => call?.state !== "in_room" && call?.state !== "leaving" }),
+  once(step("hangup", "Hang up", "Ending …", "call.hangup", "hung up", toCall("hangup")), { danger: true, confirm: ["Hang up {}?", "The call ends.", "Hang up"], done: (call) => !call }),
+];
+
+/** The commands that set a flag of a member. */
+export const MEMBER_FLAGS = MEMBER_COMMANDS.filter((one) => one.field !== null);
+
+/** The command with this id. */
+export const commandOf = (id) => MEMBER_COMMANDS.find((one) => one.id === id);
+
+/** The key of a pending command. */
+export const pendingKey = (command, session) => `${command.id}:${session}`;
+
+/** The flags in the fields of a member, or in the data of `conference.member.joined`. */
+export const flagsOf = (fields) => Object.fromEntries(MEMBER_FLAGS.map(({ field }) => [field, fields[field] === true]));
+
+/** The change of a flag that an event reports, or undefined. */
+export function flagChange(event) {
+  for (const flag of MEMBER_FLAGS) {
+    const at = flag.steps.findIndex((one) => one.event === event);
+    if (at >= 0) return { flag, value: at === 0, announcement: flag.steps[at].announcement };
   }
+  return undefined;
+}
 
-  /** The same for a button without a dialog: errors become notices. */
-  async function press(key, want, label, send) {
-    try {
-      return await submit(key, want, label, send);
-    } catch (error) {
-      showError(label, error);
-      return null;
-    }
-  }
-
-  function showError(label, error) {
-    if (!(error instanceof ApiError)) throw error;
-    if (error.status === 401) refused(error.text);
-    else dispatch({ type: "notice", kind: "error", text: `${label}: ${error.text}` });
-  }
-
-  const of = (session) => `/sessions/${encodeURIComponent(session)}/commands`;
-  const room = (id) => `/conferences/${encodeURIComponent(id)}`;
-
-  return {
-    setFlag(flag, inRoom, member, want) {
-      const { command } = want ? flag.set : flag.clear;
-      const address = flag.path(encodeURIComponent(inRoom.id), encodeURIComponent(member.uuid), command);
-      return press(pendingKey(flag, member.uuid), want, `${command} ${member.callerId}`, (body) => api.post(address, body));
-    },
-
-    kick: (inRoom, member) =>
-      press(`kick:${member.uuid}`, true, `kick ${member.callerId}`, (body) =>
-        api.post(path`/conferences/${inRoom.id}/members/${member.uuid}/kick`, body),
-      ),
-
-    async lock({ id, name }, want) {
-      const key = `lock:${id}`;
-      const answer = await press(key, want, `${want ? "lock" : "unlock"} ${name}`, (body) => api.post(`${room(id)}/${want ? "lock" : "unlock"}`, body));
-      // Nothing had to be done: no event comes, or it has already come.
-      if (answer && answer.status !== "in_progress") dispatch({ type: "event", event: "answer", at: Date.now(), body: { event: "conference.updated", room_id: id, data: { locked: want } } });
-    },
-
-    record: ({ id, name }, want) =>
-      press(`record:${id}`, want, `${want ? "record" : "stop recording"} ${name}`, (body) => api.post(`${room(id)}/recording/${want ? "start" : "stop"}`, body)),
-
-    stop: ({ id, name }) => press(`stop:${id}`, true, `stop playback in ${name}`, (body) => api.post(`${room(id)}/stop`, body)),
-
-    play: ({ id, name }) =>
-      ask({
-        title: `Play to ${name}`,
-        fields: [
-          {
-            id: "urls",
-            label: "URLs, one per line",
-            type: "lines",
-            hint: "http or https. The files are queued after those that already play.",
-            placeholder: "https://cdn.example.com/announcement.wav",
-          },
-        ],
-        submit: "Play",
-        action: ({ urls }) =>
-          submit(`play:${id}`, true, `play to ${name}`, (body) =>
-            api.post(`${room(id)}/play`, { ...body, urls: urls.split(/\s+/).filter(Boolean) }),
-          ),
-      }),
-
-    createRoom() {
-      readNodes();
-      const nodes = (getState().nodes.rows ?? []).filter((node) => node.state === "up" && !node.draining);
-      ask({
-        title: "New room",
-        fields: [
-          { id: "name", label: "Name", pattern: NAME, hint: "1 to 64 letters, digits, _ and -; the first is a letter or a digit.", maxlength: "64" },
-          {
-            id: "node",
-            label: "Node",
-            type: "select",
-            required: false,
-            options: [{ value: "", label: "Least loaded" }, ...nodes.map((node) => ({ value: node.id, label: `${node.id} (${node.calls} calls)` }))],
-          },
-        ],
-        submit: "Create",
-        async action({ name, node }) {
-          const { room_id: id } = await api.post("/conferences", node ? { name, node } : { name });
-          // The event may have arrived already; it has the same content.
-          dispatch({ type: "event", event: "answer", at: Date.now(), body: { event: "conference.created", room_id: id, data: { name } } });
-          go(`#/rooms/${encodeURIComponent(id)}`);
-        },
-      });
-    },
-
-    deleteRoom({ id, name }, count) {
-      ask({
-        title: `Delete ${name}?`,
-        text: count === 0 ? "The room is empty." : `${count === 1 ? "1 member goes" : `${count} members go`} back to park.`,
-        submit: "Delete",
-        danger: true,
-        action: () => submit(`delete:${id}`, true, `delete ${name}`, () => api.delete(room(id))),
-      });
-    },
-
-    join(call) {
-      const state = getState();
-      const many = counts(state);
-      const rooms = [...state.rooms.values()].filter((one) => one.node === call.node).sort((a, b) => a.name.localeCompare(b.name));
-      if (rooms.length === 0) {
-        dispatch({ type: "notice", kind: "error", text: `There is no room on ${call.node}, the node of ${call.callerId}. Create one there first.` });
-        return;
-      }
-      ask({
-        title: `Join ${call.callerId}`,
-        text: `Only rooms on the call's node, ${call.node}, can be joined.`,
-        fields: [
-          {
-            id: "to",
-            label: "Room",
-            type: "select",
-            options: rooms.map((one) => ({ value: one.id, label: `${one.name} (${many.get(one.id) ?? 0})${one.locked ? ", locked" : ""}` })),
-          },
-          {
-            id: "muted",
-            label: "Joins",
-            type: "select",
-            options: [
-              { value: "yes", label: "Muted" },
-              { value: "no", label: "Unmuted" },
-            ],
-          },
-        ],
-        submit: "Join",
-        action: ({ to, muted }) =>
-          submit(`join:${call.uuid}`, true, `join ${call.callerId}`, (body) =>
-            api.post(`${of(call.uuid)}/conference/join`, { ...body, room_id: to, muted: muted === "yes" }),
-          ),
-      });
-    },
-
-    hangup(call) {
-      ask({
-        title: `Hang up ${call.callerId}?`,
-        text: "The call ends.",
-        submit: "Hang up",
-        danger: true,
-        action: () => submit(`hangup:${call.uuid}`, true, `hang up ${call.callerId}`, (body) => api.post(`${of(call.uuid)}/hangup`, body)),
-      });
-    },
-
-    /** Resolves when the delivery is queued; to `null` if it was refused. */
-    async sendAgain(hook, delivery) {
-      const key = `send:${delivery.id}`;
-      const answer = await press(key, true, `send ${delivery.event} again`, () => api.post(path`/webhooks/${hook}/deliveries/${delivery.id}/redeliver`));
-      dispatch({ type: "settled", key });
-      return answer;
-    },
-  };
+/** The keys of the commands that this event of a call confirms, apart from flags. */
+export function keysConfirmedBy(event, session) {
+  return MEMBER_COMMANDS.filter((one) => one.field === null && one.steps[0].event === event).map((one) => pendingKey(one, session));
 }

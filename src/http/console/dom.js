@@ -76,6 +76,8 @@ function update(element, { attributes, on, style, own, children }, svg) {
     if (value === before.attributes[name]) continue;
     if (value === null || value === undefined || value === false) element.removeAttribute(name);
     else element.setAttribute(name, value === true ? "" : String(value));
+    // The attribute is only the default of a field that the user has changed.
+    if (name === "value" && "value" in element && element !== document.activeElement) element.value = String(value ?? "");
   }
   for (const name of Object.keys(before.on)) if (!(name in on)) element[`on${name}`] = null;
   for (const [name, handler] of Object.entries(on)) element[`on${name}`] = handler;

@@ -1,19 +1,20 @@
-// The page: sign-in and sign-out, routes, timers, rendering.
+// The page of an app: sign-in and sign-out, routes, timers, rendering.
 //
 // Drives the other modules: `stream` and `api` deliver events and responses, `state` reduces them, the views render the
-// state, `commands` sends commands. The key is only in sessionStorage and in the closure of the API.
+// state, `actions` sends commands. The key is only in sessionStorage and in the closure of the API.
 
-import { ApiError, createApi, path } from "./api.js";
-import { createCommands } from "./commands.js";
-import { render } from "./dom.js";
-import { callOfRow, initial, memberOfRow, reduce, roomOfRow } from "./state.js";
-import { openStream, pause } from "./stream.js";
+import { createActions } from "./actions.js";
+import { ApiError, appApi, pageIds, voipbinApi } from "./api.js";
+import { createHooks } from "./hooks.js";
+import { createPage, routeOf } from "./page.js";
+import { isCoolingDown } from "./pending.js";
+import { createReader } from "./reading.js";
+import { waiting } from "./selectors.js";
+import { initial, reduce } from "./state.js";
+import { openStream } from "./stream.js";
 import { callsView } from "./views/calls.js";
-import { closeAll } from "./views/dialogs.js";
 import { nodesView } from "./views/nodes.js";
 import { roomsView } from "./views/rooms.js";
-import { shell } from "./views/shell.js";
-import { signInView } from "./views/signin.js";
 import { webhooksView } from "./views/webhooks.js";
 
 const SESSION = "roomkeeper-session";
@@ -26,133 +27,69 @@ const NODES_MS = 5_000;
 const HOOKS_MS = 5_000;
 /** The interval of reading everything again, despite the events. */
 const AGAIN_MS = 60_000;
+/** The interval of rendering while a button counts down. */
+const COUNTDOWN_MS = 200;
 
-const theme = window.roomkeeperTheme;
-const app = document.getElementById("app");
-const announcementRegion = document.getElementById("said");
+const ids = pageIds();
 
-let session = null;
-let signIn = { error: null, busy: false, appId: "" };
+const route = () => routeOf(VIEWS);
 
-// ---- drawing --------------------------------------------------------------------------------------------------------
+const page = createPage({
+  storage: SESSION,
+  begin,
+  route,
+  live: "Live",
+  signIn: {
+    text: "Use an app's key.",
+    hasApp: true,
+    wrong: "The app does not exist or the key is wrong.",
+    async check(appId, key) {
+      await appApi({ appId, key }).get("/conferences?limit=1");
+      return { appId, key };
+    },
+  },
+  titleOf: ({ state }, { place, id }) => (place === "rooms" && id ? state.rooms.get(id)?.name : null),
+  places: ({ state }) => placesOf(state),
+  view: (props) => VIEWS[props.route.place](props),
+});
 
-let drawn = false;
-
-/** Schedules one rendering in the next frame. */
-function draw() {
-  if (drawn) return;
-  drawn = true;
-  requestAnimationFrame(() => {
-    drawn = false;
-    paint();
-  });
-}
-
-function paint() {
-  const here = route();
-  if (!session) {
-    document.title = "Sign in · Roomkeeper";
-    render(app, signInView({ ...signIn, signIn: tryKey }));
-    return;
-  }
-  const { state, act, appId } = session;
-  const props = { state, route: here, now: Date.now(), act, appId, theme: theme.get() };
-  const room = here.place === "rooms" && here.id ? state.rooms.get(here.id)?.name : null;
-  document.title = `${room ?? here.place[0].toUpperCase() + here.place.slice(1)} · Roomkeeper`;
-  render(app, shell(props, VIEWS[here.place](props)));
-  if (announcementRegion.dataset.n !== String(state.announcement.n)) {
-    announcementRegion.dataset.n = String(state.announcement.n);
-    announcementRegion.textContent = state.announcement.text;
-  }
-}
-
-function route() {
-  const [, place, id] = location.hash.split("/");
-  const known = Object.hasOwn(VIEWS, place ?? "") ? place : "rooms";
-  let chosen = null;
-  try {
-    chosen = id ? decodeURIComponent(id) : null;
-  } catch {
-    // The fragment is not a valid link.
-  }
-  return { place: known, id: chosen, filter: session?.filter ?? "" };
-}
-
-/** Focuses the heading of a new view, so that Tab and a screen reader start there. */
-function focusView() {
-  const heading = document.querySelector(route().id ? "main h2" : "main h1");
-  (heading ?? document.getElementById("main"))?.focus({ preventScroll: false });
-}
-
-// ---- signing in and out ---------------------------------------------------------------------------------------------
-
-async function tryKey(appId, key) {
-  if (signIn.busy) return;
-  const fail = (error) => {
-    signIn = { ...signIn, busy: false, error };
-    paint();
-    document.getElementById(appId ? "api-key" : "app-id").focus();
-  };
-  if (!appId || !key) return fail("The app and its key are required.");
-  // App and key must be valid header values.
-  if (!/^[\x21-\x7e]+$/.test(appId + key)) return fail("The app or the key has invalid characters.");
-  signIn = { error: null, busy: true, appId };
-  draw();
-  const api = createApi({ appId, key });
-  try {
-    await api.get("/conferences?limit=1");
-  } catch (error) {
-    const wrong = error instanceof ApiError && error.status === 401;
-    return fail(wrong ? "The app does not exist or the key is wrong." : error.text ?? error.message);
-  }
-  sessionStorage.setItem(SESSION, JSON.stringify({ appId, key }));
-  signIn = { error: null, busy: false, appId };
-  begin(api, appId);
-  paint();
-  focusView();
-}
-
-function signOut(error = null) {
-  sessionStorage.removeItem(SESSION);
-  session?.end();
-  session = null;
-  signIn = { error, busy: false, appId: error ? signIn.appId : "" };
-  closeAll();
-  app.replaceChildren();
-  paint();
-  document.getElementById("app-id").focus();
-}
-
-/** Restores the session of a reloaded tab. */
-function resume() {
-  let kept = null;
-  try {
-    kept = JSON.parse(sessionStorage.getItem(SESSION));
-  } catch {
-    // The stored value is not valid.
-  }
-  if (typeof kept?.appId === "string" && typeof kept?.key === "string") {
-    begin(createApi(kept), kept.appId);
-  }
+function placesOf(state) {
+  const wait = waiting(state).length;
+  const down = (state.nodes.rows ?? []).filter((node) => node.state !== "up").length;
+  return [
+    ["rooms", "Rooms", state.loaded ? { n: state.rooms.size, words: "rooms" } : null],
+    ["calls", "Calls", wait > 0 ? { n: wait, words: "waiting", kind: "info" } : null],
+    ["nodes", "Nodes", down > 0 ? { n: down, words: "not up", kind: "bad" } : null],
+    ["webhooks", "Webhooks", null],
+  ];
 }
 
 // ---- a session ------------------------------------------------------------------------------------------------------
 
-function begin(api, appId) {
+function begin({ appId, key }, setSession) {
+  if (typeof appId !== "string" || typeof key !== "string") return;
+  const api = appApi({ appId, key });
   const over = new AbortController();
-  const here = { state: initial(Date.now()), appId, filter: "", act: null, end };
+  const here = {
+    state: initial(Date.now(), ids.id),
+    who: { name: appId, title: "Signed-in app" },
+    list: { filter: "", sort: "activity", order: null },
+    act: null,
+    end,
+    entered,
+  };
   const timers = [];
   let stream = null;
-  session = here;
+  setSession(here);
 
   function dispatch(action) {
     if (over.signal.aborted) return;
     const before = here.state;
     here.state = reduce(before, action);
     if (here.state === before) return;
-    if (here.state.epoch !== before.epoch) readAll();
-    if (here.state.doubtful !== before.doubtful) settleDoubts();
-    draw();
+    if (here.state.epoch !== before.epoch) reader.readAll();
+    if (here.state.doubtful !== before.doubtful) reader.settleDoubts();
+    page.draw();
   }
 
   function end() {
@@ -161,82 +98,19 @@ function begin(api, appId) {
     stream?.close();
   }
 
+  const keyEnded = () => page.signOut("The key is no longer valid.");
+
   /** Handles the error of a read: a key that is no longer valid ends the session. */
   function failed(error) {
     if (over.signal.aborted) return null;
     if (!(error instanceof ApiError)) throw error;
-    if (error.status === 401) signOut("The key is no longer valid.");
+    if (error.status === 401) keyEnded();
     return error;
   }
 
-  // -- rooms, calls, members
-
-  let readNumber = 0;
-  let reading = false;
-  let again = false;
-
-  /** Reads everything, with retries, and once more if a read was requested meanwhile. */
-  async function readAll() {
-    again = true;
-    if (reading) return;
-    reading = true;
-    for (let attempt = 0; again && !over.signal.aborted; ) {
-      again = false;
-      const id = (readNumber += 1);
-      dispatch({ type: "read.begin", id });
-      try {
-        const [rooms, calls] = await Promise.all([api.all("/conferences", "conferences", 200), api.all("/sessions", "sessions", 200)]);
-        dispatch({ type: "read.done", id, rooms: rooms.rows.map(roomOfRow), calls: calls.rows.map(callOfRow), cut: rooms.cut || calls.cut });
-        attempt = 0;
-        const { place, id: room } = route();
-        if (place === "rooms" && room) await readRoom(room);
-      } catch (error) {
-        dispatch({ type: "read.failed", id });
-        if (failed(error) === null || error.status === 401) break;
-        again = true;
-        const wait = Math.max(pause(attempt), error.retryAfterMs ?? 0);
-        attempt += 1;
-        await new Promise((done) => setTimeout(done, wait));
-      }
-    }
-    reading = false;
-  }
-
-  /** Reads a room, and its members if the room is open on the page. */
-  async function readRoom(room, looked = true) {
-    const id = (readNumber += 1);
-    dispatch({ type: "read.begin", id });
-    try {
-      const [detail, members] = await Promise.all([
-        api.get(path`/conferences/${room}`),
-        looked ? api.all(path`/conferences/${room}/members`, "members", 1000) : null,
-      ]);
-      dispatch({ type: "read.done", id, room, detail: roomOfRow(detail), members: members?.rows.map(memberOfRow) });
-    } catch (error) {
-      // A room that no longer exists is shown as ended.
-      if (error.status === 404) dispatch({ type: "read.done", id, room, detail: null });
-      else dispatch({ type: "read.failed", id, room: looked ? room : null });
-      failed(error);
-      return error.status === 404 ? null : error;
-    }
-    return null;
-  }
-
-  let settling = false;
-
-  /** Reads the rooms whose events were incomplete, one after the other. */
-  async function settleDoubts() {
-    if (settling) return;
-    settling = true;
-    while (here.state.doubtful.size > 0 && !over.signal.aborted) {
-      const [id] = here.state.doubtful;
-      const error = await readRoom(id, false);
-      if (error) await new Promise((done) => setTimeout(done, Math.max(1000, error.retryAfterMs ?? 0)));
-    }
-    settling = false;
-  }
-
-  // -- nodes and webhooks, which have no events
+  const getState = () => here.state;
+  const openRoom = () => (route().place === "rooms" ? route().id : null);
+  const reader = createReader({ api, memberships: voipbinApi({ appId, key }), dispatch, getState, failed, openRoom, signal: over.signal });
 
   async function readNodes() {
     try {
@@ -247,116 +121,24 @@ function begin(api, appId) {
     }
   }
 
-  async function readHooks() {
-    try {
-      const { webhooks } = await api.get("/webhooks");
-      const rows = await Promise.all(webhooks.map(({ id }) => api.get(path`/webhooks/${id}`)));
-      dispatch({ type: "hooks", rows });
-    } catch (error) {
-      // An endpoint that was removed between the two requests is missing from the next list.
-      if (error.status !== 404 && failed(error)) dispatch({ type: "hooks", error: error.text });
-    }
-  }
-
-  async function readDeliveries(of, status, cursor = "") {
-    const query = `?limit=50${status && `&status=${status}`}${cursor && `&cursor=${encodeURIComponent(cursor)}`}`;
-    try {
-      const page = await api.get(path`/webhooks/${of}/deliveries` + query);
-      const shown = here.state.deliveries;
-      if (shown.of !== of || shown.status !== status) return;
-      const rows = cursor ? [...shown.rows, ...page.deliveries] : page.deliveries;
-      dispatch({ type: "deliveries", change: { rows, cursor: page.cursor } });
-    } catch (error) {
-      if (failed(error)) dispatch({ type: "deliveries", change: { error: error.text } });
-    }
-  }
-
-  function chooseDeliveries(of, status) {
-    dispatch({ type: "deliveries", change: { of, status, rows: null, cursor: "" } });
-    return readDeliveries(of, status);
-  }
-
-  function refreshHooks() {
-    const { id } = route();
-    const { of, status, rows } = here.state.deliveries;
-    readHooks();
-    if (!id) return;
-    if (of !== id) chooseDeliveries(id, "");
-    // A user who has loaded earlier pages stays there.
-    else if (rows === null || rows.length <= 50) readDeliveries(of, status);
-  }
-
-  // -- routes
-
   function entered() {
     const { place, id } = route();
-    if (place === "rooms" && id && here.state.loaded) readRoom(id);
+    if (place === "rooms" && id && here.state.loaded) reader.readRoom(id);
     for (const room of here.state.members.keys()) {
       if (room !== id) dispatch({ type: "forget.members", room });
     }
+    if (place !== "rooms") here.list.order = null;
     if (place === "nodes") readNodes();
-    if (place === "webhooks") refreshHooks();
+    if (place === "webhooks") hooks.readHooks();
   }
 
-  here.entered = entered;
-  const commands = createCommands({
-    api,
-    dispatch,
-    getState: () => here.state,
-    readNodes,
-    refused: () => signOut("The key is no longer valid."),
-    go: (hash) => {
-      location.hash = hash;
-    },
-  });
-  here.act = {
-    ...commands,
-    async sendAgain(hook, delivery) {
-      await commands.sendAgain(hook, delivery);
-      refreshHooks();
-    },
-    filter(text) {
-      here.filter = text;
-      draw();
-    },
-    nextTheme() {
-      theme.next();
-      draw();
-    },
-    signOut: () => signOut(),
-    closeNotice: (id) => dispatch({ type: "notice.close", id }),
-    retryNow: () => stream.now(),
-    readRoom,
-    readNodes,
-    readHooks: refreshHooks,
-    chooseDeliveries,
-    moreDeliveries: (of) => readDeliveries(of, here.state.deliveries.status, here.state.deliveries.cursor),
-  };
-
-  stream = openStream({
-    api,
-    at: "/events",
-    quietMs: QUIET_MS,
-    onEvent: ({ event, data }) => dispatch({ type: "event", event, body: data, at: Date.now() }),
-    onLink({ status, retryAt, error }) {
-      if (status === "refused") return signOut("The key is no longer valid.");
-      dispatch({ type: "link", status, retryAt, error, at: Date.now() });
-      // Show the state even without events.
-      if (status === "lost" && !here.state.loaded) readAll();
-    },
-  });
-
-  const visible = () => document.visibilityState === "visible";
-  timers.push(
-    setInterval(() => {
-      dispatch({ type: "tick", at: Date.now() });
-      // Update relative times.
-      if (visible()) draw();
-    }, 1000),
-    setInterval(() => visible() && readNodes(), NODES_MS),
-    setInterval(() => visible() && route().place === "webhooks" && refreshHooks(), HOOKS_MS),
-    setInterval(() => visible() && here.state.link.status === "open" && readAll(), AGAIN_MS),
-  );
+  const parts = { api, here, dispatch, getState, keyEnded, readNodes, readRoom: reader.readRoom, retryNow: () => stream.now() };
+  const basics = basicActions(parts);
+  const selected = () => (route().place === "webhooks" ? route().id : null);
+  const hooks = createHooks({ api, act: basics, dispatch, getState, failed, selected });
+  here.act = { ...basics, ...hooks };
+  stream = startStream({ api, dispatch, getState, keyEnded, readAll: reader.readAll });
+  timers.push(...startTimers({ dispatch, getState, readNodes, readHooks: hooks.readHooks, readAll: reader.readAll }));
   for (const event of ["online", "visibilitychange"]) {
     const target = event === "online" ? window : document;
     target.addEventListener(event, () => visible() && stream.now(), { signal: over.signal });
@@ -365,13 +147,59 @@ function begin(api, appId) {
   entered();
 }
 
-// ---- the page -------------------------------------------------------------------------------------------------------
+const visible = () => document.visibilityState === "visible";
 
-window.addEventListener("hashchange", () => {
-  session?.entered();
-  paint();
-  if (session) focusView();
-});
-resume();
-paint();
-if (!session) document.getElementById("app-id").focus();
+/** The actions of all views but the webhooks. */
+function basicActions({ api, here, dispatch, getState, keyEnded, readNodes, readRoom, retryNow }) {
+  const changeList = (change) => {
+    Object.assign(here.list, change);
+    page.draw();
+  };
+  const go = (hash) => {
+    location.hash = hash;
+  };
+  return {
+    ...createActions({ api, ids, dispatch, getState, readNodes, refused: keyEnded, go }),
+    filter: (filter) => changeList({ filter }),
+    sortRooms: (sort) => changeList({ sort, order: null }),
+    holdOrder: (order) => changeList({ order }),
+    nextTheme: page.nextTheme,
+    signOut: () => page.signOut(),
+    announce: (text) => dispatch({ type: "announce", text }),
+    closeNotice: (id) => dispatch({ type: "notice.close", id }),
+    retryNow,
+    readRoom,
+    readNodes,
+  };
+}
+
+function startStream({ api, dispatch, getState, keyEnded, readAll }) {
+  return openStream({
+    api,
+    at: "/events",
+    quietMs: QUIET_MS,
+    onEvent: ({ event, data }) => dispatch({ type: "event", event, body: data, at: Date.now() }),
+    onLink({ status, retryAt, error }) {
+      if (status === "refused") return keyEnded();
+      dispatch({ type: "link", status, retryAt, error, at: Date.now() });
+      // Show the state even without events.
+      if (status === "lost" && !getState().loaded) readAll();
+    },
+  });
+}
+
+function startTimers({ dispatch, getState, readNodes, readHooks, readAll }) {
+  return [
+    setInterval(() => {
+      dispatch({ type: "tick", at: Date.now() });
+      // Update relative times.
+      if (visible()) page.draw();
+    }, 1000),
+    setInterval(() => visible() && isCoolingDown(getState()) && page.draw(), COUNTDOWN_MS),
+    setInterval(() => visible() && readNodes(), NODES_MS),
+    setInterval(() => visible() && route().place === "webhooks" && readHooks(), HOOKS_MS),
+    setInterval(() => visible() && getState().link.status === "open" && readAll(), AGAIN_MS),
+  ];
+}
+
+page.run();

@@ -1,13 +1,16 @@
-//! The operator's console: a page that shows rooms, calls, nodes and webhooks live, and sends commands.
+//! The console: a page that shows rooms, calls, nodes and webhooks live, and sends commands.
 //!
-//! Owns the files of the page, which are compiled into the program, and their routes. Leaves out data and commands: the
-//! page is a client of the gateway API like any other, signs in with an app's key, and has that app's rights. So the
-//! files are public and contain no data.
+//! Owns the files of the page, which are compiled into the program, and their routes on both listeners. Leaves out data
+//! and commands: the page is a client like any other. On the API's listener it uses the gateway API, signs in with an
+//! app's key, and has that app's rights; on the admin listener it uses the admin API and its key, and shows all apps. So
+//! the files are public and contain no data.
 //!
-//! The page's modules: `api.js` sends requests, `stream.js` receives events, `state.js` reduces them to the state
-//! (pure), `flags.js` lists the flags of members, `views/` renders the state, `dom.js` updates the document,
-//! `commands.js` has one function per button, `main.js` drives them all. No text of a tenant becomes markup: `dom.js`
-//! creates text nodes, and the content security policy forbids every other way (`require-trusted-types-for`).
+//! The modules of both pages: `page.js` signs in and renders, `api.js` sends requests, `sending.js` waits for cooldowns,
+//! `dom.js` updates the document, `views/` renders. An app's page (`main.js`) receives events (`stream.js`), reads after
+//! gaps (`reading.js`) and reduces both to its state (`state.js`, `events.js`, `pending.js`, `activity.js`,
+//! `selectors.js`: pure). `commands.js` is the table of the commands to one member, `actions.js` and `hooks.js` have the
+//! other buttons. `operator/` is the operator's page, which polls. No text of a tenant becomes markup: `dom.js` creates
+//! text nodes, and the content security policy forbids every other way (`require-trusted-types-for`).
 
 use axum::Router;
 use axum::body::Body;
@@ -40,34 +43,69 @@ macro_rules! assets {
     };
 }
 
+/// The page of an app.
 const PAGE: Asset = ("/console", HTML, include_str!("index.html"));
+
+/// The page of an operator.
+const OPERATOR_PAGE: Asset = ("/console", HTML, include_str!("operator.html"));
 
 const ASSETS: &[Asset] = assets![
     CSS "style.css",
     SVG "icon.svg",
     SCRIPT "theme.js",
     SCRIPT "main.js",
+    SCRIPT "page.js",
     SCRIPT "api.js",
     SCRIPT "stream.js",
+    SCRIPT "reading.js",
     SCRIPT "state.js",
-    SCRIPT "flags.js",
-    SCRIPT "dom.js",
+    SCRIPT "events.js",
+    SCRIPT "activity.js",
+    SCRIPT "pending.js",
+    SCRIPT "notices.js",
+    SCRIPT "selectors.js",
     SCRIPT "commands.js",
+    SCRIPT "dom.js",
+    SCRIPT "actions.js",
+    SCRIPT "sending.js",
+    SCRIPT "hooks.js",
+    SCRIPT "views/activity.js",
     SCRIPT "views/calls.js",
+    SCRIPT "views/deliveries.js",
     SCRIPT "views/dialogs.js",
+    SCRIPT "views/member.js",
     SCRIPT "views/nodes.js",
     SCRIPT "views/parts.js",
+    SCRIPT "views/room.js",
     SCRIPT "views/rooms.js",
     SCRIPT "views/shell.js",
     SCRIPT "views/signin.js",
     SCRIPT "views/webhooks.js",
+    SCRIPT "operator/main.js",
+    SCRIPT "operator/state.js",
+    SCRIPT "operator/actions.js",
+    SCRIPT "operator/parts.js",
+    SCRIPT "operator/apps.js",
+    SCRIPT "operator/audit.js",
+    SCRIPT "operator/calls.js",
+    SCRIPT "operator/nodes.js",
+    SCRIPT "operator/rooms.js",
 ];
 
-/// `GET /console` and the files that the page loads. The router answers unknown paths.
+/// `GET /console` on the API's listener, and the files that the page loads.
 pub fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    let (_, kind, text) = PAGE;
+    routes_of(&PAGE)
+}
+
+/// `GET /console` on the admin listener, and the files that the page loads.
+pub fn operator_routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
+    routes_of(&OPERATOR_PAGE)
+}
+
+fn routes_of<S: Clone + Send + Sync + 'static>(page: &Asset) -> Router<S> {
+    let (_, kind, text) = *page;
     let routes = Router::new().route("/console/", serve(kind, text));
-    std::iter::once(&PAGE)
+    std::iter::once(page)
         .chain(ASSETS)
         .fold(routes, |routes, (path, kind, text)| {
             routes.route(path, serve(kind, text))
@@ -161,10 +199,11 @@ mod tests {
     fn all_files_of_page_are_served() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http/console");
         let mut found = Vec::new();
-        for (folder, prefix) in [(folder.clone(), ""), (folder.join("views"), "views/")] {
-            for entry in std::fs::read_dir(folder).unwrap() {
+        for prefix in ["", "views/", "operator/"] {
+            for entry in std::fs::read_dir(folder.join(prefix)).unwrap() {
                 let name = entry.unwrap().file_name().into_string().unwrap();
-                if name.contains('.') && !name.ends_with(".rs") && name != "index.html" {
+                let is_page = ["index.html", "operator.html"].contains(&name.as_str());
+                if name.contains('.') && !name.ends_with(".rs") && !is_page {
                     found.push(format!("/console/{prefix}{name}"));
                 }
             }
@@ -177,7 +216,7 @@ mod tests {
 
     #[test]
     fn page_contacts_no_other_host_and_creates_no_markup() {
-        for (path, _, text) in ASSETS.iter().chain([&PAGE]) {
+        for (path, _, text) in ASSETS.iter().chain([&PAGE, &OPERATOR_PAGE]) {
             // XML namespaces are not fetched.
             let text = text.replace("http://www.w3.org/2000/svg", "");
             for never in [
@@ -194,7 +233,9 @@ mod tests {
                 "new Function",
             ] {
                 // URLs of the example host are displayed text.
-                let text = text.replace("https://cdn.example.com", "");
+                let text = text
+                    .replace("https://cdn.example.com", "")
+                    .replace("https://app.example.com", "");
                 assert!(!text.contains(never), "{path} has {never}");
             }
         }

@@ -1,8 +1,8 @@
 // Calls, waiting ones first.
 
 import { h } from "../dom.js";
-import { waiting } from "../state.js";
-import { button, empty, heading, mark, since, table } from "./parts.js";
+import { waiting } from "../selectors.js";
+import { commandButton, copyButton, elapsed, empty, heading, mark, table } from "./parts.js";
 
 const PLACES = {
   ringing: ["warn", "Ringing"],
@@ -40,7 +40,7 @@ function calls(label, rows, { state, now, act }) {
       { title: "Dialled" },
       { title: "Node", class: "mono" },
       { title: "State" },
-      { title: "For" },
+      { title: "For", class: "number" },
       { title: "", class: "buttons" },
     ],
     rows: rows.map((call) => rowOf(call, { state, now, act })),
@@ -48,8 +48,7 @@ function calls(label, rows, { state, now, act }) {
 }
 
 function rowOf(call, { state, now, act }) {
-  const join = state.pending.has(`join:${call.uuid}`);
-  const hangup = state.pending.has(`hangup:${call.uuid}`);
+  const command = (what, rest) => commandButton({ entry: state.pending.get(`${what}:${call.uuid}`), now, cancel: () => act.cancel(`${what}:${call.uuid}`), key: what, ...rest });
   const name = call.callerId || "(no caller id)";
   const free = call.state === "parked" || call.state === "ringing";
   const room = call.roomId && state.rooms.get(call.roomId);
@@ -58,19 +57,19 @@ function rowOf(call, { state, now, act }) {
     key: call.uuid,
     attributes: { "data-session": call.uuid },
     cells: [
-      [h("b", null, name), call.direction === "outbound" && h("span", { class: "muted" }, " outbound")],
+      h("span", { class: "with-copy" }, h("b", null, name), copyButton(call.uuid, `the call id of ${name}`, act), call.direction === "outbound" && h("span", { class: "muted" }, "outbound")),
       call.did || "–",
       call.node,
       [
         room ? h("a", { href: `#/rooms/${encodeURIComponent(room.id)}` }, room.name || "(no name)") : mark(kind, word),
         call.stale && mark("warn", "Out of date"),
       ],
-      since(call.createdAt, now),
+      Number.isFinite(call.createdAt) ? h("time", { datetime: new Date(call.createdAt).toISOString(), title: `Since ${new Date(call.createdAt).toLocaleString()}` }, elapsed(now - call.createdAt)) : "–",
       h(
         "span",
         { class: "row-buttons" },
-        free && button({ label: "Join …", name: `Join ${name} to a room`, kind: "small", pending: join ? "Joining …" : null, key: "join", on: () => act.join(call) }),
-        button({ label: "Hang up", name: `Hang up ${name}`, kind: "small danger", pending: hangup ? "Ending …" : null, key: "hangup", on: () => act.hangup(call) }),
+        free && command("join", { label: "Join …", name: `Join ${name} to a room`, kind: "small", busy: "Joining …", on: () => act.join(call) }),
+        command("hangup", { label: "Hang up", name: `Hang up ${name}`, kind: "small danger", busy: "Ending …", on: () => act.hangup(call) }),
       ),
     ],
   };

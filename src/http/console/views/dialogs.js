@@ -3,13 +3,14 @@
 // Owns focus: it enters the dialog, stays inside, and returns to its origin. Leaves out the use of the values.
 
 import { create, h } from "../dom.js";
-import { button } from "./parts.js";
+import { button, copyButton } from "./parts.js";
 
 let number = 0;
 
 /**
  * Opens a dialog. `fields`: `{id, label, type, hint, options, required, pattern, value, placeholder}` with `type` `text`,
- * `select` or `lines`. Submitting calls `action(values)`; an exception is shown and leaves the dialog open.
+ * `select` or `lines`. Submitting calls `action(values, waits)`; an exception is shown and leaves the dialog open.
+ * `waits`: `onWait(time)` shows a cooldown until that time, and `signal` ends it when the dialog closes.
  */
 export function ask({ title, text = null, fields = [], submit, danger = false, action }) {
   number += 1;
@@ -39,6 +40,8 @@ export function ask({ title, text = null, fields = [], submit, danger = false, a
   const send = dialog.querySelector("[type=submit]");
   const inputs = new Map(fields.map((field) => [field.id, dialog.querySelector(`#${id(field.id)}`)]));
 
+  const closed = new AbortController();
+  const waits = { onWait: (time) => countDown(send, submit, time), signal: closed.signal };
   const show = (message, field = null) => {
     error.textContent = message;
     error.hidden = false;
@@ -55,7 +58,7 @@ export function ask({ title, text = null, fields = [], submit, danger = false, a
     error.hidden = true;
     send.setAttribute("aria-busy", "true");
     try {
-      await action(Object.fromEntries([...inputs].map(([name, input]) => [name, input.value.trim()])));
+      await action(Object.fromEntries([...inputs].map(([name, input]) => [name, input.value.trim()])), waits);
       dialog.close();
     } catch (failed) {
       show(failed.text ?? failed.message, failed.detail?.field ?? null);
@@ -63,17 +66,50 @@ export function ask({ title, text = null, fields = [], submit, danger = false, a
       send.removeAttribute("aria-busy");
     }
   });
+  open(dialog, () => closed.abort());
+  ([...inputs.values()][0] ?? dialog.querySelector(".dialog-buttons .button"))?.focus();
+}
+
+/** Shows a secret that cannot be shown again. */
+export function showSecret({ title, text, secret, act }) {
+  number += 1;
+  const id = `dialog-${number}-title`;
+  const dialog = create(
+    h(
+      "dialog",
+      { "aria-labelledby": id, class: "dialog" },
+      h("h2", { id }, title),
+      h("p", null, text),
+      h("p", { class: "secret" }, h("code", { class: "mono" }, secret), copyButton(secret, "the secret", act)),
+      h("div", { class: "dialog-buttons" }, h("button", { type: "button", class: "button primary", on: { click: () => dialog.close() } }, "Done")),
+    ),
+  );
+  open(dialog, () => {}, false);
+  dialog.querySelector(".copy").focus();
+}
+
+function open(dialog, onClose, closesOutside = true) {
   dialog.addEventListener("keydown", (event) => stay(dialog, event));
-  dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
+  if (closesOutside) dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
   const opener = document.activeElement;
   dialog.addEventListener("close", () => {
     dialog.remove();
+    onClose();
     // The browser restores focus, but the element may be gone, such as the button of a deleted room.
     if (!opener?.isConnected || document.activeElement === document.body) document.querySelector("main h2, main h1")?.focus();
   });
   document.body.append(dialog);
   dialog.showModal();
-  ([...inputs.values()][0] ?? dialog.querySelector(".dialog-buttons .button"))?.focus();
+}
+
+/** Shows a cooldown on the button until that time; null ends it. */
+function countDown(send, submit, time) {
+  clearInterval(send.timer);
+  const show = () => {
+    send.textContent = time === null ? submit : `${submit} in ${Math.max(1, Math.ceil((time - Date.now()) / 1000))} s`;
+  };
+  show();
+  if (time !== null) send.timer = setInterval(() => (send.isConnected ? show() : clearInterval(send.timer)), 200);
 }
 
 function fieldOf({ id: name, label, type = "text", hint = null, options = [], required = true, value = "", ...rest }, id) {

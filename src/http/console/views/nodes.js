@@ -1,7 +1,7 @@
 // Nodes and their state.
 
 import { h } from "../dom.js";
-import { counts } from "../state.js";
+import { counts } from "../selectors.js";
 import { clock, empty, failure, heading, mark, since, table } from "./parts.js";
 
 const STATES = { up: ["good", "Up"], down: ["bad", "Down"], connecting: ["warn", "Connecting"] };
@@ -67,7 +67,7 @@ function cellsOf(node, own) {
   ];
 }
 
-function load({ id, calls, max_calls: most }) {
+export function load({ id, calls, max_calls: most }) {
   if (!most) return `${calls} calls`;
   const part = Math.min(1, calls / most);
   return h(

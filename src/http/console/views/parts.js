@@ -17,6 +17,10 @@ const ICONS = {
   moon: ["M13 9.500A5.5 5.5 0 0 1 6.5 3a5.5 5.5 0 1 0 6.5 6.500Z"],
   auto: ["M8 2a6 6 0 1 1 0 12A6 6 0 0 1 8 2Z", "M8 2v12M9.5 3v10M11 4v8M12.5 5.500v5"],
   out: ["M6.5 3H3v10h3.500M7 8h7M11 5l3 3-3 3"],
+  pause: ["M5.500 3.500v9M10.500 3.500v9"],
+  copy: ["M5.500 5.500h8v8h-8Z", "M3.500 10.500h-1v-8h8v1"],
+  check: ["M3 8.500 6.500 12 13 4.500"],
+  volume: ["M2 6h2.500L8 3v10L4.500 10H2Z", "M10.500 5.500a3.500 3.500 0 0 1 0 5M12.500 3.500a6.400 6.400 0 0 1 0 9"],
   warn: ["M8 2 1.5 13.500h13Z", "M8 6.500v3M8 11.500v.2"],
 };
 
@@ -52,11 +56,62 @@ export function button({ label, name = null, kind = "", icon: image = null, pend
       ...rest,
     },
     image && icon(image),
-    h("span", null, pending ?? label),
+    h("span", null, pending || label),
   );
 }
 
 const ignore = () => {};
+
+/**
+ * A button of a command. `entry`: its entry among the pending ones. While it waits for a cooldown, the button counts down and
+ * a press cancels it.
+ */
+export function commandButton({ entry, busy, now, cancel, label, name = null, kind = "", ...rest }) {
+  if (entry && entry.sendAt !== null) {
+    const text = `${label} in ${Math.max(1, Math.ceil((entry.sendAt - now) / 1000))} s`;
+    return button({ ...rest, label: text, name: `${name ?? label}: waits for the cooldown, press to cancel`, title: "Waits for the cooldown and is then sent. Press to cancel.", kind: `${kind} cooling`, disabled: false, on: cancel });
+  }
+  return button({ label, name, kind, pending: entry ? busy : null, ...rest });
+}
+
+/** A button that copies a text. `what`: its name, such as "the room's id". */
+export function copyButton(text, what, act) {
+  return h(
+    "button",
+    { type: "button", class: "button copy", key: `copy-${what}`, "aria-label": `Copy ${what}`, title: `Copy ${what}`, on: { click: (event) => copied(event.currentTarget, text, what, act) } },
+    icon("copy"),
+    icon("check"),
+  );
+}
+
+async function copied(element, text, what, act) {
+  const good = await copyText(text);
+  act.announce(good ? `Copied ${what}` : `Cannot copy ${what}`);
+  if (!good) return;
+  element.classList.add("done");
+  setTimeout(() => element.classList.remove("done"), 1500);
+}
+
+/** Copies a text; false if the browser refuses. */
+export async function copyText(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    // The interface exists only on secure origins and in a focused window.
+  }
+  const field = document.createElement("textarea");
+  field.value = text;
+  field.className = "hidden";
+  const focused = document.activeElement;
+  // An open dialog makes everything outside it inert.
+  (document.querySelector("dialog[open]") ?? document.body).append(field);
+  field.select();
+  const done = document.execCommand("copy");
+  field.remove();
+  focused?.focus({ preventScroll: true });
+  return done;
+}
 
 const UNITS = [
   [60, 1, "s"],
@@ -70,6 +125,14 @@ export function span(ms) {
   const seconds = Math.max(0, Math.floor(ms / 1000));
   const [, size, unit] = UNITS.find(([below]) => seconds < below);
   return `${Math.floor(seconds / size)} ${unit}`;
+}
+
+/** Formats a running time as a clock: `0:42`, `1:02:03`. */
+export function elapsed(ms) {
+  const seconds = Math.max(0, Math.floor(ms / 1000));
+  const two = (n) => String(n).padStart(2, "0");
+  const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60];
+  return `${hours > 0 ? `${hours}:${two(minutes)}` : minutes}:${two(seconds % 60)}`;
 }
 
 export function since(at, now, words = "") {

@@ -1,27 +1,23 @@
-// The frame of every view: navigation, the signed-in app, the connection, notices.
+// The frame of every view: navigation, the signed-in user, the connection, notices.
 
 import { h } from "../dom.js";
-import { waiting } from "../state.js";
 import { button, icon, span } from "./parts.js";
-
-const PLACES = [
-  ["rooms", "Rooms"],
-  ["calls", "Calls"],
-  ["nodes", "Nodes"],
-  ["webhooks", "Webhooks"],
-];
 
 const THEMES = { auto: ["auto", "system"], light: ["sun", "light"], dark: ["moon", "dark"] };
 
-export function shell({ state, route, now, theme, appId, act }, view) {
+/**
+ * `places`: `[place, label, badge]`, with a badge `{n, words, kind}` or null. `who`: the signed-in user and the words that
+ * explain it. `live`: the words while the connection works.
+ */
+export function shell({ state, route, now, theme, places, who, live, act }, view) {
   return [
     h("a", { href: "#main", class: "skip", key: "skip", on: { click: skip } }, "Skip to content"),
     h(
       "header",
       { class: "top", key: "top" },
       brand(),
-      nav(state, route),
-      h("div", { class: "side" }, linkMark(state), h("span", { class: "app", title: "Signed-in app" }, appId), themeButton(theme, act), signOut(act)),
+      nav(places, route),
+      h("div", { class: "side" }, linkMark(state, live), h("span", { class: "app", title: who.title }, who.name), themeButton(theme, act), signOut(act)),
     ),
     banner(state, now, act),
     notices(state, act),
@@ -50,32 +46,24 @@ export function brand() {
   );
 }
 
-function nav(state, route) {
-  const wait = waiting(state).length;
-  const down = (state.nodes.rows ?? []).filter((node) => node.state !== "up").length;
-  const badges = {
-    rooms: state.loaded ? { n: state.rooms.size, words: "rooms" } : null,
-    calls: wait > 0 ? { n: wait, words: "waiting", kind: "info" } : null,
-    nodes: down > 0 ? { n: down, words: "not up", kind: "bad" } : null,
-  };
+function nav(places, route) {
   return h(
     "nav",
     { "aria-label": "Sections" },
-    PLACES.map(([place, label]) => {
-      const badge = badges[place];
-      return h(
+    places.map(([place, label, badge]) =>
+      h(
         "a",
         { href: `#/${place}`, "aria-current": route.place === place ? "page" : null },
         label,
         badge && h("span", { class: `badge ${badge.kind ?? ""}` }, badge.n, h("span", { class: "hidden" }, ` ${badge.words}`)),
-      );
-    }),
+      ),
+    ),
   );
 }
 
-function linkMark({ link }) {
+function linkMark({ link }, words) {
   const live = link.status === "open";
-  return h("span", { class: `link ${live ? "live" : "off"}` }, h("span", { class: "dot", "aria-hidden": "true" }), live ? "Live" : "Offline");
+  return h("span", { class: `link ${live ? "live" : "off"}` }, h("span", { class: "dot", "aria-hidden": "true" }), live ? words : "Offline");
 }
 
 function themeButton(theme, act) {

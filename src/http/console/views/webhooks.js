@@ -1,10 +1,9 @@
-// Webhook endpoints and their deliveries.
+// Webhook endpoints.
 
 import { h } from "../dom.js";
-import { button, clock, empty, failure, heading, mark } from "./parts.js";
+import { deliveriesOf } from "./deliveries.js";
+import { button, clock, copyButton, empty, failure, heading, mark } from "./parts.js";
 
-const STATUSES = { pending: ["warn", "Pending"], delivered: ["good", "Delivered"], dead: ["bad", "Dead"] };
-const FILTERS = [["", "All"], ["pending", "Pending"], ["delivered", "Delivered"], ["dead", "Dead"]];
 const REASONS = { owner: "by its owner", gone: "it answered 410", failing: "no delivery succeeded for five days" };
 
 export function webhooksView({ state, route, act }) {
@@ -13,13 +12,19 @@ export function webhooksView({ state, route, act }) {
   return h(
     "div",
     { class: `page hooks${route.id ? " with-detail" : ""}`, key: "webhooks" },
-    h("div", { class: "pane-head" }, heading(1, "Webhooks")),
+    h(
+      "div",
+      { class: "pane-head" },
+      heading(1, "Webhooks"),
+      button({ label: "Add endpoint", icon: "plus", kind: "primary", on: act.addHook, id: "add-hook" }),
+    ),
     error && failure(error, act.readHooks),
     !rows && !error && empty("Loading …"),
     rows?.length === 0 && empty("The app has no webhook endpoints."),
     h("ul", { class: "endpoints", role: "list", key: "list" }, (rows ?? []).map((hook) => endpoint(hook, hook.id === route.id))),
     route.id && rows && !chosen && empty("The endpoint no longer exists."),
-    chosen && deliveries(chosen, state.deliveries, state, act),
+    chosen && endpointTools(chosen, state, act),
+    chosen && deliveriesOf(chosen, state, act),
   );
 }
 
@@ -45,75 +50,35 @@ function endpoint(hook, chosen) {
         hook.pending !== undefined && h("span", null, h("b", null, hook.pending), " pending"),
         hook.dead !== undefined && h("span", { class: hook.dead > 0 ? "late" : "" }, h("b", null, hook.dead), " dead"),
         hook.lost > 0 && h("span", { class: "late" }, h("b", null, hook.lost), " lost"),
+        hook.last_success_at && h("span", null, "last success ", clock(hook.last_success_at)),
+        hook.configured && h("span", null, "in the configuration"),
       ),
     ),
   );
 }
 
-function deliveries(hook, { of, status, rows, cursor, error }, state, act) {
-  const mine = of === hook.id ? rows : null;
+/** The buttons of the selected endpoint. One of the configuration can only be enabled and disabled. */
+function endpointTools(hook, state, act) {
+  const pending = (what) => state.pending.has(`${what}:${hook.id}`);
+  const fixed = hook.configured ? "The endpoint is part of the configuration" : null;
   return h(
     "section",
-    { class: "deliveries", "aria-label": "Deliveries", key: hook.id },
+    { class: "endpoint-tools", "aria-label": "Selected endpoint", key: `tools-${hook.id}` },
+    h("p", { class: "muted with-copy" }, h("span", { class: "mono id" }, hook.id), copyButton(hook.id, "the endpoint's id", act), h("span", { class: "mono id url" }, hook.url), copyButton(hook.url, "the URL", act)),
     h(
       "div",
-      { class: "pane-head" },
-      heading(2, "Deliveries"),
-      h(
-        "div",
-        { class: "choices", role: "group", "aria-label": "Filter deliveries" },
-        FILTERS.map(([value, label]) =>
-          h("button", { type: "button", class: "choice", "aria-pressed": String(status === value), on: { click: () => act.chooseDeliveries(hook.id, value) } }, label),
-        ),
-      ),
-    ),
-    error && failure(error, () => act.chooseDeliveries(hook.id, status)),
-    !mine && !error && empty("Loading …"),
-    mine?.length === 0 && empty("No deliveries."),
-    mine && h("ul", { class: "delivery-list", role: "list" }, mine.map((one) => delivery(hook, one, state, act))),
-    mine && cursor && button({ label: "Earlier deliveries", on: () => act.moreDeliveries(hook.id), key: "more" }),
-  );
-}
-
-function delivery(hook, one, state, act) {
-  const [kind, word] = STATUSES[one.status] ?? ["plain", one.status];
-  const key = `send:${one.id}`;
-  const about = one.session_uuid ?? one.room_id ?? "";
-  const tries = one.attempts.length;
-  return h(
-    "li",
-    { key: one.id, class: "delivery", "data-delivery": one.id },
-    h("span", { class: "delivery-what" }, h("b", null, one.event), h("span", { class: "muted mono id" }, about)),
-    mark(kind, word),
-    h("span", { class: "muted delivery-when" }, clock(one.created_at)),
-    h(
-      "span",
-      { class: "row-buttons" },
+      { class: "controls", role: "group", "aria-label": "Controls of the endpoint" },
+      button({ label: "Send a test", disabled: !hook.enabled, title: hook.enabled ? null : "The endpoint is disabled", pending: pending("test") && "Sending …", key: "test", on: () => act.testHook(hook) }),
       button({
-        label: "Send again",
-        name: `Send ${one.event} again`,
-        kind: "small",
-        pending: state.pending.has(key) ? "Sending …" : null,
-        disabled: !hook.enabled,
-        title: hook.enabled ? null : "The endpoint is disabled",
-        on: () => act.sendAgain(hook.id, one),
+        label: hook.enabled ? "Disable" : "Enable",
+        pending: pending("enable") && (hook.enabled ? "Disabling …" : "Enabling …"),
+        key: "enable",
+        on: () => act.enableHook(hook, !hook.enabled),
       }),
+      button({ label: "Change …", disabled: hook.configured, title: fixed, key: "change", on: () => act.changeHook(hook) }),
+      button({ label: "Rotate secret …", disabled: hook.configured, title: fixed, key: "rotate", on: () => act.rotateSecret(hook) }),
+      button({ label: "Recover …", disabled: !hook.enabled, title: "Send again what was given up", key: "recover", on: () => act.recoverHook(hook) }),
+      button({ label: "Remove", kind: "danger", disabled: hook.configured, title: fixed, key: "remove", on: () => act.removeHook(hook) }),
     ),
-    h(
-      "details",
-      { class: "attempts" },
-      h("summary", null, tries === 0 ? "No attempts yet" : tries === 1 ? "1 attempt" : `${tries} attempts`),
-      tries === 0 ? null : h("ol", { class: "attempt-list" }, one.attempts.map(attempt)),
-    ),
-  );
-}
-
-function attempt({ at, status, error, ms }) {
-  const good = status !== null && status >= 200 && status < 300;
-  return h(
-    "li",
-    { class: good ? "" : "late" },
-    clock(at),
-    ` ${status === null ? error ?? "no response" : `answered ${status}`}${status !== null && error ? `: ${error}` : ""} after ${ms} ms`,
   );
 }
