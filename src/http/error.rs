@@ -17,7 +17,7 @@ use crate::node::CommandError;
 use crate::reconciler::{IntentError, Refusal};
 use crate::store::limits::StoredAnswer;
 use crate::store::{StoreError, unreadable};
-use crate::telemetry::{Chain, STORE_ERRORS};
+use crate::telemetry::STORE_ERRORS;
 use crate::tenants::{EndpointError, MOST_ENDPOINTS};
 
 use super::middleware::observe;
@@ -190,10 +190,7 @@ impl From<StoreError> for ApiError {
             StoreError::Unavailable(_) => {
                 metrics::counter!(STORE_ERRORS, "caller" => "api").increment(1);
                 let _span = observe::enter_request_span();
-                tracing::warn!(
-                    error = %Chain(&error),
-                    "a request failed because the store does not respond"
-                );
+                error.log_effect(None, "a request failed because the store does not respond");
                 Self::unavailable(error.to_string(), SOON)
             }
             StoreError::Corrupt { .. } => {
