@@ -11,6 +11,7 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 
+use crate::http::index;
 use crate::http::middleware::{site, wrap};
 use crate::http::state::ApiSettings;
 use crate::http::webhooks;
@@ -49,6 +50,7 @@ pub fn admin_router(state: AdminState, settings: &ApiSettings) -> Router {
         .split_for_parts();
     let routes = routes
         .nest("/admin/apps/{app_id}", hooks)
+        .merge(index::admin_routes())
         .route_layer(from_fn_with_state(hosts, site::guard_admin));
     wrap(routes, settings.body_limits())
 }
