@@ -77,6 +77,9 @@ impl FromRequestParts<Shared> for Operator {
         let given = only(&parts.headers, ADMIN_KEY).unwrap_or_default();
         let attempt = Attempt::begin(&parts.headers, &parts.extensions, given)?;
         let is_key = bool::from(KeyDigest::for_key(given).same(key));
-        attempt.end(is_key.then_some(Self), "missing or invalid X-Admin-API-Key")
+        attempt.end(
+            is_key.then_some(Self),
+            "the header X-Admin-API-Key is missing, or is not the admin key",
+        )
     }
 }
