@@ -10,6 +10,7 @@ use roomkeeper_core::intent::{
     FlagAccepted, JoinAccepted, LeaveAccepted, LockAccepted, OperationAccepted,
 };
 use roomkeeper_core::room::MemberFlag;
+use roomkeeper_core::time::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 

@@ -331,7 +331,8 @@ pub async fn retried_endpoint_has_its_waiting_deliveries_due(s: Subject) {
     for claim in &under_way {
         assert!(s.finish(claim, DeliveryResult::Delivered).await);
     }
-    let unknown = s.store.retry_endpoint(node(), &endpoint(9));
+    let nobody = endpoint(9);
+    let unknown = s.store.retry_endpoint(node(), &nobody);
     unknown.await.unwrap();
 }
 

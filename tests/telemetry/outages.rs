@@ -8,7 +8,7 @@ use crate::program::world::{Setup, Store, World};
 async fn world() -> World {
     let mut setup = Setup::with_short_timeouts(Store::Redis);
     setup.environment = vec![("ROOMKEEPER_LOG__FORMAT".to_owned(), "json".to_owned())];
-    let mut world = setup.start().await;
+    let world = setup.start().await;
     world.controller.until_synced().await;
     world
 }
@@ -100,7 +100,9 @@ async fn redis_that_refuses_writes_has_one_line_with_its_error() {
     let world = world().await;
     let before = lines(&world).len();
     let redis = world.redis.as_ref().unwrap();
-    redis.run(&["CONFIG", "SET", "maxmemory", "1"]).await;
+    redis
+        .run(&["CONFIG", "SET", "min-replicas-to-write", "1"])
+        .await;
     poll::until("failed calls to the store", poll::TIMEOUT, async || {
         let name = "roomkeeper_store_errors_total";
         let failed = world.controller.metric(name, "lease").await;
@@ -111,7 +113,7 @@ async fn redis_that_refuses_writes_has_one_line_with_its_error() {
     assert_eq!(found.len(), 1, "{found:#?}");
     assert_eq!(found[0]["message"], "Redis refuses requests");
     let error = found[0]["error"].as_str().unwrap();
-    assert!(error.contains("maxmemory"), "{error}");
+    assert!(error.contains("NOREPLICAS"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
