@@ -23,7 +23,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use serde_json::{Map, Value};
 
-use super::error::ApiError;
+use super::error::{ApiError, shortened};
 use super::quota::UnannouncedBody;
 
 /// The number of bytes above the limit that are read and discarded.
@@ -452,6 +452,21 @@ impl Fields {
         self.text(name)?
             .map(|text| text.parse().map_err(|e| ApiError::field(name, e)))
             .transpose()
+    }
+
+    /// A text that is parsed, if present. The error names the expected form and the found text.
+    pub(crate) fn of_form<T: FromStr>(
+        &self,
+        name: &str,
+        form: &str,
+    ) -> Result<Option<T>, ApiError> {
+        let Some(text) = self.text(name)? else {
+            return Ok(None);
+        };
+        text.parse().map(Some).map_err(|_| {
+            let found = shortened(text);
+            ApiError::field(name, format!("expected {form}, found {found:?}"))
+        })
     }
 
     /// A required text that is parsed.

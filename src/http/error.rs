@@ -172,6 +172,14 @@ impl ApiError {
     }
 }
 
+/// The longest part of a wrong value that an error repeats.
+const LONGEST_FOUND: usize = 40;
+
+/// The beginning of a wrong value.
+pub(crate) fn shortened(text: &str) -> String {
+    text.chars().take(LONGEST_FOUND).collect()
+}
+
 impl From<CommandError> for ApiError {
     fn from(error: CommandError) -> Self {
         match error {

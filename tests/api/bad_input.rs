@@ -120,6 +120,20 @@ async fn errors_name_the_thing_the_problem_and_the_field() {
             "volume",
         ),
         (
+            "POST",
+            "/api/v1/webhooks",
+            Some(json!({"url": "x"})),
+            "url: expected a URL such as https://example.com/hook, found \"x\"",
+            "url",
+        ),
+        (
+            "POST",
+            "/api/v1/webhooks",
+            Some(json!({"url": "https://example.com/h", "events": "*"})),
+            "events: expected a list of strings, found a string",
+            "events",
+        ),
+        (
             "GET",
             "/api/v1/conferences/nonsense",
             None,

@@ -403,7 +403,9 @@ async fn recover(
     PathId(id): PathId<EndpointId>,
     fields: Fields,
 ) -> Result<(StatusCode, Json<RecoveredCount>), ApiError> {
-    let since: jiff::Timestamp = fields.required("since")?;
+    let form = "an RFC 3339 time such as 2026-05-06T12:34:56Z";
+    let since: Option<jiff::Timestamp> = fields.of_form("since", form)?;
+    let since = since.ok_or_else(|| ApiError::field("since", "is required"))?;
     let since = Timestamp::from_micros(u64::try_from(since.as_microsecond()).unwrap_or_default());
     state.find_enabled(&app, &id).await?;
     let mut recovered = 0;
@@ -421,7 +423,8 @@ async fn recover(
 }
 
 fn url(state: &WebhookState, fields: &Fields) -> Result<Option<Url>, ApiError> {
-    let url: Option<Url> = fields.parsed("url")?;
+    let form = "a URL such as https://example.com/hook";
+    let url: Option<Url> = fields.of_form("url", form)?;
     if let Some(url) = &url {
         let allowed = state.settings.webhooks.check_url(url);
         allowed.map_err(|e| ApiError::field("url", e))?;
