@@ -13,6 +13,8 @@ mod live;
 mod node_status;
 #[path = "store_contract/polls.rs"]
 mod polls;
+#[path = "store_contract/retries.rs"]
+mod retries;
 mod support;
 #[path = "store_contract/usage.rs"]
 mod usage;
@@ -28,6 +30,7 @@ use futures_util::{StreamExt, stream};
 use live::*;
 use node_status::*;
 use polls::*;
+use retries::*;
 use roomkeeper::store::AppsWrite;
 use roomkeeper::store::deliveries::{
     Backlog, ClaimedDelivery, DEAD_LIMIT, DeliveryResult, NewDelivery, OutboxCursor, QueueLimits,

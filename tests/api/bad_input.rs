@@ -68,7 +68,7 @@ async fn invalid_bodies_give_400_or_415() {
 }
 
 #[tokio::test]
-async fn errors_name_the_thing_the_problem_and_the_field() {
+async fn errors_name_field_and_problem() {
     let world = World::new();
     let (room, call) = (room_id(NODES[0], 1), session_id(NODES[0], 1));
     world.room(room, "demo", "named", 1, 0).await;
@@ -133,6 +133,25 @@ async fn errors_name_the_thing_the_problem_and_the_field() {
             "events: expected a list of strings, found a string",
             "events",
         ),
+    ] {
+        let answer = world.send(request(DEMO, method, path, body)).await;
+        check_field_error(&answer, error, field);
+    }
+}
+
+/// Checks the beginning of an error about a field, and the field's name.
+fn check_field_error(answer: &Answer, error: &str, field: &str) {
+    answer.fails(400);
+    let found = answer.json();
+    let text = found["error"].as_str().unwrap();
+    assert!(text.starts_with(error), "{text}");
+    assert_eq!(found["detail"]["field"], field, "{text}");
+}
+
+#[tokio::test]
+async fn errors_name_parameter_and_problem() {
+    let world = World::new();
+    for (method, path, body, error, field) in [
         (
             "GET",
             "/api/v1/conferences/nonsense",
@@ -170,12 +189,13 @@ async fn errors_name_the_thing_the_problem_and_the_field() {
         ),
     ] {
         let answer = world.send(request(DEMO, method, path, body)).await;
-        answer.fails(400);
-        let found = answer.json();
-        let text = found["error"].as_str().unwrap();
-        assert!(text.starts_with(error), "{method} {path}: {text}");
-        assert_eq!(found["detail"]["field"], field, "{method} {path}: {text}");
+        check_field_error(&answer, error, field);
     }
+}
+
+#[tokio::test]
+async fn errors_name_path_method_and_type_of_body() {
+    let world = World::new();
     for (method, path, status, error) in [
         (
             "GET",
