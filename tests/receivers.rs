@@ -205,6 +205,7 @@ fn check_connection_reuse(receiver: &Running, now: Timestamp) {
 /// Reads the head of an answer, and its body.
 fn read_status(answers: &mut impl BufRead) -> u16 {
     let mut length = 0;
+    let mut is_chunked = false;
     let mut status = None;
     loop {
         let mut line = String::new();
@@ -214,6 +215,7 @@ fn read_status(answers: &mut impl BufRead) -> u16 {
         if let Some(value) = line.strip_prefix("content-length: ") {
             length = value.parse().unwrap();
         }
+        is_chunked |= line == "transfer-encoding: chunked";
         if line.is_empty() {
             break;
         }
@@ -221,6 +223,12 @@ fn read_status(answers: &mut impl BufRead) -> u16 {
     }
     let mut body = vec![0; length];
     answers.read_exact(&mut body).unwrap();
+    if is_chunked {
+        // Only the end of an empty body: "0" and an empty line.
+        let mut end = [0; 5];
+        answers.read_exact(&mut end).unwrap();
+        assert_eq!(&end, b"0\r\n\r\n");
+    }
     status.unwrap().parse().unwrap()
 }
 
