@@ -46,7 +46,7 @@ use crate::shutdown::{ShutdownPhases, stop_signal};
 use crate::store::redis::RedisOptions;
 use crate::store::{self, OpenError, Store};
 use crate::supervise::{ShutdownPhase, supervise};
-use crate::telemetry::{self, Chain, Traces};
+use crate::telemetry::{self, Traces};
 use crate::tenants::{KeyDigest, Registry};
 use crate::webhook::backpressure::Backpressure;
 use crate::webhook::endpoint::EndpointDisabler;
@@ -282,7 +282,7 @@ async fn known_apps(config: &Config, store: &Arc<dyn Store>) -> Arc<Registry> {
     );
     if let Err(error) = apps.refresh().await {
         // A controller can start before its store; the registry continues to poll it.
-        tracing::warn!(error = %Chain(&error), "the stored apps are not known yet");
+        error.log_effect(None, "the stored apps are not known yet");
     }
     Arc::new(apps)
 }

@@ -6,6 +6,7 @@
 mod config;
 #[cfg(feature = "otlp")]
 mod otlp;
+pub mod outage;
 pub mod trace;
 
 use std::error::Error;
@@ -292,10 +293,16 @@ pub struct Chain<'a>(pub &'a (dyn Error + 'a));
 
 impl fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
+        let mut last = self.0.to_string();
+        f.write_str(&last)?;
         let mut cause = self.0.source();
         while let Some(inner) = cause {
-            write!(f, ": {inner}")?;
+            let text = inner.to_string();
+            // Some libraries show the cause in the error's own text as well.
+            if !last.contains(&text) {
+                write!(f, ": {text}")?;
+                last = text;
+            }
             cause = inner.source();
         }
         Ok(())
@@ -528,6 +535,20 @@ mod tests {
         let error = crate::store::StoreError::Unavailable(Box::new(inner));
         let shown = Chain(&error).to_string();
         assert_eq!(shown, "the store is unavailable: connection refused");
+    }
+
+    #[test]
+    fn chain_shows_cause_once() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("cannot connect: {0}")]
+        struct Repeating(#[source] std::io::Error);
+        let error = Repeating(std::io::Error::other("connection refused"));
+        let error = crate::store::StoreError::Unavailable(Box::new(error));
+        let shown = Chain(&error).to_string();
+        assert_eq!(
+            shown,
+            "the store is unavailable: cannot connect: connection refused"
+        );
     }
 
     #[test]

@@ -22,12 +22,51 @@ const EXAMPLE: &str = concat!(
     "/fixtures/roomkeeper.example.toml"
 );
 
+/// Secrets in place of the example's placeholders.
+const SECRETS: [(&str, &str); 4] = [
+    ("ROOMKEEPER_NODES__0__PASSWORD", "ClueCon"),
+    ("ROOMKEEPER_APPS__0__API_KEY", "demo-key"),
+    (
+        "ROOMKEEPER_APPS__0__WEBHOOKS__0__SECRET",
+        "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+    ),
+    (
+        "ROOMKEEPER_APPS__1__API_KEY_SHA256",
+        "580843d03d2216ff1a275d0991bad66e4d1af871171d929e9de604b7959f9bca",
+    ),
+];
+
+/// Runs the program's check on the example with its secrets and these variables.
+fn check_example(env: &[(&str, &str)]) -> Output {
+    let env: Vec<_> = SECRETS.iter().chain(env).copied().collect();
+    roomkeeper(&["check", "--config", EXAMPLE], &env)
+}
+
+#[test]
+fn check_of_example_names_what_to_fill_in() {
+    let out = roomkeeper(&["check", "--config", EXAMPLE], &[]);
+    assert_eq!(out.status.code(), Some(64));
+    assert!(out.stdout.is_empty());
+    let errors = text(&out.stderr);
+    for key in [
+        "nodes[0].password",
+        "apps[0].api_key",
+        "apps[0].webhooks[0].secret",
+        "apps[1].api_key_sha256",
+    ] {
+        let line = format!("{key}: is still the example's placeholder: set ");
+        assert_eq!(errors.matches(&line).count(), 1, "{key}: {errors}");
+    }
+    assert_eq!(errors.matches("placeholder").count(), 4, "{errors}");
+    // The program does not start with them.
+    let out = roomkeeper(&["serve", "--config", EXAMPLE], &[]);
+    assert_eq!(out.status.code(), Some(64));
+    assert!(text(&out.stderr).contains("nodes[0].password: is still"));
+}
+
 #[test]
 fn check_shows_configuration_without_secrets() {
-    let out = roomkeeper(
-        &["check", "--config", EXAMPLE],
-        &[("ROOMKEEPER_STORE__URL", "memory:")],
-    );
+    let out = check_example(&[("ROOMKEEPER_STORE__URL", "memory:")]);
     assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
     let shown = text(&out.stdout);
     assert!(shown.contains("node acW68: 127.0.0.1:8021"), "{shown}");
@@ -43,7 +82,7 @@ fn bad_configuration_exits_with_64_and_all_errors() {
         ("ROOMKEEPER_STORE__URL", "mongo://h"),
         ("ROOMKEEPER_LOG__FORMAT", "xml"),
     ];
-    let out = roomkeeper(&["check", "--config", EXAMPLE], &env);
+    let out = check_example(&env);
     assert_eq!(out.status.code(), Some(64));
     let errors = text(&out.stderr);
     assert!(errors.contains("store.url: "), "{errors}");
@@ -76,7 +115,7 @@ fn store_url_is_checked_and_its_password_never_shown() {
         ("rediss+x://:geheim@h1/3", Err("expected memory:, ")),
     ] {
         let env = [("ROOMKEEPER_STORE__URL", url)];
-        let out = roomkeeper(&["check", "--config", EXAMPLE], &env);
+        let out = check_example(&env);
         let all = text(&out.stdout) + &text(&out.stderr);
         let (code, part) = match shown {
             Ok(part) => (0, part),
@@ -108,7 +147,7 @@ fn store_trusts_configured_authorities_or_those_of_system() {
             "store.tls_ca: is required: the system has no CA certificates".to_owned(),
         ),
     ] {
-        let out = roomkeeper(&["check", "--config", EXAMPLE], env);
+        let out = check_example(env);
         let all = text(&out.stdout) + &text(&out.stderr);
         assert_eq!(out.status.code(), Some(code), "{all}");
         assert!(all.contains(&part), "{all}");

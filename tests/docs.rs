@@ -16,6 +16,7 @@ use axum::http::{Request, StatusCode};
 use clap::CommandFactory;
 use roomkeeper::audit::{AuditRecorder, AuditSettings};
 use roomkeeper::config::{self, Config};
+use roomkeeper::http::cooldown::{GROUPS, cooldown_table_markdown};
 use roomkeeper::http::rate_limit::AppLimiter;
 use roomkeeper::http::{
     AdminState, AllowedHosts, ApiSettings, ApiState, Hub, Quota, admin_router, document, router,
@@ -144,6 +145,35 @@ fn metric_table_is_generated() {
 }
 
 #[test]
+fn cooldown_tables_are_generated() {
+    for page in ["docs/gateway-api.md", "docs/limits.md"] {
+        check_generated(
+            page,
+            "<!-- cooldowns: made by http::cooldown::cooldown_table_markdown() -->\n",
+            "<!-- /cooldowns -->",
+            &cooldown_table_markdown(),
+        );
+    }
+}
+
+#[test]
+fn cooldowns_name_commands_of_the_document() {
+    let document: serde_json::Value = serde_json::from_str(&document().unwrap()).unwrap();
+    let paths: Vec<&String> = document["paths"].as_object().unwrap().keys().collect();
+    for group in GROUPS {
+        let start = match group.of {
+            "room" => "/api/v1/conferences/{room_id}/",
+            "call" => "/api/v1/sessions/{uuid}/commands/",
+            other => panic!("{other}"),
+        };
+        for command in group.commands {
+            let path = format!("{start}{command}");
+            assert!(paths.contains(&&path), "{path}");
+        }
+    }
+}
+
+#[test]
 fn shown_configurations_load() {
     for page in ["README.md", "docs/configuration.md"] {
         // The README's blocks are indented, as parts of a list.
@@ -151,9 +181,15 @@ fn shown_configurations_load() {
         let shown = blocks(&text, "toml");
         assert!(!shown.is_empty(), "{page}");
         for text in shown {
-            if let Err(e) = Config::from_text(text, std::iter::empty()) {
-                panic!("{page}: {e}\n{text}");
+            let errors = Config::from_text(text, std::iter::empty()).unwrap_err();
+            let placeholder = "is still the example's placeholder";
+            for error in &errors.0 {
+                assert!(
+                    error.problem.starts_with(placeholder),
+                    "{page}: {error:?}\n{text}"
+                );
             }
+            assert_eq!(errors.0.len(), text.matches("replace-me").count(), "{page}");
         }
     }
 }

@@ -10,7 +10,8 @@
 #[allow(dead_code)]
 mod process;
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
@@ -21,6 +22,7 @@ use roomkeeper::webhook::sign::{
     HEADER_ID, HEADER_SIGNATURE, HEADER_TIMESTAMP, Secret, signatures,
 };
 use roomkeeper_core::time::Timestamp;
+use url::Url;
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const OTHER: &str = "whsec_QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE=";
@@ -147,15 +149,87 @@ async fn check_receiver(mut receiver: Running) {
         Err(error) => assert!(error.is_request(), "{error:?}"),
     }
 
+    check_connection_reuse(&receiver, now);
+
     // The last message shows that nothing was printed in between.
     let last = JOINED.replace("acW68-room-1", "acW68-room-9");
     let headers = signed(&[SECRET], "msg_9", now, &last);
     assert_eq!(receiver.post(headers, &last).await, StatusCode::NO_CONTENT);
-    for room in ["acW68-room-1", "acW68-room-1", "acW68-room-9"] {
+    for room in [
+        "acW68-room-1",
+        "acW68-room-1",
+        "acW68-room-1",
+        "acW68-room-9",
+    ] {
         let line = receiver.line();
         let expected = expected.replace("acW68-room-1", room);
         assert!(line.starts_with(&expected), "{line:?} is not {expected:?}");
     }
+}
+
+/// Sends refused requests and then an accepted one on a single connection: each refusal comes after its whole body.
+fn check_connection_reuse(receiver: &Running, now: Timestamp) {
+    let url: Url = receiver.url.parse().unwrap();
+    let at = url.socket_addrs(|| None).unwrap()[0];
+    let mut stream = TcpStream::connect(at).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
+    let mut answers = BufReader::new(stream.try_clone().unwrap());
+    let good = signed(&[SECRET], "msg_10", now, JOINED);
+    let bad = signed(&[OTHER], "msg_11", now, JOINED);
+    let long = format!("{JOINED}{}", " ".repeat(60_000));
+    for (path, headers, body, status) in [
+        ("/elsewhere", &good, JOINED, 404),
+        ("/hook", &bad, &*long, 401),
+        ("/hook", &good, JOINED, 204),
+    ] {
+        let fields: String = headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {value}\r\n"))
+            .collect();
+        let length = body.len();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: {at}\r\n{fields}content-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+        );
+        // The body follows late, in two parts.
+        let (first, rest) = body.split_at(length / 2);
+        for part in [head.as_str(), first, rest] {
+            stream.write_all(part.as_bytes()).unwrap();
+            stream.flush().unwrap();
+        }
+        assert_eq!(read_status(&mut answers), status, "{path}");
+    }
+}
+
+/// Reads the head of an answer, and its body.
+fn read_status(answers: &mut impl BufRead) -> u16 {
+    let mut length = 0;
+    let mut is_chunked = false;
+    let mut status = None;
+    loop {
+        let mut line = String::new();
+        answers.read_line(&mut line).unwrap();
+        let line = line.trim_end().to_ascii_lowercase();
+        assert!(!line.contains("connection: close"), "{line}");
+        if let Some(value) = line.strip_prefix("content-length: ") {
+            length = value.parse().unwrap();
+        }
+        is_chunked |= line == "transfer-encoding: chunked";
+        if line.is_empty() {
+            break;
+        }
+        status = status.or_else(|| line.split(' ').nth(1).map(str::to_owned));
+    }
+    let mut body = vec![0; length];
+    answers.read_exact(&mut body).unwrap();
+    if is_chunked {
+        // Only the end of an empty body: "0" and an empty line.
+        let mut end = [0; 5];
+        answers.read_exact(&mut end).unwrap();
+        assert_eq!(&end, b"0\r\n\r\n");
+    }
+    status.unwrap().parse().unwrap()
 }
 
 #[tokio::test]

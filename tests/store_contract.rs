@@ -17,6 +17,8 @@ mod live;
 mod node_status;
 #[path = "store_contract/polls.rs"]
 mod polls;
+#[path = "store_contract/retries.rs"]
+mod retries;
 mod support;
 #[path = "store_contract/usage.rs"]
 mod usage;
@@ -34,6 +36,7 @@ use lists::*;
 use live::*;
 use node_status::*;
 use polls::*;
+use retries::*;
 use roomkeeper::store::AppsWrite;
 use roomkeeper::store::deliveries::{
     Backlog, ClaimedDelivery, DEAD_LIMIT, DeliveryResult, NewDelivery, OutboxCursor, QueueLimits,
@@ -2140,6 +2143,9 @@ contract! {
     repeated_enqueue_queues_once,
     redelivery_bypasses_queue_and_restarts_schedule,
     redelivery_makes_waiting_retry_due_at_once,
+    delivery_behind_parked_one_waits_until_its_end,
+    retried_endpoint_has_its_waiting_deliveries_due,
+    last_error_is_kept_until_endpoint_is_retried,
     dead_deliveries_are_recovered_in_order,
     endpoint_fails_from_its_first_failure_until_a_success,
     forgotten_endpoint_keeps_only_pending_deliveries,

@@ -44,14 +44,17 @@ class Handler(BaseHTTPRequestHandler):
     timeout = 30
 
     def do_POST(self):
+        # Reads the body before any answer: the connection carries the next request, which would begin in it.
+        try:
+            body = self.read_body()
+        except (ValueError, ConnectionError, TimeoutError):
+            # The rest of the request is unknown, so the connection ends with the answer.
+            self.close_connection = True
+            return self.answer(400)
         if self.path != "/hook":
             return self.answer(404)
-        length = self.headers.get("content-length", "")
-        if not length.isdigit():
-            return self.answer(411)
-        if int(length) > LONGEST:
+        if body is None:
             return self.answer(413)
-        body = self.rfile.read(int(length))
         try:
             # Verifies the bytes as received: parsed and serialized JSON has another signature. Also refuses a message
             # older than five minutes.
@@ -62,19 +65,50 @@ class Handler(BaseHTTPRequestHandler):
             # The signature is valid, but the body is not JSON.
             return self.answer(400)
         message = json.loads(body)
+        if not isinstance(message, dict):
+            return self.answer(400)
         # The same id is the same message, sent again because the answer was lost.
         if self.server.is_new(self.headers["webhook-id"]):
             about = message.get("room_id") or message.get("session_uuid") or "-"
-            print(json.dumps(message["event"]), about, json.dumps(message["data"]), flush=True)
+            print(json.dumps(message.get("event")), about, json.dumps(message.get("data")), flush=True)
         # Answers at once: work that takes more than a few seconds follows the answer.
         return self.answer(204)
+
+    def read_body(self):
+        """Reads the body to its end. Returns its bytes, or None if they are too many."""
+        kept, length = [], 0
+        for piece in self.pieces():
+            length += len(piece)
+            if length <= LONGEST:
+                kept.append(piece)
+        return b"".join(kept) if length <= LONGEST else None
+
+    def pieces(self):
+        if "chunked" not in self.headers.get("transfer-encoding", "").lower():
+            yield from self.exactly(int(self.headers.get("content-length", "0")))
+            return
+        while size := int(self.rfile.readline(1024).split(b";")[0], 16):
+            yield from self.exactly(size)
+            self.rfile.readline(1024)
+        # The trailers end with an empty line.
+        while self.rfile.readline(1024).strip():
+            pass
+
+    def exactly(self, length):
+        if length < 0:
+            raise ValueError("a negative length")
+        while length > 0:
+            piece = self.rfile.read(min(length, 65536))
+            if not piece:
+                raise ConnectionError("the body ended early")
+            length -= len(piece)
+            yield piece
 
     def answer(self, status):
         self.send_response(status)
         if status != 204:
             self.send_header("content-length", "0")
-        if status in (411, 413):
-            # The body was not read.
+        if self.close_connection:
             self.send_header("connection", "close")
         self.end_headers()
 

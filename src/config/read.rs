@@ -206,7 +206,9 @@ fn read_http(mut s: Section<'_>) -> Option<HttpConfig> {
     let has_key = s.table.contains_key("admin_key");
     let admin_key = s.text("admin_key");
     let admin_key_file = s.text("admin_key_file").map(PathBuf::from);
+    let own = "a random key, for example from: openssl rand -hex 32";
     match (&admin_key, admin_listen) {
+        (Some(key), _) if s.refuse_placeholder("admin_key", key, own) => {}
         (Some(key), _) if !is_key(key) => s.problem("admin_key", KEY_FORM),
         (Some(_), _) if admin_key_file.is_some() => {
             s.problem("admin_key_file", "cannot be combined with http.admin_key");
@@ -259,6 +261,7 @@ fn read_store(mut s: Section<'_>) -> Option<StoreConfig> {
         .text("url")
         .unwrap_or_else(|| "redis://127.0.0.1:6379/0".to_owned());
     let kind = store_kind(&url);
+    s.refuse_placeholder("url", &url, "the password of your Redis");
     if let Err(e) = &kind {
         s.problem("url", e.as_ref());
     }
@@ -421,6 +424,10 @@ fn read_nodes(root: &mut Section<'_>, of_fleet: Nudge) -> Vec<NodeConfig> {
             .and_then(|text| s.parsed("address", &text));
         let password = s.required("password");
         let nudge = s.nudge("nudge", of_fleet);
+        if let Some(password) = &password {
+            let own = "the node's Event Socket password";
+            s.refuse_placeholder("password", password, own);
+        }
         if password
             .as_ref()
             .is_some_and(|p| p.is_empty() || p.contains(|c: char| c.is_control()))

@@ -112,14 +112,22 @@ fn read_app(mut s: Section<'_>, policy: Policy, taken: &mut Taken) -> Option<App
 fn read_api_keys(s: &mut Section<'_>, taken: &mut Taken) -> Vec<ApiKeyDigest> {
     let given = s.table.contains_key("api_key") || s.table.contains_key("api_key_sha256");
     let mut digests = Vec::new();
+    let own = "a random key, for example from: openssl rand -hex 32";
     for key in s.text_or_texts("api_key") {
+        if s.refuse_placeholder("api_key", &key, own) {
+            continue;
+        }
         if is_key(&key) {
             digests.push(("api_key", ApiKeyDigest::from_key(&key)));
         } else {
             s.problem("api_key", KEY_FORM);
         }
     }
+    let own = "the SHA-256 of a random key, for example from: printf %s \"$KEY\" | sha256sum";
     for text in s.text_or_texts("api_key_sha256") {
+        if s.refuse_placeholder("api_key_sha256", &text, own) {
+            continue;
+        }
         if let Some(digest) = s.parsed("api_key_sha256", &text) {
             digests.push(("api_key_sha256", digest));
         }
@@ -161,10 +169,14 @@ fn read_webhooks(s: &mut Section<'_>, app: Option<&AppId>, policy: Policy) -> Ve
         } else if texts.len() > 2 {
             w.problem("secret", "at most two secrets can be active");
         }
-        let secrets: Vec<Secret> = texts
-            .iter()
-            .filter_map(|text| w.parsed("secret", text))
-            .collect();
+        let own = "whsec_ and 24 to 64 random bytes in base64, for example from: \
+                   echo whsec_$(openssl rand -base64 32)";
+        let mut secrets: Vec<Secret> = Vec::new();
+        for text in &texts {
+            if !w.refuse_placeholder("secret", text, own) {
+                secrets.extend(w.parsed::<Secret>("secret", text));
+            }
+        }
         let events = if w.table.contains_key("events") {
             w.texts("events")
         } else {

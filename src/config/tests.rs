@@ -20,6 +20,18 @@ address = "localhost:8021"
 password = "ClueCon"
 "#;
 
+/// The example with secrets in place of its placeholders.
+fn filled_example() -> String {
+    EXAMPLE
+        .replace("password = \"replace-me\"", "password = \"ClueCon\"")
+        .replace("\napi_key = \"replace-me\"", "\napi_key = \"demo-key\"")
+        .replace("whsec_replace-me", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+        .replace(
+            "api_key_sha256 = \"replace-me\"",
+            "api_key_sha256 = \"580843d03d2216ff1a275d0991bad66e4d1af871171d929e9de604b7959f9bca\"",
+        )
+}
+
 fn load(text: &str, env: &[(&str, &str)]) -> Result<Config, ConfigErrors> {
     let env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
     Config::from_text(text, env)
@@ -94,8 +106,59 @@ fn documented_defaults_are_the_defaults() {
 }
 
 #[test]
+fn example_reports_its_placeholders_and_nothing_else() {
+    let problems = load(EXAMPLE, &[]).unwrap_err();
+    let keys: Vec<&str> = problems.0.iter().map(|p| p.key.as_str()).collect();
+    assert_eq!(
+        keys,
+        [
+            "nodes[0].password",
+            "apps[0].api_key",
+            "apps[0].webhooks[0].secret",
+            "apps[1].api_key_sha256",
+        ]
+    );
+    for problem in &problems.0 {
+        let start = "is still the example's placeholder: set ";
+        assert!(problem.problem.starts_with(start), "{problem:?}");
+    }
+}
+
+#[test]
+fn placeholders_are_refused_in_every_secret() {
+    let secrets = [
+        ("ROOMKEEPER_HTTP__ADMIN_KEY", "http.admin_key"),
+        ("ROOMKEEPER_NODES__0__PASSWORD", "nodes[0].password"),
+    ];
+    for (name, key) in secrets {
+        let found = problems("", &[(name, "Replace-Me-please")]);
+        assert_eq!(found.len(), 1, "{found:?}");
+        let start = format!("{key}: is still the example's placeholder: set ");
+        assert!(found[0].starts_with(&start), "{found:?}");
+    }
+    let url = "redis://roomkeeper:replace-me@redis:6379/0";
+    let found = problems("", &[("ROOMKEEPER_STORE__URL", url)]);
+    assert_eq!(
+        found,
+        ["store.url: is still the example's placeholder: set the password of your Redis"]
+    );
+}
+
+#[test]
+fn example_is_safe_to_start_with() {
+    let config = load(&filled_example(), &[]).unwrap();
+    assert!(config.http.listen.ip().is_loopback());
+    assert!(config.http.admin_listen.ip().is_loopback());
+    assert!(config.http.admin_key.is_none(), "a random key is made");
+    assert_eq!(config.webhooks, Policy::default());
+    assert!(!config.play.allow_private);
+    let proxy = config.play.proxy.unwrap();
+    assert!(proxy.listen.ip().is_loopback());
+}
+
+#[test]
 fn example_is_valid_and_has_every_key() {
-    let config = load(EXAMPLE, &[]).unwrap();
+    let config = load(&filled_example(), &[]).unwrap();
     assert_eq!(config.apps.len(), 2);
     assert!(config.apps[0].api_keys[0].matches("demo-key"));
     assert!(config.apps[1].api_keys[0].matches("other-key"));
@@ -105,9 +168,11 @@ fn example_is_valid_and_has_every_key() {
     // An error in a build without traces, so it is commented out.
     assert!(EXAMPLE.contains("\n# otlp_endpoint = \""));
     keys.insert("telemetry.otlp_endpoint".to_owned());
-    // Only one of two keys can be set.
-    assert!(EXAMPLE.contains("\n# admin_key_file = \""));
-    keys.insert("http.admin_key_file".to_owned());
+    // Only one of two keys can be set, and on loopback neither is needed.
+    for key in ["admin_key", "admin_key_file"] {
+        assert!(EXAMPLE.contains(&format!("\n# {key} = \"")));
+        keys.insert(format!("http.{key}"));
+    }
     // Errors with a URL without TLS.
     for key in ["tls_ca", "tls_cert", "tls_key"] {
         assert!(EXAMPLE.contains(&format!("\n# {key} = \"")));
@@ -386,9 +451,10 @@ fn ineffective_variable_is_reported() {
 
 #[test]
 fn summary_hides_secrets() {
-    let text = EXAMPLE
+    let text = filled_example()
         .replace("redis://127", "redis://user:geheim@127")
-        .replace("9999/hook", "9999/hook?token=geheim");
+        .replace("com/hook", "com/hook?token=geheim")
+        .replace("# admin_key = \"replace-me\"", "admin_key = \"change-me\"");
     let config = load(&text, &[]).unwrap();
     let shown = config.summary();
     for secret in [
@@ -416,7 +482,7 @@ fn summary_hides_secrets() {
     http: 127.0.0.1:8080, admin 127.0.0.1:9090 (key: set), hide_foreign false, body_limit 262144
     http: allowed_hosts [], trusted_proxies [], connections_per_address 1024
     store: redis://[REDACTED]@127.0.0.1:6379/0, timeout 1s
-    webhooks: http and https to public, private and loopback addresses, at most 100000 pending
+    webhooks: https to public addresses, at most 100000 pending
     play: media.example.com, allow_private false, proxy http://127.0.0.1:8082/ at 127.0.0.1:8082, at most 536870912 bytes
     calls: park_timeout 3600s
     conference: profile roomkeeper, connect_profile roomkeeper-connect, join_timeout 10s, action_timeout 300s, keep_ended 3600s
@@ -429,7 +495,7 @@ fn summary_hides_secrets() {
     traces: none
     node acW68: 127.0.0.1:8021, password set
     app demo: customer_id 5e4a0680-804e-11ec-8477-2fea5968d85b, 1 active key(s), dids [747713001], rate_limit 100
-      webhook ep_84b27b87284b51b7a8f35c38c8e8fb53: http://127.0.0.1:9999/hook, 1 secret(s), events [*]
+      webhook ep_6b41198e39ce5e70af9833900bd200a3: https://app.example.com/hook, 1 secret(s), events [*]
     app other: customer_id 60b0f65c-329e-5b0d-8e77-f0156c7653a4, 1 active key(s), dids []
     ");
 }

@@ -14,6 +14,7 @@ use figment::{Figment, Profile, Provider};
 
 use super::ConfigError;
 use super::keys::KEYS;
+use super::values::is_placeholder;
 use crate::node::Nudge;
 
 /// The prefix of variables.
@@ -242,6 +243,18 @@ impl<'a> Section<'a> {
             self.problem(key, "is missing");
         }
         self.text(key)
+    }
+
+    /// Reports a secret that is still the placeholder of an example. Returns true if it is.
+    pub(super) fn refuse_placeholder(&mut self, key: &str, secret: &str, own: &str) -> bool {
+        let is_placeholder = is_placeholder(secret);
+        if is_placeholder {
+            self.problem(
+                key,
+                format!("is still the example's placeholder: set {own}"),
+            );
+        }
+        is_placeholder
     }
 
     pub(super) fn texts(&mut self, key: &str) -> Vec<String> {

@@ -11,6 +11,11 @@ use url::Host;
 pub(super) const KEY_FORM: &str =
     "expected 1 to 256 visible ASCII characters, as a header can carry them";
 
+/// Returns true if a secret is one that the examples contain, so that nobody deploys it.
+pub(super) fn is_placeholder(secret: &str) -> bool {
+    secret.to_ascii_lowercase().contains("replace-me")
+}
+
 /// A host, by name or address, and a port.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct NodeAddress {

@@ -57,8 +57,19 @@ impl Caller {
         let key = only(headers, API_KEY).unwrap_or_default();
         let attempt = Attempt::begin(headers, extensions, key)?;
         let known = state.apps.authenticate(id.as_ref(), key).await?;
-        // The response does not reveal which part was wrong.
-        attempt.end(known, "missing or invalid X-App-ID or X-API-Key")
+        attempt.end(known, unauthorized(headers))
+    }
+}
+
+/// The error of a request without a valid key. It names what the caller knows, and not which of two values is wrong.
+fn unauthorized(headers: &HeaderMap) -> &'static str {
+    let count = |name: &str| headers.get_all(name).iter().count();
+    match (count(APP_ID), count(API_KEY)) {
+        (0, 0) => "the headers X-App-ID and X-API-Key are missing",
+        (0, _) => "the header X-App-ID is missing",
+        (_, 0) => "the header X-API-Key is missing",
+        (1, 1) => "X-App-ID names no app, or X-API-Key is not its key",
+        _ => "X-App-ID or X-API-Key is given more than once",
     }
 }
 

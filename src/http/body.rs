@@ -23,7 +23,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use serde_json::{Map, Value};
 
-use super::error::ApiError;
+use super::error::{ApiError, shortened};
 use super::quota::UnannouncedBody;
 
 /// The number of bytes above the limit that are read and discarded.
@@ -275,22 +275,25 @@ impl Fields {
             body.admit(bytes.len())?;
         }
         if !is_json {
+            let found = parts.headers.get(CONTENT_TYPE);
+            let found = found.and_then(|value| value.to_str().ok());
+            let found = found.unwrap_or("text that is not ASCII");
             return Err(ApiError::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "the Content-Type must be application/json",
+                format!("the Content-Type must be application/json, found {found}"),
             ));
         }
         match serde_json::from_slice(&bytes) {
             Ok(Value::Object(fields)) => Ok(Self(fields)),
             Ok(
-                Value::Null
+                other @ (Value::Null
                 | Value::Bool(_)
                 | Value::Number(_)
                 | Value::String(_)
-                | Value::Array(_),
+                | Value::Array(_)),
             ) => Err(ApiError::new(
                 StatusCode::BAD_REQUEST,
-                "the body must be a JSON object",
+                format!("the body must be a JSON object, found {}", type_of(&other)),
             )),
             Err(error) => Err(ApiError::new(
                 StatusCode::BAD_REQUEST,
@@ -316,6 +319,25 @@ pub(crate) fn is_json(headers: &HeaderMap) -> bool {
         .to_ascii_lowercase();
     essence == "application/json"
         || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+/// 400 for a value of another type.
+fn wrong_type(name: &str, expected: &str, found: &Value) -> ApiError {
+    let found = type_of(found);
+    ApiError::field(name, format!("expected {expected}, found {found}"))
+}
+
+/// Names the JSON type of a value.
+fn type_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(number) if number.is_f64() => "a number with a fraction or exponent",
+        Value::Number(_) => "a whole number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
 }
 
 /// Converts a float without fraction to an integer.
@@ -351,7 +373,7 @@ impl Fields {
             .map(|value| {
                 value
                     .as_str()
-                    .ok_or_else(|| ApiError::field(name, "expected a string"))
+                    .ok_or_else(|| wrong_type(name, "a string", value))
             })
             .transpose()
     }
@@ -363,12 +385,12 @@ impl Fields {
         };
         let items = value
             .as_array()
-            .ok_or_else(|| ApiError::field(name, "expected a list of strings"))?;
+            .ok_or_else(|| wrong_type(name, "a list of strings", value))?;
         items
             .iter()
             .enumerate()
             .map(|(index, item)| {
-                let wrong = || ApiError::field(&format!("{name}[{index}]"), "expected a string");
+                let wrong = || wrong_type(&format!("{name}[{index}]"), "a string", item);
                 item.as_str().ok_or_else(wrong)
             })
             .collect::<Result<_, _>>()
@@ -382,7 +404,7 @@ impl Fields {
                 value
                     .as_i64()
                     .or_else(|| value.as_f64().and_then(whole))
-                    .ok_or_else(|| ApiError::field(name, "expected a whole number"))
+                    .ok_or_else(|| wrong_type(name, "a whole number", value))
             })
             .transpose()
     }
@@ -394,7 +416,7 @@ impl Fields {
                 value
                     .as_array()
                     .cloned()
-                    .ok_or_else(|| ApiError::field(name, "expected a list"))
+                    .ok_or_else(|| wrong_type(name, "a list", value))
             })
             .transpose()
     }
@@ -406,7 +428,7 @@ impl Fields {
                 value
                     .as_object()
                     .cloned()
-                    .ok_or_else(|| ApiError::field(name, "expected an object"))
+                    .ok_or_else(|| wrong_type(name, "an object", value))
             })
             .transpose()
     }
@@ -417,7 +439,7 @@ impl Fields {
             .map(|value| {
                 value
                     .as_bool()
-                    .ok_or_else(|| ApiError::field(name, "expected true or false"))
+                    .ok_or_else(|| wrong_type(name, "true or false", value))
             })
             .transpose()
     }
@@ -430,6 +452,21 @@ impl Fields {
         self.text(name)?
             .map(|text| text.parse().map_err(|e| ApiError::field(name, e)))
             .transpose()
+    }
+
+    /// A text that is parsed, if present. The error names the expected form and the found text.
+    pub(crate) fn of_form<T: FromStr>(
+        &self,
+        name: &str,
+        form: &str,
+    ) -> Result<Option<T>, ApiError> {
+        let Some(text) = self.text(name)? else {
+            return Ok(None);
+        };
+        text.parse().map(Some).map_err(|_| {
+            let found = shortened(text);
+            ApiError::field(name, format!("expected {form}, found {found:?}"))
+        })
     }
 
     /// A required text that is parsed.

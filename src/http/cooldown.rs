@@ -35,31 +35,57 @@ pub struct Group {
     pub name: &'static str,
     /// The duration of the cooldown.
     pub window: Duration,
+    /// Its commands, as the paths end.
+    pub commands: &'static [&'static str],
+    /// The object that has the cooldown: `room` or `call`.
+    pub of: &'static str,
 }
 
 /// `play`: "conf_play group, 2 s cooldown per room".
 pub const CONF_PLAY: Group = Group {
     name: "conf_play",
     window: Duration::from_secs(2),
+    commands: &["play"],
+    of: "room",
 };
 
 /// `pause`, `stop`, `volume`: "conference_control group, 200 ms cooldown per room".
 pub const CONFERENCE_CONTROL: Group = Group {
     name: "conference_control",
     window: Duration::from_millis(200),
+    commands: &["pause", "stop", "volume"],
+    of: "room",
 };
 
 /// `conference/join`, `conference/leave`: "conference group, 2 s cooldown per session".
 pub const CONFERENCE: Group = Group {
     name: "conference",
     window: Duration::from_secs(2),
+    commands: &["conference/join", "conference/leave"],
+    of: "call",
 };
 
 /// `conference/mute`, `conference/unmute`: "conference_mute group, 2 s cooldown per session".
 pub const CONFERENCE_MUTE: Group = Group {
     name: "conference_mute",
     window: Duration::from_secs(2),
+    commands: &["conference/mute", "conference/unmute"],
+    of: "call",
 };
+
+/// All groups.
+pub const GROUPS: [Group; 4] = [CONFERENCE, CONFERENCE_MUTE, CONF_PLAY, CONFERENCE_CONTROL];
+
+/// Returns the table of the cooldowns in Markdown.
+pub fn cooldown_table_markdown() -> String {
+    let mut table = "| commands | cooldown of each | seconds |\n|---|---|---|\n".to_owned();
+    for group in GROUPS {
+        let commands: Vec<_> = group.commands.iter().map(|c| format!("`{c}`")).collect();
+        let (commands, seconds) = (commands.join(", "), group.window.as_secs_f64());
+        table.push_str(&format!("| {commands} | {} | {seconds} |\n", group.of));
+    }
+    table
+}
 
 /// A cooldown that a command has started.
 pub(crate) struct ActiveCooldown {

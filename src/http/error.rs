@@ -17,7 +17,7 @@ use crate::node::CommandError;
 use crate::reconciler::{IntentError, Refusal};
 use crate::store::limits::StoredAnswer;
 use crate::store::{StoreError, unreadable};
-use crate::telemetry::{Chain, STORE_ERRORS};
+use crate::telemetry::STORE_ERRORS;
 use crate::tenants::{EndpointError, MOST_ENDPOINTS};
 
 use super::middleware::audit::AuditError;
@@ -175,6 +175,14 @@ impl ApiError {
     }
 }
 
+/// The longest part of a wrong value that an error repeats.
+const LONGEST_FOUND: usize = 40;
+
+/// The beginning of a wrong value.
+pub(crate) fn shortened(text: &str) -> String {
+    text.chars().take(LONGEST_FOUND).collect()
+}
+
 impl From<CommandError> for ApiError {
     fn from(error: CommandError) -> Self {
         match error {
@@ -193,10 +201,7 @@ impl From<StoreError> for ApiError {
             StoreError::Unavailable(_) => {
                 metrics::counter!(STORE_ERRORS, "caller" => "api").increment(1);
                 let _span = observe::enter_request_span();
-                tracing::warn!(
-                    error = %Chain(&error),
-                    "a request failed because the store does not respond"
-                );
+                error.log_effect(None, "a request failed because the store does not respond");
                 Self::unavailable(error.to_string(), SOON)
             }
             StoreError::Corrupt { .. } => {

@@ -49,6 +49,7 @@ mod error;
 mod events;
 mod gateway;
 pub mod idempotency;
+mod index;
 pub mod listen;
 mod lists;
 mod middleware;

@@ -2,6 +2,7 @@
 
 use axum::http::StatusCode;
 
+use crate::node::CommandError;
 use crate::reconciler::{
     Accepted, Controller, Decision, Depth, Intent, IntentError, Link, NodeReport, Refusal,
 };
@@ -102,6 +103,16 @@ impl ApiState {
 
     pub(crate) fn failed(&self, error: IntentError) -> ApiError {
         ApiError::intent(error, self.settings.hide_foreign)
+    }
+
+    /// Converts the error of an intent for this node, which the error names if it is down.
+    pub(crate) fn failed_on(&self, node: NodeId, error: IntentError) -> ApiError {
+        match error {
+            IntentError::Command(CommandError::Down { retry_after }) => {
+                ApiError::unavailable(format!("node {node} is down"), retry_after)
+            }
+            error => self.failed(error),
+        }
     }
 
     /// True if the state of this node's rooms and calls may be out of date, because no replica is connected to it.

@@ -45,7 +45,7 @@ pub(crate) async fn place(
     {
         return Err(ApiError::new(
             StatusCode::CONFLICT,
-            "the session is on another node than the requested one",
+            format!("the session is on node {session_node}, not on the requested node {node}"),
         )
         .detail(json!({
             "session_node": session_node.as_str(),

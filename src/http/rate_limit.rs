@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use crate::config::LimitsConfig;
 use crate::store::Store;
 use crate::store::limits::{Rate, Tokens};
-use crate::telemetry::{Chain, STORE_ERRORS};
+use crate::telemetry::STORE_ERRORS;
 use roomkeeper_core::ids::AppId;
 
 use super::error::ApiError;
@@ -114,7 +114,10 @@ impl AppLimiter {
                 if let Err(error) = &leased {
                     metrics::counter!(STORE_ERRORS, "caller" => "api").increment(1);
                     let _span = observe::enter_request_span();
-                    tracing::warn!(app.id = %app, error = %Chain(error), "the store does not respond; limiting an app's requests on this replica alone");
+                    error.log_effect(
+                        None,
+                        "the store does not respond; limiting an app's requests on this replica alone",
+                    );
                 }
                 verdict = tokens_of_app
                     .local()

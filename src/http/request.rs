@@ -7,7 +7,7 @@ use axum::http::request::Parts;
 
 use roomkeeper_core::ids::{CallId, InvalidId, RoomId};
 
-use super::error::ApiError;
+use super::error::{ApiError, shortened};
 
 /// An id in a path.
 pub(crate) trait InPath: FromStr<Err = InvalidId> {
@@ -87,7 +87,11 @@ fn positive(text: &str) -> Result<usize, ApiError> {
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     // A number that overflows is still a positive integer and gets clamped.
     let number = digits.then(|| text.parse().unwrap_or(usize::MAX));
-    number
-        .filter(|n| *n > 0)
-        .ok_or_else(|| ApiError::field("limit", "expected a positive integer"))
+    number.filter(|n| *n > 0).ok_or_else(|| {
+        let found = shortened(text);
+        ApiError::field(
+            "limit",
+            format!("expected a positive integer, found {found:?}"),
+        )
+    })
 }

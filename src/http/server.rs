@@ -8,7 +8,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::middleware::{site, wrap};
 use super::state::{ApiState, Shared};
-use super::{console, events, gateway, openapi, voipbin, webhooks};
+use super::{console, events, gateway, index, openapi, voipbin, webhooks};
 
 static DOCUMENT: LazyLock<String> = LazyLock::new(|| document().unwrap_or_default());
 
@@ -50,7 +50,9 @@ pub fn router(state: ApiState) -> Router {
             webhooks::for_own_app,
         ))
         .split_for_parts();
-    let pages = openapi::routes(DOCUMENT.as_str()).merge(console::routes());
+    let pages = openapi::routes(DOCUMENT.as_str())
+        .merge(console::routes())
+        .merge(index::api_routes());
     let hosts = state.settings.page_hosts.clone();
     let pages = pages.route_layer(from_fn_with_state(hosts, site::guard_pages));
     let (routes, _) = routes().split_for_parts();

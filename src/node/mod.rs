@@ -10,6 +10,7 @@
 mod backoff;
 mod connection;
 mod handle;
+mod link_log;
 mod meters;
 mod nudge;
 mod supervisor;

@@ -22,6 +22,7 @@ use roomkeeper_core::ids::NodeId;
 use super::backoff::Backoff;
 use super::connection::{self, ConnectionEvent, ConnectionSettings, EndReason, ExpectedMessages};
 use super::handle::{ConnectionStatus, NodeHandle, Request, Vitals};
+use super::link_log::LinkLog;
 use super::meters::EventMeters;
 use super::{CommandError, EventSink, FENCE_SUBCLASS, Link, NodeConfig};
 
@@ -79,8 +80,10 @@ pub fn start(
     let run = Uuid::new_v4().simple().to_string();
     let jobs = JobPrefix::new(format!("rk{}", run.get(..12).unwrap_or(&run)))?;
     let command_sent = Arc::new(Notify::new());
+    let log = Arc::new(LinkLog::new(config.id, config.address.clone()));
     let supervisor = |setup: Vec<Command>| ConnectionSupervisor {
         config: config.clone(),
+        log: Arc::clone(&log),
         command_sent: Arc::clone(&command_sent),
         setup,
         jobs: jobs.clone(),
@@ -200,6 +203,8 @@ async fn look_for_speech(
 
 struct ConnectionSupervisor {
     config: NodeConfig,
+    /// Shared by both connections.
+    log: Arc<LinkLog>,
     /// The command connection's notification to the event connection that events will follow.
     command_sent: Arc<Notify>,
     setup: Vec<Command>,
@@ -225,7 +230,7 @@ async fn run_command_connection(
             ConnectionEvent::Ready => {
                 since = Some(Instant::now());
                 status.send_modify(|s| s.commands = Link::Up);
-                tracing::info!(node.id = %supervisor.config.id, "the command connection is up");
+                supervisor.log_if_up();
             }
             ConnectionEvent::Event(_) => {}
         };
@@ -284,6 +289,7 @@ async fn run_event_connection(
         }
         if ended == EndReason::Stopped && !supervisor.stop.is_cancelled() {
             supervisor.status.send_modify(|s| s.events = None);
+            supervisor.log_if_up();
             continue;
         }
         let Some((reason, wait)) = supervisor.after(ended, &mut backoff, "event") else {
@@ -320,7 +326,7 @@ async fn receive_events(
                 s.events = Some(Link::Up);
                 s.connections += 1;
             });
-            tracing::info!(node.id = %supervisor.config.id, "the event connection is up");
+            supervisor.log_if_up();
             sink.up();
         }
         ConnectionEvent::Event(event) => {
@@ -375,6 +381,13 @@ fn vitals(event: &Event) -> Vitals {
 }
 
 impl ConnectionSupervisor {
+    /// Logs that the node is up, if all its wanted connections are.
+    fn log_if_up(&self) {
+        if self.status.borrow().link() == Link::Up {
+            self.log.note_up();
+        }
+    }
+
     async fn connect(
         &self,
         settings: ConnectionSettings<'_>,
@@ -432,13 +445,7 @@ impl ConnectionSupervisor {
         };
         metrics::counter!(names::ESL_RECONNECTS, "node" => self.config.id.to_string(), "connection" => which)
             .increment(1);
-        tracing::warn!(
-            node.id = %self.config.id,
-            connection = which,
-            reason,
-            retry_after_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
-            "a connection to FreeSWITCH is down"
-        );
+        self.log.note_down(which, &reason);
         Some((reason, wait))
     }
 }

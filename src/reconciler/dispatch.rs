@@ -394,7 +394,12 @@ async fn finish(
         return;
     }
     if let Err(error) = result {
-        tracing::info!(node.id = %node, ?command, %error, "FreeSWITCH did not carry out a command");
+        let disconnected = matches!(error, CommandError::Down { .. });
+        if disconnected {
+            tracing::debug!(node.id = %node, ?command, %error, "FreeSWITCH did not carry out a command");
+        } else {
+            tracing::info!(node.id = %node, ?command, %error, "FreeSWITCH did not carry out a command");
+        }
         // Unknown is not refused: the request stands until its deadline.
         if error != CommandError::Unknown {
             // The actor ends only with the program; then the next owner handles the deadline.

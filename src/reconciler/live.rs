@@ -116,13 +116,12 @@ impl LivePublisher {
                     let count = u64::try_from(live.len()).unwrap_or(u64::MAX);
                     metrics::counter!(names::LIVE_DROPPED, "where" => "say").increment(count);
                     metrics::counter!(names::STORE_ERRORS, "caller" => "live").increment(1);
-                    // Logged once per outage: publishing may be forbidden permanently, and no stored event is lost.
+                    // Noted once per outage: publishing may be forbidden permanently, and no stored event is lost.
                     if !std::mem::replace(&mut refused, true) {
-                        tracing::warn!(
-                            node.id = %node,
-                            error = &error as &dyn std::error::Error,
+                        error.log_effect(
+                            Some(node),
                             "cannot publish live events to other replicas: event streams are up to a second late, \
-                             and talking members are not shown"
+                             and talking members are not shown",
                         );
                     }
                 }

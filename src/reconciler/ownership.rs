@@ -14,7 +14,6 @@ use uuid::Uuid;
 use crate::store::polls::next_poll;
 use crate::store::{Lease, LeaseOutcome, Store};
 use crate::telemetry as names;
-use crate::telemetry::Chain;
 use roomkeeper_core::ids::NodeId;
 
 /// The longest pause before a replica asks again for the lease of another replica's node.
@@ -136,7 +135,10 @@ impl LeaseKeeper {
         if let Some(lease) = owner.lease()
             && let Err(error) = self.store.release_lease(lease).await
         {
-            tracing::warn!(node.id = %self.node, error = %Chain(&error), "the lease could not be given up and will run out");
+            error.log_effect(
+                Some(self.node),
+                "the lease could not be given up and will run out",
+            );
         }
     }
 
@@ -165,7 +167,7 @@ impl LeaseKeeper {
             Err(error) => {
                 metrics::counter!(names::STORE_ERRORS, "caller" => "lease").increment(1);
                 // The lease may expire. Every write is checked against it, so no wrong write is possible.
-                tracing::warn!(node.id = %self.node, error = %Chain(&error), "the lease could not be renewed");
+                error.log_effect(Some(self.node), "the lease could not be renewed");
                 Instant::now() + RETRY_PAUSE
             }
         }

@@ -23,3 +23,10 @@ pub(super) enum ResyncError {
     #[error("the reconciler is stopping, or another replica took the node")]
     Stopped,
 }
+
+impl ResyncError {
+    /// Returns true if the connection to the node is down.
+    pub(super) const fn is_disconnected(&self) -> bool {
+        matches!(self, Self::Command(CommandError::Down { .. }))
+    }
+}

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock;
 use crate::store::polls::{NodePoll, next_poll};
 use crate::store::{Store, StoreError};
-use crate::telemetry::{self as names, Chain};
+use crate::telemetry as names;
 use roomkeeper_core::ids::NodeId;
 
 use super::node_status::StatusPublisher;
@@ -55,17 +55,16 @@ impl PollTarget {
         }
     }
 
-    /// Logs the first failure after a success.
+    /// Counts and logs the first failure after a success.
     fn note(&mut self, result: Result<(), StoreError>) {
         let was_failing = std::mem::replace(&mut self.is_failing, result.is_err());
         if let Err(error) = result
             && !was_failing
         {
             metrics::counter!(names::STORE_ERRORS, "caller" => "board").increment(1);
-            tracing::warn!(
-                node.id = %self.status.node(),
-                error = %Chain(&error),
-                "the node's status cannot be read or written; using the last one read"
+            error.log_effect(
+                Some(self.status.node()),
+                "the node's status cannot be read or written; using the last one read",
             );
         }
     }
@@ -130,9 +129,9 @@ impl StorePoller {
             Err(error) => {
                 if !was_failing {
                     metrics::counter!(names::STORE_ERRORS, "caller" => "board").increment(1);
-                    tracing::warn!(
-                        error = %Chain(&error),
-                        "the status of the nodes cannot be read; using the last one read"
+                    error.log_effect(
+                        None,
+                        "the status of the nodes cannot be read; using the last one read",
                     );
                 }
                 return;

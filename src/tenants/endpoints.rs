@@ -368,12 +368,13 @@ impl Registry {
             } else {
                 continue;
             };
-            if let Err(error) = swept {
-                tracing::warn!(
-                    endpoint.id = %record.id,
-                    error = %Chain(&error),
-                    "cannot finish the change of a webhook endpoint yet"
-                );
+            let effect = "cannot finish the change of a webhook endpoint yet";
+            match swept {
+                Ok(()) => {}
+                Err(EndpointError::Store(error)) => error.log_effect(None, effect),
+                Err(error) => {
+                    tracing::warn!(endpoint.id = %record.id, error = %Chain(&error), "{effect}");
+                }
             }
         }
     }

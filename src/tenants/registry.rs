@@ -26,7 +26,6 @@ use crate::store::AppsWrite;
 use crate::store::apps::AppRecord;
 use crate::store::endpoints::{EndpointRecord, OwnEndpoint, OwnSecret};
 use crate::store::{Store, StoreError};
-use crate::telemetry::Chain;
 use crate::webhook::endpoint::Endpoints;
 use roomkeeper_core::ids::{AppId, NodeId};
 
@@ -212,26 +211,23 @@ impl Registry {
                 () = tokio::time::sleep(POLL) => {}
             }
             let refreshed = self.refresh().await;
-            if refreshed.is_ok() {
-                self.sweep_endpoints().await;
-                if swept.is_none_or(|at| at.elapsed() >= SWEEP) {
-                    self.sweep_apps().await;
-                    swept = Some(Instant::now());
-                }
-            }
+            let was_failing = std::mem::replace(&mut failing, refreshed.is_err());
             match refreshed {
-                Ok(()) if failing => tracing::info!("reading the stored apps again"),
-                Err(error) if !failing => {
-                    tracing::warn!(
-                        error = %Chain(&error),
-                        "cannot read the stored apps; using the last known ones"
+                Ok(()) => {
+                    self.sweep_endpoints().await;
+                    if swept.is_none_or(|at| at.elapsed() >= SWEEP) {
+                        self.sweep_apps().await;
+                        swept = Some(Instant::now());
+                    }
+                }
+                Err(error) if !was_failing => {
+                    error.log_effect(
+                        None,
+                        "cannot read the stored apps; using the last known ones",
                     );
                 }
-                Ok(()) | Err(_) => {
-                    continue;
-                }
+                Err(_) => {}
             }
-            failing = !failing;
         }
     }
 

@@ -43,6 +43,11 @@ impl Breaker {
         }
     }
 
+    /// Forgets the outcomes of an endpoint.
+    pub(super) fn reset(&mut self, endpoint: &EndpointId) {
+        self.lowered.remove(endpoint);
+    }
+
     /// Forgets all endpoints except the known ones.
     pub(super) fn retain(&mut self, is_known: impl Fn(&EndpointId) -> bool) {
         self.lowered.retain(|endpoint, _| is_known(endpoint));

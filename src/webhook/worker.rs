@@ -9,6 +9,14 @@
 //!
 //! Fan-out and claim are one request: the store executes them in order, which saves a round trip.
 //!
+//! # Changed endpoints
+//!
+//! When an endpoint gets another URL, or is enabled, its failures say nothing about the next attempt. Every worker that
+//! learns of the change makes the endpoint's waiting deliveries due ([`Deliveries::retry_endpoint`]), and an attempt at
+//! the old URL that fails later is repeated at once. So no delivery waits, whichever replica attempted it last.
+//!
+//! [`Deliveries::retry_endpoint`]: crate::store::deliveries::Deliveries::retry_endpoint
+//!
 //! # Fair shares
 //!
 //! An attempt at an endpoint that hangs holds its permit until the request times out. So that one app's endpoints do
@@ -30,6 +38,7 @@
 //! replicas an endpoint has up to n times its limit.
 
 mod attempt;
+mod changes;
 mod depths;
 mod in_flight;
 
@@ -44,6 +53,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, error, info_span, warn};
 
+use self::changes::ChangedEndpoints;
 use self::depths::Depths;
 use self::in_flight::InFlight;
 use super::backpressure::Backpressure;
@@ -55,7 +65,7 @@ use crate::clock;
 use crate::store::deliveries::{ClaimedDelivery, NewDelivery, OutboxBatch, Share};
 use crate::store::polls::next_poll;
 use crate::store::{Message, Store, StoreError};
-use crate::telemetry::{self, Chain, millis, trace};
+use crate::telemetry::{self, Chain, trace};
 use roomkeeper_core::ids::{AppId, NodeId};
 use roomkeeper_core::time::Timestamp;
 
@@ -143,15 +153,17 @@ struct RunState {
     /// The number of consecutive rounds that failed because of the store.
     failures: u32,
     depths: Depths,
+    changes: ChangedEndpoints,
 }
 
 impl RunState {
-    fn new(node: NodeId, per_endpoint: usize) -> Self {
+    fn new(node: NodeId, per_endpoint: usize, endpoints: Arc<Endpoints>) -> Self {
         Self {
             in_flight: InFlight::new(per_endpoint),
             unknown_apps: HashMap::new(),
             failures: 0,
             depths: Depths::new(node),
+            changes: ChangedEndpoints::new(endpoints),
         }
     }
 }
@@ -213,13 +225,17 @@ impl Worker {
     /// Delivers until `stop`, then lets the running attempts finish. Each commit for this node calls
     /// `wake.notify_one()`. If the future is dropped, its claims expire and other workers repeat the attempts.
     pub async fn run(self, wake: Arc<Notify>, stop: CancellationToken) {
-        let mut state = RunState::new(self.node, self.settings.per_endpoint);
+        let mut endpoints = self.context.endpoints.clone();
+        let known = Arc::clone(&endpoints.borrow_and_update());
+        let mut state = RunState::new(self.node, self.settings.per_endpoint, known);
         let mut reason = Reason::Notified;
         while !stop.is_cancelled() {
             let next = self.try_round(&mut state, reason).await;
             tokio::select! {
                 () = stop.cancelled() => {}
                 woken = self.next_reason(&mut state, &next, &wake) => reason = woken,
+                // The sender ends with the program.
+                Ok(()) = endpoints.changed(), if state.failures == 0 => reason = Reason::Time,
             }
             while let Some(done) = state.in_flight.try_next() {
                 self.handle_end(done);
@@ -232,6 +248,7 @@ impl Worker {
     async fn try_round(&self, state: &mut RunState, reason: Reason) -> Next {
         let measure = state.depths.is_due();
         let round = async {
+            self.follow_changes(state).await?;
             if measure {
                 self.measure(state).await?;
             }
@@ -255,12 +272,7 @@ impl Worker {
                 let wait = back_off(state.failures);
                 state.failures = state.failures.saturating_add(1);
                 metrics::counter!(telemetry::STORE_ERRORS, "caller" => "webhook").increment(1);
-                warn!(
-                    node.id = %self.node,
-                    error = %Chain(&e),
-                    retry_ms = millis(wait),
-                    "webhooks wait for the store"
-                );
+                e.log_effect(Some(self.node), "webhooks wait for the store");
                 Next {
                     wait,
                     is_full: false,
@@ -297,6 +309,17 @@ impl Worker {
                 () = sleep_until(until) => return Reason::Time,
             }
         }
+    }
+
+    /// Makes the waiting deliveries of changed endpoints due.
+    async fn follow_changes(&self, state: &mut RunState) -> Result<(), StoreError> {
+        state.changes.follow(self.endpoints());
+        while let Some(endpoint) = state.changes.next() {
+            self.store.retry_endpoint(self.node, &endpoint).await?;
+            state.in_flight.breaker.reset(&endpoint);
+            state.changes.finish(&endpoint);
+        }
+        Ok(())
     }
 
     async fn measure(&self, state: &mut RunState) -> Result<(), StoreError> {

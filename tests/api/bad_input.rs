@@ -68,6 +68,191 @@ async fn invalid_bodies_give_400_or_415() {
 }
 
 #[tokio::test]
+async fn errors_name_field_and_problem() {
+    let world = World::new();
+    let (room, call) = (room_id(NODES[0], 1), session_id(NODES[0], 1));
+    world.room(room, "demo", "named", 1, 0).await;
+    world.session(call, "demo", 1).await;
+    let path = format!("{PATH}/{room}");
+    let join = &*format!("/api/v1/sessions/{call}/commands/conference/join");
+    for (method, path, body, error, field) in [
+        (
+            "POST",
+            PATH,
+            Some(json!({"name": 7})),
+            "name: expected a string, found a whole number",
+            "name",
+        ),
+        ("POST", PATH, Some(json!({})), "name: is required", "name"),
+        (
+            "POST",
+            join,
+            Some(json!({"room_id": "x"})),
+            "room_id: not a valid",
+            "room_id",
+        ),
+        (
+            "POST",
+            join,
+            Some(json!({"room_id": room.to_string(), "muted": "yes"})),
+            "muted: expected true or false, found a string",
+            "muted",
+        ),
+        (
+            "POST",
+            &*format!("{path}/play"),
+            Some(json!({"urls": ["https://example.com/a.wav", 1]})),
+            "urls[1]: expected a string, found a whole number",
+            "urls[1]",
+        ),
+        (
+            "POST",
+            &*format!("{path}/play"),
+            Some(json!({"urls": {}})),
+            "urls: expected a list of strings, found an object",
+            "urls",
+        ),
+        (
+            "POST",
+            &*format!("{path}/volume"),
+            Some(json!({"volume": 1.5})),
+            "volume: expected a whole number, found a number with a fraction or exponent",
+            "volume",
+        ),
+        (
+            "POST",
+            "/api/v1/webhooks",
+            Some(json!({"url": "x"})),
+            "url: expected a URL such as https://example.com/hook, found \"x\"",
+            "url",
+        ),
+        (
+            "POST",
+            "/api/v1/webhooks",
+            Some(json!({"url": "https://example.com/h", "events": "*"})),
+            "events: expected a list of strings, found a string",
+            "events",
+        ),
+    ] {
+        let answer = world.send(request(DEMO, method, path, body)).await;
+        check_field_error(&answer, error, field);
+    }
+}
+
+/// Checks the beginning of an error about a field, and the field's name.
+fn check_field_error(answer: &Answer, error: &str, field: &str) {
+    answer.fails(400);
+    let found = answer.json();
+    let text = found["error"].as_str().unwrap();
+    assert!(text.starts_with(error), "{text}");
+    assert_eq!(found["detail"]["field"], field, "{text}");
+}
+
+#[tokio::test]
+async fn errors_name_parameter_and_problem() {
+    let world = World::new();
+    for (method, path, body, error, field) in [
+        (
+            "GET",
+            "/api/v1/conferences/nonsense",
+            None,
+            "room_id: not a valid",
+            "room_id",
+        ),
+        (
+            "GET",
+            "/api/v1/sessions/nonsense",
+            None,
+            "uuid: not a valid",
+            "uuid",
+        ),
+        (
+            "GET",
+            "/api/v1/conferences?limit=many",
+            None,
+            "limit: expected a positive integer, found \"many\"",
+            "limit",
+        ),
+        (
+            "GET",
+            "/api/v1/conferences?limit=1&limit=2",
+            None,
+            "limit: is given twice",
+            "limit",
+        ),
+        (
+            "GET",
+            "/api/v1/conferences?cursor=x",
+            None,
+            "cursor: ",
+            "cursor",
+        ),
+    ] {
+        let answer = world.send(request(DEMO, method, path, body)).await;
+        check_field_error(&answer, error, field);
+    }
+}
+
+#[tokio::test]
+async fn errors_name_path_method_and_type_of_body() {
+    let world = World::new();
+    for (method, path, status, error) in [
+        (
+            "GET",
+            "/api/v1/conference",
+            404,
+            "there is nothing at this path: /api/v1/conference; GET / lists the paths of this listener",
+        ),
+        (
+            "PUT",
+            PATH,
+            405,
+            "/api/v1/conferences does not take the method PUT; the Allow header lists those it takes",
+        ),
+    ] {
+        let answer = world.send(request(DEMO, method, path, None)).await;
+        answer.fails(status);
+        assert_eq!(answer.json()["error"], error);
+    }
+    let answer = world.send(raw(Some("text/plain"), "{}")).await;
+    let error = "the Content-Type must be application/json, found text/plain";
+    assert_eq!(answer.json()["error"], error);
+    let answer = world.send(raw(None, "[]")).await;
+    let error = "the body must be a JSON object, found a list";
+    assert_eq!(answer.json()["error"], error);
+}
+
+#[tokio::test]
+async fn missing_header_is_named() {
+    let world = World::new();
+    for (names, error) in [
+        (&["X-App-ID"][..], "the header X-App-ID is missing"),
+        (&["X-API-Key"], "the header X-API-Key is missing"),
+        (
+            &["X-App-ID", "X-API-Key"],
+            "the headers X-App-ID and X-API-Key are missing",
+        ),
+        (&[], "X-App-ID names no app, or X-API-Key is not its key"),
+    ] {
+        let mut request = raw(None, "{}");
+        let headers = request.headers_mut();
+        headers.insert("X-API-Key", "wrong".parse().unwrap());
+        for name in names {
+            headers.remove(*name);
+        }
+        let answer = world.send(request).await;
+        answer.fails(401);
+        assert_eq!(answer.json()["error"], error);
+    }
+    // The same text for an unknown app: nobody learns which apps exist.
+    let mut request = raw(None, "{}");
+    let nobody = "nobody".parse().unwrap();
+    request.headers_mut().insert("X-App-ID", nobody);
+    let error = "X-App-ID names no app, or X-API-Key is not its key";
+    assert_eq!(world.send(request).await.json()["error"], error);
+}
+
+#[tokio::test]
 async fn too_large_body_gives_413() {
     let world = World::with_settings(ApiSettings {
         body_limit: 100,
@@ -119,7 +304,8 @@ async fn unknown_paths_and_methods_give_404_and_405() {
     let world = World::new();
     let room = room_id("acW68", 1);
     for (method, path, status, allow) in [
-        ("GET", "/", 404, ""),
+        ("POST", "/", 405, "GET,HEAD"),
+        ("GET", "/nothing", 404, ""),
         ("GET", "/api/v1", 404, ""),
         ("GET", "/api/v1/", 404, ""),
         ("GET", "/api/v1/conferences/", 404, ""),

@@ -18,6 +18,7 @@ mod store_behind;
 
 mod events;
 mod faulty;
+mod index;
 mod limits;
 mod lists;
 mod moderation;

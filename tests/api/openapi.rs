@@ -10,6 +10,7 @@ use roomkeeper_core::intent::{
     FlagAccepted, JoinAccepted, LeaveAccepted, LockAccepted, OperationAccepted,
 };
 use roomkeeper_core::room::MemberFlag;
+use roomkeeper_core::time::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -165,6 +166,49 @@ fn examples_fit_their_schemas() {
         }
     }
     assert!(seen >= 20, "{seen}");
+}
+
+/// Calls `found` with each value of this name in a JSON value.
+fn each_named<'a>(value: &'a Value, name: &str, found: &mut impl FnMut(&'a Value)) {
+    match value {
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                if key == name {
+                    found(value);
+                }
+                each_named(value, name, found);
+            }
+        }
+        Value::Array(values) => values.iter().for_each(|v| each_named(v, name, found)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[test]
+fn created_at_has_one_form_except_in_a_single_conference() {
+    let api = api();
+    let mut seen = 0;
+    for (path, item) in api["paths"].as_object().unwrap() {
+        // The documented form of this answer.
+        if path == "/api/v1/conferences/{room_id}" {
+            continue;
+        }
+        for operation in item.as_object().unwrap().values() {
+            each_named(operation, "created_at", &mut |value| {
+                let text = value.as_str().unwrap();
+                let at = Timestamp::from_rfc3339(text).unwrap();
+                assert_eq!(at.rfc3339_seconds(), text, "{path}");
+                seen += 1;
+            });
+        }
+    }
+    assert!(seen >= 6, "{seen}");
+    for (name, schema) in api["components"]["schemas"].as_object().unwrap() {
+        let field = &schema["properties"]["created_at"];
+        if field.is_object() && name != "RoomDetail" {
+            assert_eq!(field["format"], "date-time", "{name}");
+        }
+    }
 }
 
 /// A documented path with ids of missing objects.

@@ -96,7 +96,11 @@ async fn endpoint_is_created_read_changed_and_removed() {
         (&json!(true), &json!(false), &Value::Null)
     );
     let list = world.get(PATH).await;
-    list.is(200, json!({ "webhooks": [row] }));
+    let mut summary = row.clone();
+    for field in ["last_success_at", "last_error"] {
+        summary[field] = Value::Null;
+    }
+    list.is(200, json!({ "webhooks": [summary] }));
     let path = format!("{PATH}/{id}");
     let read = world.get(&path).await;
     let detail = read.json();
@@ -107,9 +111,10 @@ async fn endpoint_is_created_read_changed_and_removed() {
             detail["dead"],
             detail["lost"],
             detail["last_success_at"],
+            detail["last_error"],
             detail["failing_since"]
         ]),
-        json!([0, 0, 0, null, null])
+        json!([0, 0, 0, null, null, null])
     );
     let change = json!({"url": "https://example.com/other", "events": ["*"]});
     let changed = patch(&world, &path, change).await;
@@ -352,6 +357,20 @@ async fn deliveries_are_listed_with_attempts_and_sent_again() {
         (&json!(1), &json!(0))
     );
     assert!(detail["failing_since"].is_string() && detail["last_success_at"].is_null());
+    let error = json!({"at": "2026-05-06T12:34:56.672025Z", "status": 500, "error": "the receiver answered 500", "event": "webhook.test"});
+    assert_eq!(detail["last_error"], error);
+    // The list and the operator's view show it, too.
+    let list = world.get(PATH).await.json();
+    assert_eq!(list["webhooks"][0]["last_error"], error);
+    let path_of_operator = format!("/admin/apps/demo/webhooks/{id}");
+    let seen = ask(
+        &admin(&world, Some("secret")),
+        "GET",
+        &path_of_operator,
+        None,
+    )
+    .await;
+    assert_eq!(seen.json()["last_error"], error, "{}", seen.text);
     world
         .post_empty(&format!("{one}/redeliver"))
         .await
@@ -365,6 +384,7 @@ async fn deliveries_are_listed_with_attempts_and_sent_again() {
     assert_eq!(row.get("body"), None, "only one by one");
     let detail = world.get(&path).await.json();
     assert!(detail["failing_since"].is_null() && detail["last_success_at"].is_string());
+    assert_eq!(detail["last_error"], error, "a success keeps it");
     let unknown = format!("{path}/deliveries/msg_{}", "0".repeat(32));
     world.get(&unknown).await.fails(404);
     world

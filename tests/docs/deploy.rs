@@ -112,14 +112,22 @@ fn variables(path: &str) -> Vec<(String, String)> {
     pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
 }
 
+/// The same variables with secrets in place of their placeholders.
+fn filled(variables: Vec<(String, String)>) -> Vec<(String, String)> {
+    let variables = variables.into_iter();
+    variables
+        .map(|(name, value)| (name, value.replace("replace-me", "a-secret")))
+        .collect()
+}
+
 /// The configuration of the overlay, with its secrets.
 fn overlay_config() -> Config {
-    let secrets = variables(&format!("{OVERLAY}/secrets.env"));
+    let secrets = filled(variables(&format!("{OVERLAY}/secrets.env")));
     Config::from_text(&read(&format!("{OVERLAY}/roomkeeper.toml")), secrets).unwrap()
 }
 
-/// Runs `roomkeeper check` on a file with these variables alone.
-fn check(path: &str, variables: &[(String, String)]) {
+/// Runs `roomkeeper check` on a file with these variables alone. Returns its errors.
+fn check(path: &str, variables: &[(String, String)]) -> Result<(), String> {
     let done = Command::new(env!("CARGO_BIN_EXE_roomkeeper"))
         .args(["check", "--config"])
         .arg(root().join(path))
@@ -127,8 +135,10 @@ fn check(path: &str, variables: &[(String, String)]) {
         .envs(variables.iter().map(|(k, v)| (k, v)))
         .output()
         .unwrap();
-    let output = String::from_utf8_lossy(&done.stderr);
-    assert!(done.status.success(), "{path}: {output}");
+    match done.status.success() {
+        true => Ok(()),
+        false => Err(String::from_utf8_lossy(&done.stderr).into_owned()),
+    }
 }
 
 /// The key that a variable replaces, as `config::KEYS` writes it.
@@ -185,12 +195,31 @@ fn seconds(text: &str) -> i64 {
 }
 
 #[test]
-fn shipped_configurations_pass_the_check() {
-    let folder = OVERLAY;
-    let secrets = variables(&format!("{folder}/secrets.env"));
-    check(&format!("{folder}/roomkeeper.toml"), &secrets);
-    let secrets = variables("deploy/debian/roomkeeper.env");
-    check("deploy/debian/roomkeeper.toml", &secrets);
+fn shipped_configurations_pass_the_check_once_their_secrets_are_set() {
+    for (config, secrets) in [
+        (
+            format!("{OVERLAY}/roomkeeper.toml"),
+            format!("{OVERLAY}/secrets.env"),
+        ),
+        (
+            "deploy/debian/roomkeeper.toml".to_owned(),
+            "deploy/debian/roomkeeper.env".to_owned(),
+        ),
+    ] {
+        let secrets = variables(&secrets);
+        let errors = check(&config, &secrets).unwrap_err();
+        let placeholders = errors.matches("is still the example's placeholder").count();
+        assert_eq!(placeholders, secrets.len(), "{errors}");
+        check(&config, &filled(secrets)).unwrap();
+    }
+}
+
+#[test]
+fn configuration_of_the_package_listens_on_loopback() {
+    let secrets = filled(variables("deploy/debian/roomkeeper.env"));
+    let config = Config::from_text(&read("deploy/debian/roomkeeper.toml"), secrets).unwrap();
+    assert!(config.http.listen.ip().is_loopback());
+    assert!(config.http.admin_listen.ip().is_loopback());
 }
 
 #[test]

@@ -14,7 +14,7 @@ macro_rules! store_behind {
             use $root::store::node_status::{NodeStatus, NodeStatusStore, StatusField};
             use $root::store::deliveries::{
                 AttemptRecord, Backlog, ClaimedDelivery, Deliveries, Delivery, DeliveryResult,
-                DeliveryStatus, EndpointHealth, FinishOutcome, NewDelivery, OutboxBatch, OutboxCursor,
+                DeliveryStatus, EndpointHealth, FinishOutcome, LastError, NewDelivery, OutboxBatch, OutboxCursor,
                 RecoverOutcome, Share,
             };
             use $root::store::limits::{IdempotentCommand, StoredAnswer, CommandStart, Cooldown, RequestLimits, Rate, Tokens};
@@ -89,6 +89,8 @@ macro_rules! store_behind {
                 next_delivery(node: NodeId) -> Option<Duration>;
                 backlog(node: NodeId) -> Backlog;
                 endpoint_health(node: NodeId, endpoints: &[EndpointId]) -> Vec<EndpointHealth>;
+                last_errors(node: NodeId, endpoints: &[EndpointId]) -> Vec<Option<LastError>>;
+                retry_endpoint(node: NodeId, endpoint: &EndpointId) -> ();
                 list_deliveries(node: NodeId, endpoint: &EndpointId, status: DeliveryStatus, below: Option<&str>, limit: usize) -> Vec<Delivery>;
                 read_delivery(node: NodeId, endpoint: &EndpointId, id: &str) -> Option<Delivery>;
                 redeliver(node: NodeId, endpoint: &EndpointId, id: &str) -> bool;

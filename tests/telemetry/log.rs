@@ -43,7 +43,7 @@ async fn json_log_line_is_object_with_fields() {
     assert!(sent["duration_ms"].is_u64(), "{sent}");
     assert!(sent["webhook.id"].is_string() && sent["event"].is_string());
 
-    // The store stops: the log has the error with its innermost cause.
+    // The store stops: the outage is one line, and each failed request has its effect and cause at level debug.
     world.redis.as_mut().unwrap().kill();
     let answer = world.controller.once("GET", "/conferences", None).await;
     assert_eq!(answer.unwrap().status, 503);
@@ -51,6 +51,7 @@ async fn json_log_line_is_object_with_fields() {
         l["message"] == "a request failed because the store does not respond"
     });
     let failed = failed.await;
+    assert_eq!(failed["level"], "DEBUG", "{failed}");
     let error = failed["error"].as_str().unwrap();
     assert!(error.starts_with("the store is unavailable: "), "{failed}");
     // The line has the id of its request.

@@ -13,6 +13,7 @@ mod support;
 mod dashboard;
 mod log;
 mod metrics;
+mod outages;
 mod page;
 #[cfg(feature = "otlp")]
 mod traces;

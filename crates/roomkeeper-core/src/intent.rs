@@ -456,7 +456,7 @@ pub enum Refusal {
         room: RoomId,
     },
     /// 409.
-    #[error("the session is on another node than the room")]
+    #[error("the session is on node {call_node}, but the room is on node {room_node}")]
     OtherNode {
         /// The node of the call.
         call_node: NodeId,

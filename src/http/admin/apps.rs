@@ -318,7 +318,7 @@ pub(super) async fn remove(
 }
 
 fn customer_id(fields: &Fields) -> Result<Option<Uuid>, ApiError> {
-    let given: Option<Uuid> = fields.parsed("customer_id")?;
+    let given: Option<Uuid> = fields.of_form("customer_id", "a uuid")?;
     if given.is_some_and(|id| id.is_nil()) {
         return Err(ApiError::field("customer_id", "it must not be all zeros"));
     }
@@ -367,8 +367,11 @@ fn rate_limit(fields: &Fields) -> Result<Option<u32>, ApiError> {
         })
 }
 
+/// The expected form of a URL, for errors.
+const URL_FORM: &str = "a URL such as https://app.example.com/hook";
+
 fn webhook_url(shared: &Shared, fields: &Fields) -> Result<Option<Url>, ApiError> {
-    let url: Option<Url> = fields.parsed("webhook_url")?;
+    let url: Option<Url> = fields.of_form("webhook_url", URL_FORM)?;
     if let Some(url) = &url {
         let allowed = shared.webhooks.check_url(url);
         allowed.map_err(|e| ApiError::field("webhook_url", e))?;

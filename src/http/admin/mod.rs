@@ -19,6 +19,7 @@ use axum::routing::{get, post};
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::http::console;
+use crate::http::index;
 use crate::http::middleware::{site, wrap};
 use crate::http::state::ApiSettings;
 use crate::http::webhooks;
@@ -71,6 +72,7 @@ pub fn admin_router(state: AdminState, settings: &ApiSettings) -> Router {
     let routes = routes
         .merge(described)
         .nest("/admin/apps/{app_id}", hooks)
+        .merge(index::admin_routes())
         .route_layer(from_fn_with_state(hosts.clone(), site::guard_admin));
     let page = console::operator_routes();
     let page = page.route_layer(from_fn_with_state(hosts, site::guard_pages));

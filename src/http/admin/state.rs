@@ -100,7 +100,11 @@ impl FromRequestParts<Shared> for Operator {
         let given = only(&parts.headers, ADMIN_KEY).unwrap_or_default();
         let attempt = Attempt::begin(&parts.headers, &parts.extensions, given)?;
         let is_key = bool::from(KeyDigest::for_key(given).same(key));
-        let operator = attempt.end(is_key.then_some(Self), "missing or invalid X-Admin-API-Key")?;
+        let error = match parts.headers.contains_key(ADMIN_KEY) {
+            false => "the header X-Admin-API-Key is missing",
+            true => "X-Admin-API-Key is not the admin key",
+        };
+        let operator = attempt.end(is_key.then_some(Self), error)?;
         note_sender(&parts.extensions, || AuditActor::Operator);
         Ok(operator)
     }

@@ -234,10 +234,9 @@ impl Hub {
                     Err(error) => {
                         metrics::counter!(names::STORE_ERRORS, "caller" => "events").increment(1);
                         if !std::mem::replace(&mut failed, true) {
-                            tracing::warn!(
-                                node.id = %node,
-                                error = &error as &dyn std::error::Error,
-                                "event streams wait: the store does not respond"
+                            error.log_effect(
+                                Some(node),
+                                "event streams wait: the store does not respond",
                             );
                         }
                         0
@@ -341,9 +340,9 @@ impl Hub {
                 Err(error) => {
                     metrics::counter!(names::STORE_ERRORS, "caller" => "events").increment(1);
                     if !std::mem::replace(&mut failed, true) {
-                        tracing::warn!(
-                            error = &error as &dyn std::error::Error,
-                            "cannot subscribe to live events: event streams are up to a second late and lack talking events"
+                        error.log_effect(
+                            None,
+                            "cannot subscribe to live events: event streams are up to a second late and lack talking events",
                         );
                     }
                 }

@@ -116,9 +116,10 @@ impl<A: TypedAction> Command<A> {
         if let Some(check) = self.request_check {
             check.await?;
         }
+        let node = self.intent.target.entity().node();
         let Some(group) = self.group.filter(|_| state.settings.limits.cooldowns) else {
             let accepted = state.controller.submit(self.intent).await;
-            return accepted.map_err(|error| state.failed(error));
+            return accepted.map_err(|error| state.failed_on(node, error));
         };
         if let Decision::NoChange(accepted) = state.check(&self.intent, Depth::State).await? {
             return Ok(accepted);
@@ -133,7 +134,7 @@ impl<A: TypedAction> Command<A> {
         if !costs {
             state.refund_cooldown(cooldown).await;
         }
-        outcome.map_err(|error| state.failed(error))
+        outcome.map_err(|error| state.failed_on(node, error))
     }
 }
 

@@ -22,7 +22,7 @@ pub(crate) mod site;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::header::{CONNECTION, X_CONTENT_TYPE_OPTIONS};
-use axum::http::{HeaderValue, StatusCode, Version};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, Version};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use tower::ServiceBuilder;
@@ -76,14 +76,28 @@ async fn receive(State(limits): State<BodyLimits>, mut request: Request, next: N
     response
 }
 
-async fn not_found() -> ApiError {
-    ApiError::new(StatusCode::NOT_FOUND, "there is nothing at this path")
+/// The longest path that an error repeats.
+const LONGEST_PATH: usize = 200;
+
+async fn not_found(uri: Uri) -> ApiError {
+    let path = shown(&uri);
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        format!("there is nothing at this path: {path}; GET / lists the paths of this listener"),
+    )
 }
 
-async fn method_not_allowed() -> ApiError {
+async fn method_not_allowed(method: Method, uri: Uri) -> ApiError {
+    let path = shown(&uri);
     // The router adds the Allow header.
     ApiError::new(
         StatusCode::METHOD_NOT_ALLOWED,
-        "this path does not take this method",
+        format!("{path} does not take the method {method}; the Allow header lists those it takes"),
     )
+}
+
+/// The beginning of a path. Its characters are ASCII, because others are not valid in a URI.
+fn shown(uri: &Uri) -> &str {
+    let path = uri.path();
+    path.get(..LONGEST_PATH).unwrap_or(path)
 }

@@ -88,7 +88,7 @@ struct DeliveryPath {
     params(EndpointPath, DeliveryQuery),
     responses(
         (status = 200, description = "A page of 50 rows by default, 200 at most.", body = DeliveryList,
-         example = json!({"deliveries": [{"id": MESSAGE, "event": "call.new", "session_uuid": "acW68-0b6b4f0a-6a4e-4a3e-9d4e-6f6b0c9d2a11", "sequence": 1, "status": "dead", "created_at": "2026-05-06T12:34:56.672025Z", "attempts": [{"at": "2026-05-06T12:34:56.680025Z", "status": 500, "error": null, "ms": 12}]}], "cursor": ""})),
+         example = json!({"deliveries": [{"id": MESSAGE, "event": "call.new", "session_uuid": "acW68-0b6b4f0a-6a4e-4a3e-9d4e-6f6b0c9d2a11", "sequence": 1, "status": "dead", "created_at": "2026-05-06T12:34:56Z", "attempts": [{"at": "2026-05-06T12:34:56.680025Z", "status": 500, "error": null, "ms": 12}]}], "cursor": ""})),
         (status = 404, description = "The app has no such endpoint.", body = Failure),
     )
 )]
@@ -133,7 +133,7 @@ async fn deliveries(
     params(EndpointPath, DeliveryPath),
     responses(
         (status = 200, description = "The delivery with its body.", body = DeliveryDetail,
-         example = json!({"id": MESSAGE, "event": "call.new", "session_uuid": "acW68-0b6b4f0a-6a4e-4a3e-9d4e-6f6b0c9d2a11", "sequence": 1, "status": "dead", "created_at": "2026-05-06T12:34:56.672025Z", "attempts": [{"at": "2026-05-06T12:34:56.680025Z", "status": 500, "error": null, "ms": 12}], "body": {"event": "call.new"}})),
+         example = json!({"id": MESSAGE, "event": "call.new", "session_uuid": "acW68-0b6b4f0a-6a4e-4a3e-9d4e-6f6b0c9d2a11", "sequence": 1, "status": "dead", "created_at": "2026-05-06T12:34:56Z", "attempts": [{"at": "2026-05-06T12:34:56.680025Z", "status": 500, "error": null, "ms": 12}], "body": {"event": "call.new"}})),
         (status = 404, description = "The endpoint or the delivery does not exist.", body = Failure),
     )
 )]

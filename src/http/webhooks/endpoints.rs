@@ -18,9 +18,9 @@ use crate::http::error::ApiError;
 use crate::http::middleware::audit::AuditTarget;
 use crate::http::openapi::schemas::{Failure, event_filter};
 use crate::http::request::{InPath, PathId};
-use crate::store::deliveries::{DeliveryStatus, EndpointHealth, log_position};
+use crate::store::deliveries::{DeliveryStatus, EndpointHealth, LastError, log_position};
 use crate::tenants::{EndpointChange, NewEndpoint, WithSecret};
-use crate::webhook::endpoint::EventFilter;
+use crate::webhook::endpoint::{Endpoint, EventFilter};
 use crate::webhook::payload::event_names;
 use crate::webhook::sign::Secret;
 use roomkeeper_core::ids::EndpointId;
@@ -28,8 +28,8 @@ use roomkeeper_core::time::Timestamp;
 
 use super::forms::example::{ENDPOINT, MESSAGE};
 use super::forms::{
-    EndpointDetail, EndpointList, EndpointPath, EndpointRef, EndpointRow, MadeEndpoint, NewSecret,
-    RecoveredCount, Redelivery,
+    EndpointDetail, EndpointList, EndpointPath, EndpointRef, EndpointRow, EndpointSummary,
+    LastErrorRow, MadeEndpoint, NewSecret, RecoveredCount, Redelivery,
 };
 use super::state::{Owner, Shared, WebhookState};
 
@@ -115,7 +115,7 @@ struct WebhookRecovery {
 #[utoipa::path(
     get, path = "/webhooks", tag = "webhooks", operation_id = "webhooks",
     responses((status = 200, description = "Configured endpoints, then the others by creation time.", body = EndpointList,
-         example = json!({"webhooks": [{"id": ENDPOINT, "url": "https://example.com/hook", "events": ["conference.*"], "enabled": true, "disabled_reason": null, "disabled_at": null, "configured": false, "created_at": "2026-05-06T12:34:56Z"}]})))
+         example = json!({"webhooks": [{"id": ENDPOINT, "url": "https://example.com/hook", "events": ["conference.*"], "enabled": true, "disabled_reason": null, "disabled_at": null, "configured": false, "created_at": "2026-05-06T12:34:56Z", "last_success_at": "2026-05-06T12:34:56.672025Z", "last_error": null}]})))
 )]
 async fn list(
     State(state): State<Shared>,
@@ -126,8 +126,13 @@ async fn list(
     let endpoints = state.apps.endpoints();
     let mut rows: Vec<_> = endpoints.for_app(&app).iter().collect();
     rows.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
+    let ids: Vec<EndpointId> = rows.iter().map(|endpoint| endpoint.id.clone()).collect();
+    let health = read_health(&state, &ids).await?;
+    let rows = rows.iter().zip(health);
     Ok(Json(EndpointList {
-        webhooks: rows.iter().map(|e| EndpointRow::from_endpoint(e)).collect(),
+        webhooks: rows
+            .map(|(endpoint, health)| health.into_summary(endpoint))
+            .collect(),
     }))
 }
 
@@ -177,7 +182,7 @@ async fn create(
     params(EndpointPath),
     responses(
         (status = 200, description = "The endpoint and its health.", body = EndpointDetail,
-         example = json!({"id": ENDPOINT, "url": "https://example.com/hook", "events": ["conference.*"], "enabled": true, "disabled_reason": null, "disabled_at": null, "configured": false, "created_at": "2026-05-06T12:34:56Z", "pending": 0, "dead": 0, "lost": 0, "last_success_at": "2026-05-06T12:34:56.672025Z", "failing_since": null})),
+         example = json!({"id": ENDPOINT, "url": "https://example.com/hook", "events": ["conference.*"], "enabled": true, "disabled_reason": null, "disabled_at": null, "configured": false, "created_at": "2026-05-06T12:34:56Z", "last_success_at": "2026-05-06T12:34:56.672025Z", "last_error": {"at": "2026-05-06T11:20:03.120388Z", "status": 503, "error": "the receiver answered 503", "event": "conference.member.joined"}, "pending": 0, "dead": 0, "lost": 0, "failing_since": null})),
         (status = 404, description = "The app has no such endpoint.", body = Failure),
     )
 )]
@@ -187,37 +192,79 @@ async fn read(
     PathId(id): PathId<EndpointId>,
 ) -> Result<Json<EndpointDetail>, ApiError> {
     let endpoint = state.find(&app, &id).await?;
-    let mut whole = EndpointHealth::default();
-    for node in state.apps.nodes() {
-        let ids = std::slice::from_ref(&id);
-        for health in state.store.endpoint_health(*node, ids).await? {
-            whole.pending += health.pending;
-            whole.dead += health.dead;
-            whole.lost += health.lost;
-            whole.delivered_ago = match (whole.delivered_ago, health.delivered_ago) {
-                (Some(a), Some(b)) => Some(a.min(b)),
-                (a, b) => a.or(b),
-            };
-            whole.failing_for = whole.failing_for.max(health.failing_for);
+    let health = read_health(&state, std::slice::from_ref(&id)).await?;
+    let health = health.into_iter().next().unwrap_or_default();
+    let (pending, dead, lost) = (health.all.pending, health.all.dead, health.all.lost);
+    let failing_since = health.all.failing_for.map(time_before_now);
+    Ok(Json(EndpointDetail {
+        summary: health.into_summary(&endpoint),
+        pending,
+        dead,
+        lost,
+        failing_since,
+    }))
+}
+
+/// The health of an endpoint on all nodes.
+#[derive(Default)]
+struct WholeHealth {
+    all: EndpointHealth,
+    last_error: Option<LastError>,
+}
+
+impl WholeHealth {
+    /// Adds the health on one node.
+    fn add(&mut self, health: EndpointHealth, error: Option<LastError>) {
+        let all = &mut self.all;
+        all.pending += health.pending;
+        all.dead += health.dead;
+        all.lost += health.lost;
+        all.delivered_ago = match (all.delivered_ago, health.delivered_ago) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        all.failing_for = all.failing_for.max(health.failing_for);
+        let last = self.last_error.take().into_iter().chain(error);
+        self.last_error = last.max_by_key(|error| error.at);
+    }
+
+    fn into_summary(self, endpoint: &Endpoint) -> EndpointSummary {
+        EndpointSummary {
+            row: EndpointRow::from_endpoint(endpoint),
+            last_success_at: self.all.delivered_ago.map(time_before_now),
+            last_error: self.last_error.map(LastErrorRow::from_error),
         }
     }
-    // The endpoint works for one node, although another node's deliveries may still wait for their next attempt.
-    if whole.delivered_ago < whole.failing_for && whole.delivered_ago.is_some() {
-        whole.failing_for = None;
+}
+
+/// Reads the health of endpoints, in this order.
+async fn read_health(
+    state: &WebhookState,
+    ids: &[EndpointId],
+) -> Result<Vec<WholeHealth>, ApiError> {
+    let mut found: Vec<_> = ids.iter().map(|_| WholeHealth::default()).collect();
+    for node in state.apps.nodes() {
+        let health = state.store.endpoint_health(*node, ids);
+        let errors = state.store.last_errors(*node, ids);
+        let (health, errors) = tokio::try_join!(health, errors)?;
+        for ((whole, health), error) in found.iter_mut().zip(health).zip(errors) {
+            whole.add(health, error);
+        }
     }
-    let now = clock::now();
-    let ago = |ago: Duration| {
-        let micros = u64::try_from(ago.as_micros()).unwrap_or(u64::MAX);
-        Timestamp::from_micros(now.as_micros().saturating_sub(micros)).rfc3339_micros()
-    };
-    Ok(Json(EndpointDetail {
-        row: EndpointRow::from_endpoint(&endpoint),
-        pending: whole.pending,
-        dead: whole.dead,
-        lost: whole.lost,
-        last_success_at: whole.delivered_ago.map(ago),
-        failing_since: whole.failing_for.map(ago),
-    }))
+    for whole in &mut found {
+        let all = &mut whole.all;
+        // The endpoint works for one node, although another node's deliveries may still wait for their next attempt.
+        if all.delivered_ago < all.failing_for && all.delivered_ago.is_some() {
+            all.failing_for = None;
+        }
+    }
+    Ok(found)
+}
+
+fn time_before_now(ago: Duration) -> String {
+    let micros = u64::try_from(ago.as_micros()).unwrap_or(u64::MAX);
+    let now = clock::now().as_micros();
+    Timestamp::from_micros(now.saturating_sub(micros)).rfc3339_micros()
 }
 
 /// Change a webhook endpoint
@@ -359,7 +406,9 @@ async fn recover(
     PathId(id): PathId<EndpointId>,
     fields: Fields,
 ) -> Result<(StatusCode, Json<RecoveredCount>), ApiError> {
-    let since: jiff::Timestamp = fields.required("since")?;
+    let form = "an RFC 3339 time such as 2026-05-06T12:34:56Z";
+    let since: Option<jiff::Timestamp> = fields.of_form("since", form)?;
+    let since = since.ok_or_else(|| ApiError::field("since", "is required"))?;
     let since = Timestamp::from_micros(u64::try_from(since.as_microsecond()).unwrap_or_default());
     state.find_enabled(&app, &id).await?;
     let mut recovered = 0;
@@ -377,7 +426,8 @@ async fn recover(
 }
 
 fn url(state: &WebhookState, fields: &Fields) -> Result<Option<Url>, ApiError> {
-    let url: Option<Url> = fields.parsed("url")?;
+    let form = "a URL such as https://example.com/hook";
+    let url: Option<Url> = fields.of_form("url", form)?;
     if let Some(url) = &url {
         let allowed = state.settings.webhooks.check_url(url);
         allowed.map_err(|e| ApiError::field("url", e))?;

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::store::Scope;
-use crate::store::deliveries::{AttemptRecord, Delivery, DeliveryStatus};
+use crate::store::deliveries::{AttemptRecord, Delivery, DeliveryStatus, LastError};
 use crate::webhook::endpoint::{Endpoint, EventFilter};
 use roomkeeper_core::time::Timestamp;
 
@@ -44,7 +44,36 @@ pub(super) enum Status {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Webhooks)]
 pub(super) struct EndpointList {
-    pub(super) webhooks: Vec<EndpointRow>,
+    pub(super) webhooks: Vec<EndpointSummary>,
+}
+
+/// The last failed attempt at an endpoint.
+#[derive(Serialize, ToSchema)]
+#[schema(as = WebhookError)]
+pub(super) struct LastErrorRow {
+    #[schema(format = DateTime)]
+    pub(super) at: String,
+    /// The HTTP status of the response; absent without a response.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) status: Option<u16>,
+    /// The reason of the failure.
+    pub(super) error: String,
+    /// The event that was not delivered.
+    pub(super) event: String,
+}
+
+/// A webhook endpoint with the results of its attempts.
+#[derive(Serialize, ToSchema)]
+#[schema(as = WebhookSummary)]
+pub(super) struct EndpointSummary {
+    #[serde(flatten)]
+    pub(super) row: EndpointRow,
+    /// Time of the last successful delivery.
+    #[schema(format = DateTime)]
+    pub(super) last_success_at: Option<String>,
+    /// The last failed attempt, also if later ones succeeded; `null` without one since the endpoint was made, enabled or
+    /// got its URL.
+    pub(super) last_error: Option<LastErrorRow>,
 }
 
 /// A webhook endpoint.
@@ -73,16 +102,13 @@ pub(super) struct EndpointRow {
 #[schema(as = WebhookDetail)]
 pub(super) struct EndpointDetail {
     #[serde(flatten)]
-    pub(super) row: EndpointRow,
+    pub(super) summary: EndpointSummary,
     /// The number of pending deliveries.
     pub(super) pending: u64,
     /// The number of stored dead deliveries.
     pub(super) dead: u64,
     /// The number of events that were lost because the endpoint's queues were full.
     pub(super) lost: u64,
-    /// Time of the last successful delivery.
-    #[schema(format = DateTime)]
-    pub(super) last_success_at: Option<String>,
     /// Time since which all deliveries fail; `null` if they succeed.
     #[schema(format = DateTime)]
     pub(super) failing_since: Option<String>,
@@ -202,6 +228,23 @@ impl EndpointRow {
     }
 }
 
+impl LastErrorRow {
+    pub(super) fn from_error(found: LastError) -> Self {
+        let LastError {
+            at,
+            status,
+            error,
+            event,
+        } = found;
+        Self {
+            at: Timestamp::from_micros(at).rfc3339_micros(),
+            status,
+            error,
+            event,
+        }
+    }
+}
+
 impl DeliveryRow {
     pub(super) fn from_delivery(delivery: Delivery) -> Self {
         let Delivery {
@@ -223,7 +266,7 @@ impl DeliveryRow {
             session_uuid: session,
             sequence: message.sequence,
             status,
-            created_at: queued.map(|ms| Timestamp::from_millis(ms).rfc3339_micros()),
+            created_at: queued.map(|ms| Timestamp::from_millis(ms).rfc3339_seconds()),
             attempts: attempts.into_iter().map(AttemptRow::from_attempt).collect(),
         }
     }

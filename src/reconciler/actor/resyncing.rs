@@ -129,7 +129,13 @@ impl Actor {
             }
             Err(error) => {
                 metrics::counter!(names::RESYNCS_FAILED, "node" => self.label()).increment(1);
-                tracing::warn!(node.id = %self.id(), error = %Chain(&error), "a snapshot of the node failed and changes nothing");
+                let error_text = Chain(&error);
+                // The end of the connection is logged where it is noticed.
+                if error.is_disconnected() {
+                    tracing::debug!(node.id = %self.id(), error = %error_text, "a snapshot of the node failed and changes nothing");
+                } else {
+                    tracing::warn!(node.id = %self.id(), error = %error_text, "a snapshot of the node failed and changes nothing");
+                }
                 self.missed |= self.after_gap;
                 self.resync_wanted = Some(("the last one failed", Instant::now() + RESYNC_PAUSE));
             }

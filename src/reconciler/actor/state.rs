@@ -14,7 +14,6 @@ use crate::store::{
     EntityId, NodeReader, RawRecord, Record, StoreError, Version, keys, unreadable,
 };
 use crate::telemetry as names;
-use crate::telemetry::Chain;
 use roomkeeper_core::time::Timestamp;
 
 use crate::reconciler::ownership::progress_interval;
@@ -91,7 +90,10 @@ impl Actor {
                 self.want_resync("the state was read from the store");
             }
             Err(error) => {
-                tracing::warn!(node.id = %self.id(), error = %Chain(&error), "the node's state cannot be read from the store yet");
+                error.log_effect(
+                    Some(self.id()),
+                    "the node's state cannot be read from the store yet",
+                );
                 // A partial state must not be used.
                 self.forget();
                 self.next_read = Instant::now() + STORE_PAUSE;
@@ -316,7 +318,7 @@ impl Actor {
         }
         self.store_connections = connections;
         if self.lease.is_some() && !self.stale {
-            tracing::info!(node.id = %self.id(), "the store has a new connection; reading the node's state again");
+            tracing::debug!(node.id = %self.id(), "the store has a new connection; reading the node's state again");
             self.mark_stale();
         }
     }
@@ -369,7 +371,10 @@ impl Actor {
     }
 
     pub(super) fn store_failed(&mut self, error: &StoreError) {
-        tracing::warn!(node.id = %self.id(), error = %Chain(error), "the store does not answer; the next snapshot will recover missed changes");
+        error.log_effect(
+            Some(self.id()),
+            "the store does not answer; the next snapshot will recover missed changes",
+        );
         metrics::counter!(names::STORE_ERRORS, "caller" => "reconciler").increment(1);
         self.remember();
         self.forget();

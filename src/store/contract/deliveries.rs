@@ -185,7 +185,7 @@ pub enum DeliveryResult {
     Park {
         /// The time.
         after: Duration,
-        /// The time for which the deliveries behind it still wait.
+        /// The time for which the deliveries behind it still wait, unless it ends earlier.
         hold: Duration,
     },
     /// Give it up: it is dead, the next of the queue can be attempted at once.
@@ -252,6 +252,37 @@ pub struct AttemptRecord {
     pub error: Option<String>,
     /// Its duration in milliseconds.
     pub ms: u64,
+}
+
+/// The last failed attempt at an endpoint.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LastError {
+    /// The attempt's start, microseconds since the epoch.
+    pub at: u64,
+    /// The status of the receiver's answer, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// The reason of the failure.
+    pub error: String,
+    /// The event's name.
+    pub event: String,
+}
+
+impl LastError {
+    /// Describes a failed attempt to deliver this event.
+    pub(in crate::store) fn from_attempt(attempt: &AttemptRecord, event: &str) -> Self {
+        let reason = match (&attempt.error, attempt.status) {
+            (Some(error), _) => error.clone(),
+            (None, Some(status)) => format!("the receiver answered {status}"),
+            (None, None) => "the receiver did not answer".to_owned(),
+        };
+        Self {
+            at: attempt.at,
+            status: attempt.status,
+            error: reason,
+            event: event.to_owned(),
+        }
+    }
 }
 
 /// One row of the log.
@@ -400,6 +431,19 @@ pub trait Deliveries: Send + Sync + fmt::Debug + 'static {
         node: NodeId,
         endpoints: &[EndpointId],
     ) -> Result<Vec<EndpointHealth>, StoreError>;
+
+    /// Returns the last failed attempts at these endpoints, in this order. A success keeps it; [`Self::retry_endpoint`]
+    /// removes it.
+    async fn last_errors(
+        &self,
+        node: NodeId,
+        endpoints: &[EndpointId],
+    ) -> Result<Vec<Option<LastError>>, StoreError>;
+
+    /// Makes all deliveries of an endpoint that wait for another attempt due at once, each with a new schedule, because its
+    /// failures say nothing about the next attempt. Also ends the endpoint's time of failure. The order of each queue
+    /// stays: attempts in progress keep their claims, and deliveries behind a parked one wait until it ends.
+    async fn retry_endpoint(&self, node: NodeId, endpoint: &EndpointId) -> Result<(), StoreError>;
 
     /// Reads the log of an endpoint below a position (or from its top), the latest first.
     async fn list_deliveries(

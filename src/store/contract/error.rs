@@ -1,5 +1,8 @@
 //! The errors of a store.
 
+use crate::telemetry::Chain;
+use roomkeeper_core::ids::NodeId;
+
 /// A request that the store did not answer.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -23,6 +26,16 @@ impl StoreError {
         match self {
             Self::Unavailable(_) => true,
             Self::Corrupt { .. } => false,
+        }
+    }
+
+    /// Logs the effect of this failure. If the store is unavailable, that is a detail: the store logs its outage itself,
+    /// once for all callers.
+    pub(crate) fn log_effect(&self, node: Option<NodeId>, effect: &str) {
+        let (node, error) = (node.map(tracing::field::display), Chain(self));
+        match self {
+            Self::Unavailable(_) => tracing::debug!(node.id = node, %error, "{effect}"),
+            Self::Corrupt { .. } => tracing::warn!(node.id = node, %error, "{effect}"),
         }
     }
 }

@@ -8,7 +8,8 @@ use super::MemoryStore;
 use crate::store::StoreError;
 use crate::store::deliveries::{
     AttemptRecord, Backlog, ClaimedDelivery, Deliveries, Delivery, DeliveryResult, DeliveryStatus,
-    EndpointHealth, FinishOutcome, NewDelivery, OutboxBatch, OutboxCursor, RecoverOutcome, Share,
+    EndpointHealth, FinishOutcome, LastError, NewDelivery, OutboxBatch, OutboxCursor,
+    RecoverOutcome, Share,
 };
 use roomkeeper_core::ids::{EndpointId, NodeId};
 
@@ -99,6 +100,22 @@ impl Deliveries for MemoryStore {
         let mut inner = self.lock();
         let queues = &inner.node(node).queues;
         Ok(endpoints.iter().map(|id| queues.health(id, now)).collect())
+    }
+
+    async fn last_errors(
+        &self,
+        node: NodeId,
+        endpoints: &[EndpointId],
+    ) -> Result<Vec<Option<LastError>>, StoreError> {
+        let mut inner = self.lock();
+        let queues = &inner.node(node).queues;
+        Ok(endpoints.iter().map(|id| queues.last_error(id)).collect())
+    }
+
+    async fn retry_endpoint(&self, node: NodeId, endpoint: &EndpointId) -> Result<(), StoreError> {
+        let now = self.now();
+        self.lock().node(node).queues.retry_endpoint(endpoint, now);
+        Ok(())
     }
 
     async fn list_deliveries(

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::store::Message;
 use crate::store::deliveries::{
     ATTEMPTS_KEPT, AttemptRecord, DEAD_LIMIT, DELIVERED_KEPT, Delivery, DeliveryResult,
-    DeliveryStatus, EndpointHealth, NewDelivery, QueueLimits,
+    DeliveryStatus, EndpointHealth, LastError, NewDelivery, QueueLimits,
 };
 use crate::store::usage::MOST_HISTORY;
 use crate::telemetry::{WEBHOOK_DEAD_DROPPED, WEBHOOK_LOST};
@@ -19,6 +19,7 @@ pub(super) struct EndpointLog {
     log: BTreeMap<DeliveryStatus, BTreeMap<String, String>>,
     delivered_at: Option<Duration>,
     failing_since: Option<Duration>,
+    last_error: Option<LastError>,
     lost: u64,
 }
 
@@ -110,6 +111,10 @@ impl EndpointLog {
             self.failing_since.get_or_insert(now);
         }
         if let Some(kept) = self.deliveries.get_mut(id) {
+            if !is_delivered {
+                let event = &kept.delivery.message.event;
+                self.last_error = Some(LastError::from_attempt(attempt, event));
+            }
             let attempts = &mut kept.delivery.attempts;
             attempts.push(attempt.clone());
             if u64::try_from(attempts.len()).is_ok_and(|n| n > ATTEMPTS_KEPT) {
@@ -210,9 +215,20 @@ impl EndpointLog {
         self.trim(DeliveryStatus::Dead, 0);
         self.trim(DeliveryStatus::Delivered, 0);
         self.delivered_at = None;
-        self.failing_since = None;
+        self.forget_failures();
         self.lost = 0;
         self.count(DeliveryStatus::Pending)
+    }
+
+    /// Forgets the failures of the endpoint, but not those of its deliveries.
+    pub(super) fn forget_failures(&mut self) {
+        self.failing_since = None;
+        self.last_error = None;
+    }
+
+    /// Returns the last failed attempt.
+    pub(super) fn last_error(&self) -> Option<LastError> {
+        self.last_error.clone()
     }
 
     fn log(&mut self, status: DeliveryStatus) -> &mut BTreeMap<String, String> {

@@ -28,6 +28,8 @@ pub(super) struct Queue {
     pub(super) failing_since: Option<Duration>,
     /// The claim on the head, if there is one.
     pub(super) token: Option<Uuid>,
+    /// The parked message for which this queue waits.
+    pub(super) held_by: Option<String>,
     /// The time from which the head can be claimed. Also its position in [`ReadyQueues`].
     pub(super) due: Duration,
 }
@@ -48,9 +50,9 @@ impl Queue {
             ..Self::default()
         };
         parked.retry_head(after, now);
-        parked
-            .waiting
-            .extend(self.remove_head(now.saturating_add(hold)));
+        let head = self.remove_head(now.saturating_add(hold));
+        self.held_by.clone_from(&head);
+        parked.waiting.extend(head);
         parked
     }
 

@@ -11,7 +11,7 @@ use super::queue::{Queue, QueueKey, ReadyQueues};
 use super::share::RemainingShare;
 use crate::store::deliveries::{
     AttemptRecord, Backlog, ClaimedDelivery, DeliveryResult, DeliveryStatus, EndpointHealth,
-    FinishOutcome, NewDelivery, OutboxCursor, QueueLimits, RecoverOutcome, Share,
+    FinishOutcome, LastError, NewDelivery, OutboxCursor, QueueLimits, RecoverOutcome, Share,
 };
 use crate::store::{Message, StoreError};
 use roomkeeper_core::ids::{AppId, EndpointId};
@@ -229,9 +229,54 @@ impl Queues {
                     self.ready.insert(app, queue.due, key);
                 }
                 log.settle(id, result, now, limits);
+                if claim.parked {
+                    self.release_held(claim, now);
+                }
             }
         }
         Some(finished)
+    }
+
+    /// Ends the wait of a queue for its parked message, which has ended.
+    fn release_held(&mut self, claim: &ClaimedDelivery, now: Duration) {
+        let Message { id, app, scope, .. } = &claim.message;
+        let key = QueueKey {
+            endpoint: claim.endpoint.clone(),
+            scope: *scope,
+            parked: None,
+        };
+        if let Some(queue) = self.queues.get_mut(&key)
+            && queue.held_by.take_if(|held_by| held_by == id).is_some()
+            && queue.token.is_none()
+            && queue.failed_attempts == 0
+            && queue.due > now
+        {
+            self.ready.remove(queue.due, &key);
+            queue.due = now;
+            self.ready.insert(app, now, key);
+        }
+    }
+
+    /// Makes the deliveries of an endpoint that wait for another attempt due now, each with a new schedule.
+    pub(super) fn retry_endpoint(&mut self, endpoint: &EndpointId, now: Duration) {
+        let Some(log) = self.logs.get_mut(endpoint) else {
+            return;
+        };
+        log.forget_failures();
+        for (key, queue) in &mut self.queues {
+            let is_waiting = queue.failed_attempts > 0 && queue.token.is_none() && queue.due > now;
+            let head = queue.waiting.front().and_then(|id| log.delivery(id));
+            if key.endpoint == *endpoint
+                && is_waiting
+                && let Some(delivery) = head
+            {
+                self.ready.remove(queue.due, key);
+                queue.failed_attempts = 0;
+                queue.failing_since = None;
+                queue.due = now;
+                self.ready.insert(&delivery.message.app, now, key.clone());
+            }
+        }
     }
 
     /// Makes a delivery due now, and pending again if it is not. Returns false if there is none of this id.
@@ -298,6 +343,11 @@ impl Queues {
     pub(super) fn health(&self, endpoint: &EndpointId, now: Duration) -> EndpointHealth {
         let log = self.logs.get(endpoint);
         log.map_or_else(EndpointHealth::default, |log| log.health(now))
+    }
+
+    /// Returns the last failed attempt at an endpoint.
+    pub(super) fn last_error(&self, endpoint: &EndpointId) -> Option<LastError> {
+        self.logs.get(endpoint)?.last_error()
     }
 
     /// Drops the data of an endpoint except its pending deliveries. Returns their number.

@@ -28,7 +28,6 @@
 //! watches for one.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -39,7 +38,8 @@ use tokio::time::Instant;
 
 use super::address::Address;
 use super::connect::{Access, Target};
-use super::connection::{BACK_OFF, Fault, RedisOptions, Request, ServerConnection, has_code};
+use super::connection::{BACK_OFF, Fault, RedisOptions, Request, ServerConnection};
+use super::health::{StoreHealth, has_code};
 
 const SLOTS: u16 = 16384;
 
@@ -59,8 +59,8 @@ pub(super) struct Cluster {
     /// The transport and the login for all nodes.
     access: Access,
     options: RedisOptions,
-    /// The number of connections to any node so far.
-    opened: Arc<AtomicU64>,
+    /// The connections to all nodes.
+    health: Arc<StoreHealth>,
     state: Mutex<State>,
     /// Held by the one call that reads the map.
     learning: tokio::sync::Mutex<()>,
@@ -115,10 +115,10 @@ impl Node {
         address: Address,
         access: &Access,
         options: &RedisOptions,
-        opened: &Arc<AtomicU64>,
+        health: &Arc<StoreHealth>,
     ) -> Arc<Self> {
         let connection =
-            ServerConnection::to_server(access.target(address.clone()), options, opened);
+            ServerConnection::to_server(access.target(address.clone()), options, health);
         Arc::new(Self {
             address,
             connection,
@@ -181,13 +181,13 @@ impl Cluster {
         seeds: Vec<Address>,
         access: Access,
         options: &RedisOptions,
-        opened: &Arc<AtomicU64>,
+        health: &Arc<StoreHealth>,
     ) -> Self {
         Self {
-            opened: Arc::clone(opened),
+            health: Arc::clone(health),
             seeds: seeds
                 .into_iter()
-                .map(|address| Node::new(address, &access, options, opened))
+                .map(|address| Node::new(address, &access, options, health))
                 .collect(),
             access,
             options: options.clone(),
@@ -271,7 +271,7 @@ impl Cluster {
         let seed = self.seeds.iter().find(|seed| seed.address == address);
         let node = match seed {
             Some(seed) => Arc::clone(seed),
-            None => Node::new(address.clone(), &self.access, &self.options, &self.opened),
+            None => Node::new(address.clone(), &self.access, &self.options, &self.health),
         };
         state.nodes.insert(address, Arc::clone(&node));
         node

@@ -22,7 +22,6 @@
 //! was replaced while it was isolated continues to answer, and its writes are lost.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -33,6 +32,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::address::Address;
 use super::connect::{Connection, Target, TlsConfig};
+use super::health::{ServerHealth, StoreHealth, has_code, is_broken};
 use super::sentinel::Sentinels;
 use crate::store::StoreError;
 
@@ -105,8 +105,10 @@ pub(super) struct ServerConnection {
     state: Arc<Mutex<ConnectionState>>,
     /// Held by the one call that connects.
     connecting: tokio::sync::Mutex<()>,
-    /// The number of connections of the whole store so far.
-    opened: Arc<AtomicU64>,
+    /// The connections of the whole store.
+    all: Arc<StoreHealth>,
+    /// The log of this server.
+    health: Arc<ServerHealth>,
 }
 
 /// A new connection.
@@ -136,6 +138,15 @@ enum Source {
     Server(Target),
     /// The master that the sentinels name.
     Master(Arc<Sentinels>),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Server(target) => target.address.fmt(f),
+            Self::Master(sentinels) => write!(f, "master {}", sentinels.name()),
+        }
+    }
 }
 
 /// The open connection.
@@ -237,21 +248,22 @@ impl ServerConnection {
     pub(super) fn to_server(
         target: Target,
         options: &RedisOptions,
-        opened: &Arc<AtomicU64>,
+        all: &Arc<StoreHealth>,
     ) -> Self {
-        Self::new(Source::Server(target), options, opened)
+        Self::new(Source::Server(target), options, all)
     }
 
     /// Creates the connection to the master that these sentinels name, without opening it.
     pub(super) fn to_master(
         sentinels: Sentinels,
         options: &RedisOptions,
-        opened: &Arc<AtomicU64>,
+        all: &Arc<StoreHealth>,
     ) -> Self {
-        Self::new(Source::Master(Arc::new(sentinels)), options, opened)
+        Self::new(Source::Master(Arc::new(sentinels)), options, all)
     }
 
-    fn new(source: Source, options: &RedisOptions, opened: &Arc<AtomicU64>) -> Self {
+    fn new(source: Source, options: &RedisOptions, all: &Arc<StoreHealth>) -> Self {
+        let health = all.server(&source);
         Self {
             source,
             config: AsyncConnectionConfig::new()
@@ -261,7 +273,8 @@ impl ServerConnection {
             options: options.clone(),
             state: Arc::default(),
             connecting: tokio::sync::Mutex::default(),
-            opened: Arc::clone(opened),
+            all: Arc::clone(all),
+            health,
         }
     }
 
@@ -320,13 +333,21 @@ impl ServerConnection {
             }
         };
         let Ok(answer) = timeout_at(deadline, answer).await else {
+            let fault = Fault::Timeout(self.options.timeout);
+            // A request that began shortly before its deadline says nothing about the server.
+            if sent.elapsed() >= self.options.timeout / 4 {
+                self.health.failed(&fault);
+            }
             if silence.note_timeout(sent) {
                 self.leave(generation, "it no longer answers");
             }
-            return Err(Fault::Timeout(self.options.timeout));
+            return Err(fault);
         };
         // Errors are answers, too.
         silence.note_answer();
+        if !answer.as_ref().is_err_and(is_broken) {
+            self.health.answered(&answer);
+        }
         Ok((generation, answer))
     }
 
@@ -352,7 +373,7 @@ impl ServerConnection {
         match opened {
             Ok(NewConnection { connection, server }) => {
                 state.generation += 1;
-                self.opened.fetch_add(1, Ordering::SeqCst);
+                self.all.count_connection();
                 state.last_failure = None;
                 let generation = state.generation;
                 let current = OpenConnection {
@@ -361,15 +382,22 @@ impl ServerConnection {
                     silence: Arc::default(),
                 };
                 state.current = Some(current.clone());
-                tracing::info!(connection = generation, %server, "connected to Redis");
+                self.health.connected(&server, generation);
                 if let Server::Master(master, sentinels) = server {
                     state.master = Some(master.clone());
-                    let watch = watch(sentinels, master, generation, Arc::downgrade(&self.state));
+                    let watch = watch(
+                        sentinels,
+                        master,
+                        generation,
+                        Arc::downgrade(&self.state),
+                        Arc::clone(&self.health),
+                    );
                     state.watch = Some(AbortOnDropHandle::new(tokio::spawn(watch)));
                 }
                 Ok(current)
             }
             Err(error) => {
+                self.health.cannot_connect(&error);
                 state.last_failure = Some((Instant::now(), error.clone()));
                 Err(error)
             }
@@ -444,10 +472,12 @@ impl ServerConnection {
     /// Leaves the connection and returns true if the error means that it will never work again.
     fn leave_if_useless(&self, generation: u64, error: &RedisError) -> bool {
         let demoted = has_code(error, "READONLY");
-        let is_useless = demoted || error.is_unrecoverable_error() || error.is_io_error();
+        let is_useless = demoted || is_broken(error);
         if is_useless {
             let why = if demoted {
-                "the server is read-only"
+                let why = "the server is read-only";
+                self.health.failed(why);
+                why
             } else {
                 "it broke"
             };
@@ -470,7 +500,8 @@ impl ConnectionState {
             .is_some()
         {
             self.watch = None;
-            tracing::warn!(
+            // An outage, if there is one, is logged; a connection that can be replaced at once is not.
+            tracing::debug!(
                 connection = generation,
                 "left the connection to Redis: {why}"
             );
@@ -488,6 +519,7 @@ async fn watch(
     master: Address,
     generation: u64,
     state: Weak<Mutex<ConnectionState>>,
+    health: Arc<ServerHealth>,
 ) {
     loop {
         tokio::time::sleep(WATCH_EVERY).await;
@@ -495,14 +527,10 @@ async fn watch(
             continue;
         }
         if let Some(state) = state.upgrade() {
-            lock(&state).leave(generation, "the sentinels name another master");
+            let why = "the sentinels name another master";
+            health.failed(why);
+            lock(&state).leave(generation, why);
         }
         return;
     }
-}
-
-/// Returns true if the server answered a command, or one of a transaction, with this error code.
-pub(super) fn has_code(error: &RedisError, code: &str) -> bool {
-    let errors = error.clone().into_server_errors();
-    errors.is_some_and(|errors| errors.iter().any(|(_, error)| error.code() == code))
 }

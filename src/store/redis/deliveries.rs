@@ -4,23 +4,32 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use redis::{Cmd, Value};
+use serde::Serialize;
 use uuid::Uuid;
 
 use super::RedisStore;
 use super::message::{decode_message, encode_message, read_delivery};
 use super::scripts::{
     BACKLOG, CLAIM, DELIVERIES_LIST, FAN_OUT, FINISH, FORGET_ENDPOINT, HEALTH, OUTBOX_NOTE,
-    RECOVER, REDELIVER,
+    RECOVER, REDELIVER, RETRY_ENDPOINT,
 };
 use super::values::{Pairs, millis, readable, stored};
 use crate::store::deliveries::{
     APP_PART, ATTEMPTS_KEPT, AttemptRecord, Backlog, CLAIM_SCAN_LIMIT, ClaimedDelivery, DEAD_LIMIT,
     DEFERRAL, DELIVERED_KEPT, Deliveries, Delivery, DeliveryResult, DeliveryStatus, EndpointHealth,
-    FinishOutcome, NewDelivery, OutboxBatch, OutboxCursor, RecoverOutcome, Share,
+    FinishOutcome, LastError, NewDelivery, OutboxBatch, OutboxCursor, RecoverOutcome, Share,
 };
 use crate::store::{StoreError, keys, unreadable};
 use crate::telemetry::{Chain, WEBHOOK_DEAD_DROPPED, WEBHOOK_LOST};
 use roomkeeper_core::ids::{EndpointId, NodeId};
+
+/// The limit of queues that one step of [`Deliveries::retry_endpoint`] visits.
+const RETRY_BATCH: u64 = 500;
+
+/// Renders a value for the store. Texts and numbers always have a JSON form.
+fn to_json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
 
 impl RedisStore {
     /// Queues deliveries; `cursor` is its old and its new position. Returns false, and queues nothing, if it was elsewhere.
@@ -221,10 +230,10 @@ impl Deliveries for RedisStore {
             DeliveryResult::Dead => ("dead", Duration::ZERO, Duration::ZERO),
             DeliveryResult::Forgotten => ("forgotten", Duration::ZERO, Duration::ZERO),
         };
-        let attempt = attempt.map_or_else(String::new, |attempt| {
-            // Texts and numbers always have a JSON form.
-            serde_json::to_string(attempt).unwrap_or_default()
-        });
+        let failed = attempt.filter(|_| result != "delivered");
+        let error = failed.map(|failed| LastError::from_attempt(failed, &claim.message.event));
+        let error = error.as_ref().map_or_else(String::new, to_json);
+        let attempt = attempt.map_or_else(String::new, to_json);
         let (dropped, failing, behind): (i64, i64, u64) = self
             .run(&FINISH, &key, 7, |command| {
                 command
@@ -248,7 +257,8 @@ impl Deliveries for RedisStore {
                     .arg(DEAD_LIMIT)
                     .arg(self.limits.delivered)
                     .arg(millis(DELIVERED_KEPT))
-                    .arg(claim.message.app.as_str());
+                    .arg(claim.message.app.as_str())
+                    .arg(&error);
             })
             .await?;
         let Ok(dropped) = u64::try_from(dropped) else {
@@ -323,6 +333,61 @@ impl Deliveries for RedisStore {
             dead: next().unwrap_or_default(),
         });
         Ok(health.collect())
+    }
+
+    async fn last_errors(
+        &self,
+        node: NodeId,
+        endpoints: &[EndpointId],
+    ) -> Result<Vec<Option<LastError>>, StoreError> {
+        if endpoints.is_empty() {
+            return Ok(Vec::new());
+        }
+        let key = keys::health(node);
+        let mut command = redis::cmd("HMGET");
+        command.arg(&key);
+        for endpoint in endpoints {
+            command.arg(format!("{endpoint}:err"));
+        }
+        let texts: Vec<Option<String>> = match self.query(&key, &command).await {
+            Err(error @ StoreError::Corrupt { .. }) => {
+                unreadable::note_error(&error);
+                vec![None; endpoints.len()]
+            }
+            texts => texts?,
+        };
+        let errors = texts.into_iter().map(|text| {
+            let text = text?;
+            let decoded = serde_json::from_str(&text);
+            decoded
+                .inspect_err(|error| unreadable::note(&key, &error.to_string()))
+                .ok()
+        });
+        Ok(errors.collect())
+    }
+
+    async fn retry_endpoint(&self, node: NodeId, endpoint: &EndpointId) -> Result<(), StoreError> {
+        let key = keys::due(node);
+        let mut skip = 0;
+        loop {
+            let (visited, waiting): (u64, u64) = self
+                .run(&RETRY_ENDPOINT, &key, 4, |command| {
+                    command
+                        .arg(&key)
+                        .arg(keys::claims(node))
+                        .arg(keys::failed(node))
+                        .arg(keys::health(node))
+                        .arg(keys::node_prefix(node))
+                        .arg(endpoint.as_str())
+                        .arg(skip)
+                        .arg(RETRY_BATCH);
+                })
+                .await?;
+            if visited < RETRY_BATCH {
+                return Ok(());
+            }
+            skip += waiting;
+        }
     }
 
     async fn list_deliveries(

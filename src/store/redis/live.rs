@@ -12,7 +12,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 use redis::aio::{PubSubSink, PubSubStream};
-use redis::{ErrorKind, RedisError};
+use redis::{ErrorKind, RedisError, Value};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 
 use super::RedisStore;
@@ -129,7 +129,12 @@ impl Live for RedisStore {
             let target = self.route.target_for(ANYWHERE).await?;
             let connection = target.open_pubsub().await.map_err(Fault::Connect)?;
             let (mut sink, messages) = connection.split();
-            sink.subscribe(names).await.map_err(Fault::Answer)?;
+            let subscribed = sink.subscribe(names).await;
+            // This connection is separate, so its refusals are logged here.
+            let health = self.health.server(&target.address);
+            let answer = subscribed.as_ref().map(|()| Value::Nil);
+            health.answered(&answer.map_err(Clone::clone));
+            subscribed.map_err(Fault::Answer)?;
             Ok::<_, Fault>((sink, messages))
         };
         let connect_timeout = self.options.connect_timeout;

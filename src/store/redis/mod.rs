@@ -67,6 +67,7 @@ mod connect;
 mod connection;
 mod deliveries;
 mod entity;
+mod health;
 mod limits;
 mod list;
 mod list_position;
@@ -84,7 +85,6 @@ mod values;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -98,7 +98,8 @@ use self::commit::fill_commit;
 pub use self::connect::TlsConfig;
 use self::connect::{Access, Target, Transport};
 pub use self::connection::RedisOptions;
-use self::connection::{Fault, Request, ServerConnection, has_code};
+use self::connection::{Fault, Request, ServerConnection};
+use self::health::{StoreHealth, has_code};
 use self::outbox::Outboxes;
 use self::scripts::{
     APPS_PUT, APPS_READ, COMMIT, LEASE_ACQUIRE, LEASE_RELEASE, NAME_CONFIRM, NAME_FREE,
@@ -119,8 +120,8 @@ use roomkeeper_core::time::Timestamp;
 /// The implementation of [`Store`] on Redis or Valkey.
 pub struct RedisStore {
     route: Route,
-    /// The number of connections so far.
-    opened: Arc<AtomicU64>,
+    /// The connections to all servers, and the log of their outages.
+    health: Arc<StoreHealth>,
     limits: QueueLimits,
     /// The cache of the outboxes, which the scripts verify.
     outboxes: Outboxes,
@@ -170,7 +171,7 @@ impl RedisStore {
     ///
     /// Fails if the URL is invalid, or if only one of the URL and the options has TLS settings.
     pub fn connect(url: &str, options: &RedisOptions) -> Result<Self, OpenError> {
-        let opened = Arc::default();
+        let health = Arc::default();
         let mut db = 0;
         let StoreUrl { uses_tls, topology } = StoreUrl::parse(url)?;
         let transport = Transport::new(uses_tls, options.tls.as_ref())?;
@@ -182,7 +183,7 @@ impl RedisStore {
             Topology::Server { address, settings } => {
                 db = settings.db();
                 let target = access(settings).target(address);
-                Route::Server(ServerConnection::to_server(target, options, &opened))
+                Route::Server(ServerConnection::to_server(target, options, &health))
             }
             Topology::Sentinel {
                 sentinels,
@@ -195,15 +196,15 @@ impl RedisStore {
                 let sentinels = sentinels.into_iter().map(|at| own.target(at)).collect();
                 let sentinels =
                     Sentinels::new(sentinels, master, access(settings), options.query_timeout());
-                Route::Server(ServerConnection::to_master(sentinels, options, &opened))
+                Route::Server(ServerConnection::to_master(sentinels, options, &health))
             }
             Topology::Cluster { nodes, settings } => {
-                Route::Cluster(Cluster::new(nodes, access(settings), options, &opened))
+                Route::Cluster(Cluster::new(nodes, access(settings), options, &health))
             }
         };
         Ok(Self {
             route,
-            opened,
+            health,
             limits: QueueLimits::default(),
             outboxes: Outboxes::default(),
             db,
@@ -277,7 +278,7 @@ impl RedisStore {
 #[async_trait]
 impl Store for RedisStore {
     fn connections(&self) -> u64 {
-        self.opened.load(Ordering::SeqCst)
+        self.health.connections()
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -57,6 +57,7 @@ scripts! {
     RECOUNT = "foreign.lua" "recount.lua",
     RECOVER = "slot.lua" "foreign.lua" "due.lua" "recover.lua",
     REDELIVER = "slot.lua" "foreign.lua" "due.lua" "delivery_bytes.lua" "redeliver.lua",
+    RETRY_ENDPOINT = "slot.lua" "foreign.lua" "due.lua" "retry_endpoint.lua",
     TOKENS_TAKE = "foreign.lua" "tokens_take.lua",
     USAGE = "foreign.lua" "usage.lua",
     VIEWS_LIST = "slot.lua" "foreign.lua" "rope.lua" "views_list.lua",

@@ -49,6 +49,11 @@ struct SentinelReply {
 }
 
 impl Sentinels {
+    /// The sentinels' name of the master.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Creates the sentinels without connecting.
     pub(super) fn new(
         sentinels: Vec<Target>,

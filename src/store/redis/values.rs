@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use redis::{FromRedisValue, Value};
 
-use super::connection::{Fault, has_code};
+use super::connection::Fault;
+use super::health::has_code;
 use crate::store::{StoreError, unreadable};
 
 /// The field of an entity's hash with its version.

@@ -1,5 +1,7 @@
 //! One attempt of a worker: the request, the next delay, and storing the outcome.
 
+use std::time::Duration;
+
 use tokio::time::sleep;
 use tracing::field::Empty;
 use tracing::{Instrument, Span, debug, info_span, warn};
@@ -8,7 +10,7 @@ use super::in_flight::FinishedAttempt;
 use super::{Worker, back_off};
 use crate::clock;
 use crate::store::deliveries::{AttemptRecord, ClaimedDelivery, DeliveryResult, FinishOutcome};
-use crate::telemetry::{self, Chain, millis, trace};
+use crate::telemetry::{self, millis, trace};
 use crate::webhook::endpoint::Endpoint;
 use crate::webhook::payload;
 use crate::webhook::schedule::Attempt;
@@ -36,17 +38,24 @@ impl Worker {
                 let report = post.instrument(span.clone()).await;
                 span.record("outcome", report.outcome());
                 drop(span);
-                let jitter = rand::random();
-                let result = self.schedule.after(
-                    report.attempt(),
-                    claim.failed_attempts,
-                    claim.failing_for,
-                    jitter,
-                );
+                let mut attempt = report.attempt();
+                let is_outdated = attempt != Attempt::Accepted && self.has_moved(endpoint);
+                let result = if is_outdated {
+                    attempt = Attempt::Failed { retry_after: None };
+                    DeliveryResult::Retry {
+                        after: Duration::ZERO,
+                    }
+                } else {
+                    let jitter = rand::random();
+                    let (failed, failing_for) = (claim.failed_attempts, claim.failing_for);
+                    self.schedule.after(attempt, failed, failing_for, jitter)
+                };
                 self.record_report(endpoint, &claim, &report, result);
-                let is_late = report.took >= self.sender.limits().request;
-                timed_out = Some((endpoint.id.clone(), is_late || report.is_timeout()));
-                (result, Some((report.attempt(), report.attempted(at))))
+                if !is_outdated {
+                    let is_late = report.took >= self.sender.limits().request;
+                    timed_out = Some((endpoint.id.clone(), is_late || report.is_timeout()));
+                }
+                (result, Some((attempt, report.attempted(at))))
             }
             None if endpoints.is_removed(&claim.endpoint) => (DeliveryResult::Forgotten, None),
             None => (self.retry_unknown_endpoint(&claim), None),
@@ -66,6 +75,13 @@ impl Worker {
             has_more,
             timed_out,
         }
+    }
+
+    /// Returns true if an endpoint has another URL now than at the start of an attempt.
+    fn has_moved(&self, attempted: &Endpoint) -> bool {
+        let endpoints = self.endpoints();
+        let current = endpoints.get(&attempted.id);
+        current.is_some_and(|current| current.url != attempted.url)
     }
 
     /// Creates the span of an attempt, as part of the trace of its event.
@@ -106,11 +122,9 @@ impl Worker {
             Attempt::Failed { .. } => return,
         };
         if let Err(error) = done {
-            warn!(
-                node.id = %self.node,
-                endpoint.id = %claim.endpoint,
-                error = %Chain(&error),
-                "cannot disable an endpoint; its next attempt will try again"
+            error.log_effect(
+                Some(self.node),
+                "cannot disable an endpoint; its next attempt will try again",
             );
         }
     }
@@ -211,11 +225,9 @@ impl Worker {
                 }
                 Err(e) => {
                     metrics::counter!(telemetry::STORE_ERRORS, "caller" => "webhook").increment(1);
-                    warn!(
-                        node.id = %self.node,
-                        webhook.id = claim.message.id,
-                        error = %Chain(&e),
-                        "cannot store the result of a webhook attempt"
+                    e.log_effect(
+                        Some(self.node),
+                        "cannot store the result of a webhook attempt",
                     );
                 }
             }

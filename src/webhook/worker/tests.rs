@@ -37,6 +37,7 @@ use roomkeeper_core::room::{RoomEvent, RoomNotification};
 mod store_behind;
 
 mod attempt;
+mod changes;
 mod delivery;
 mod outage;
 mod receivers;

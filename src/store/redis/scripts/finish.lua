@@ -5,7 +5,8 @@
 -- ARGV  1 name of the queue, 2 token, 3 'delivered' | 'retry' | 'park' | 'dead' | 'forgotten', 4 ms until the retry,
 --       5 ms for which the deliveries behind it wait, 6 name of the queue for its parked head,
 --       7 prefix of the node's keys, 8 endpoint, 9 the attempt ('' for none), 10 limit of attempts,
---       11 limit of dead deliveries, 12 limit of delivered ones, 13 their keeping time in ms, 14 the endpoint's app
+--       11 limit of dead deliveries, 12 limit of delivered ones, 13 their keeping time in ms, 14 the endpoint's app,
+--       15 the endpoint's error if the attempt failed ('' otherwise)
 -- Returns {-1, 0, 0} if the claim has been replaced, else the number of dropped dead deliveries, the ms for which the
 -- endpoint has been failing (-1: it is not), and the number of deliveries behind an ended one (0 if it is retried).
 --
@@ -30,6 +31,7 @@ if ARGV[9] ~= '' then
     attempt('HDEL', health, endpoint .. ':bad')
   else
     attempt('HSETNX', health, endpoint .. ':bad', at)
+    attempt('HSET', health, endpoint .. ':err', ARGV[15])
   end
 end
 local bad = tonumber(attempt('HGET', health, endpoint .. ':bad') or nil)
@@ -50,12 +52,23 @@ if result == 'retry' or result == 'park' then
     redis.call('HSET', failed_of, ARGV[6], failed)
     set_due(due, app, endpoint, ARGV[6], again)
   end
-  -- This also holds for an empty queue: later messages wait until then, too.
+  -- This also holds for an empty queue: later messages wait until then, too, or until the parked one has ended.
+  redis.call('HSET', failed_of, 'held:' .. queue, ARGV[6])
   set_due(due, app, endpoint, queue, string.format('%.0f', now + ARGV[5]))
   return { 0, failing, 0 }
 end
 
 replace('HDEL', failed_of, queue)
+-- A parked delivery ends: the ones behind it need not wait any longer.
+local held = string.match(queue, '^([^#]*)#')
+if held and redis.call('HGET', failed_of, 'held:' .. held) == queue then
+  redis.call('HDEL', failed_of, 'held:' .. held)
+  local until_ms = on_queues(due, endpoint, 'ZSCORE', held)
+  if until_ms and tonumber(until_ms) > now and redis.call('HEXISTS', KEYS[2], held) == 0
+    and redis.call('HEXISTS', failed_of, held) == 0 then
+    set_due(due, app, endpoint, held, at)
+  end
+end
 attempt('LPOP', list)
 local behind = attempt('LLEN', list) or 0
 if behind == 0 then

@@ -14,7 +14,7 @@ for _, log in ipairs({ KEYS[3], KEYS[4] }) do
   end
   redis.call('DEL', log)
 end
-redis.call('HDEL', KEYS[1], ARGV[1] .. ':ok', ARGV[1] .. ':bad', ARGV[1] .. ':lost')
+redis.call('HDEL', KEYS[1], ARGV[1] .. ':ok', ARGV[1] .. ':bad', ARGV[1] .. ':lost', ARGV[1] .. ':err')
 count_history(slot, ARGV[1], nil)
 local pending = redis.call('ZCARD', KEYS[2])
 if pending == 0 then

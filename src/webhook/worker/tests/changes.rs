@@ -1,0 +1,131 @@
+//! Endpoints whose URL changes, or that are enabled, while deliveries wait for them.
+
+use super::*;
+
+/// The same endpoint at another URL.
+fn moved(endpoint: &Endpoint, url: &Url) -> Endpoint {
+    Endpoint {
+        url: url.clone(),
+        ..endpoint.clone()
+    }
+}
+
+/// Starts a worker with this endpoint, and waits for its first round.
+async fn follow(bench: &Bench, first: Endpoint) -> (Running, watch::Sender<Arc<Endpoints>>) {
+    let (change, endpoints) = watch::channel(Arc::new(Endpoints::new([first])));
+    let store = Flaky::new(bench, false);
+    let of_worker = Arc::clone(&store) as Arc<dyn Store>;
+    let running = bench.start_following(of_worker, endpoints, Settings::default());
+    until("the first round", || async {
+        store.reads.load(Ordering::SeqCst) > 0
+    })
+    .await;
+    (running, change)
+}
+
+#[tokio::test]
+async fn waiting_deliveries_go_to_new_url_at_once_and_in_order() {
+    let bench = Bench::new();
+    let mut old = Receiver::always(StatusCode::INTERNAL_SERVER_ERROR).await;
+    let mut new = Receiver::always(StatusCode::OK).await;
+    let before = endpoint(&old.url, &["*"]);
+    let (_running, change) = follow(&bench, before.clone()).await;
+    bench.emit(1, [1, 2, 3]).await;
+    old.next().await;
+    bench.until_retry_is_set().await;
+    change.send_replace(Arc::new(Endpoints::new([moved(&before, &new.url)])));
+    for sequence in 1..=3 {
+        assert_eq!(new.next().await.room_and_sequence(), (1, sequence));
+    }
+    bench.until_delivered().await;
+    let ids = [before.id];
+    let health = bench.store.endpoint_health(node(), &ids).await.unwrap();
+    assert_eq!(health[0].failing_for, None);
+    assert!(old.requests.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn messages_behind_parked_one_follow_it_to_new_url() {
+    let mut bench = Bench::new();
+    bench.hold_timeout = 2 * MINUTE;
+    let mut old = Receiver::always(StatusCode::INTERNAL_SERVER_ERROR).await;
+    let mut new = Receiver::always(StatusCode::OK).await;
+    let before = endpoint(&old.url, &["*"]);
+    let (_running, change) = follow(&bench, before.clone()).await;
+    bench.emit(1, [1, 2]).await;
+    old.next().await;
+    // The next delay is an hour, so the first message is parked.
+    until("the first message is parked", || async {
+        bench.store.backlog(node()).await.unwrap().queues == 2
+    })
+    .await;
+    change.send_replace(Arc::new(Endpoints::new([moved(&before, &new.url)])));
+    for sequence in 1..=2 {
+        assert_eq!(new.next().await.room_and_sequence(), (1, sequence));
+    }
+    bench.until_delivered().await;
+}
+
+#[tokio::test]
+async fn attempt_that_fails_after_url_changed_is_repeated_at_new_url() {
+    let bench = Bench::new();
+    let answer = Arc::new(Notify::new());
+    let permit = Arc::clone(&answer);
+    let mut old = Receiver::start(move |_| {
+        let permit = Arc::clone(&permit);
+        Box::pin(async move {
+            permit.notified().await;
+            StatusCode::GONE.into_response()
+        })
+    })
+    .await;
+    let mut new = Receiver::always(StatusCode::OK).await;
+    let before = endpoint(&old.url, &["*"]);
+    let (_running, change) = follow(&bench, before.clone()).await;
+    bench.emit(1, [1]).await;
+    old.next().await;
+    change.send_replace(Arc::new(Endpoints::new([moved(&before, &new.url)])));
+    answer.notify_one();
+    assert_eq!(new.next().await.room_and_sequence(), (1, 1));
+    bench.until_delivered().await;
+    assert_eq!(
+        bench.disabler.all(),
+        [],
+        "the old URL is gone, not the endpoint"
+    );
+}
+
+#[tokio::test]
+async fn waiting_deliveries_are_due_when_endpoint_is_enabled() {
+    let bench = Bench::new();
+    let is_healthy = Arc::new(AtomicBool::new(false));
+    let now = Arc::clone(&is_healthy);
+    let mut receiver = Receiver::start(move |_| {
+        let status = match now.load(Ordering::SeqCst) {
+            true => StatusCode::OK,
+            false => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Box::pin(async move { status.into_response() })
+    })
+    .await;
+    let enabled = endpoint(&receiver.url, &["*"]);
+    let mut disabled = enabled.clone();
+    disabled.disabled = Some(Disabled {
+        at: clock::now(),
+        why: DisabledWhy::Owner,
+        is_reported: true,
+    });
+    let (running, change) = follow(&bench, enabled.clone()).await;
+    bench.emit(1, [1]).await;
+    receiver.next().await;
+    bench.until_retry_is_set().await;
+    running.stop.cancel();
+    soon("the worker stops", running.task).await.unwrap();
+    drop(change);
+
+    let (_running, change) = follow(&bench, disabled).await;
+    is_healthy.store(true, Ordering::SeqCst);
+    change.send_replace(Arc::new(Endpoints::new([enabled])));
+    assert_eq!(receiver.next().await.room_and_sequence(), (1, 1));
+    bench.until_delivered().await;
+}
