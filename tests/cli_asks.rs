@@ -30,7 +30,7 @@ fn in_utc(time: &Value) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rooms_and_calls_are_shown_as_tables_and_as_json() {
+async fn json_of_rooms_and_calls_is_that_of_api() {
     let world = Setup::on(Store::Memory).start().await;
     world.controller.until_synced().await;
     assert_eq!(shown(&world, &["rooms"]), "There are no rooms.\n");
@@ -62,7 +62,28 @@ async fn rooms_and_calls_are_shown_as_tables_and_as_json() {
         calls["sessions"][0]
     );
 
-    // Tables. Ids are shortened to the node and eight characters.
+    // `--watch` repeats the output.
+    let mut watching = RunningCommand::start(&world, &["rooms", "--watch=1"]);
+    poll::until("the table is shown twice", TIMEOUT, async || {
+        let lines = watching.printed();
+        let heads = lines.iter().filter(|line| line.starts_with("ROOM "));
+        (heads.count() >= 2).then_some(())
+    })
+    .await;
+    assert_eq!(watching.interrupt().await, Some(0), "{}", watching.errors());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_of_rooms_and_calls_have_short_ids() {
+    let world = Setup::on(Store::Memory).start().await;
+    world.controller.until_synced().await;
+    let room = world.room("standup").await;
+    let call = world.call("527121101").await;
+    world.join(&call, &room).await;
+    let rooms = world.controller.get("/conferences").await.body;
+    let calls = world.controller.get("/sessions").await.body;
+    let first = &rooms["conferences"][0];
+    // Ids are shortened to the node and eight characters.
     let made = in_utc(&first["created_at"]);
     let (short_room, short_call) = (&room[..19], &call[..14]);
     let rooms = shown(&world, &["room", "list", "--utc"]);
@@ -110,16 +131,6 @@ async fn rooms_and_calls_are_shown_as_tables_and_as_json() {
     assert!(one.starts_with(&format!("call       {call}\n")), "{one}");
     assert!(one.contains(&format!("\nroom       {room}\n")), "{one}");
     assert_eq!(shown(&world, &["sessions", "527121101", "--utc"]), one);
-
-    // `--watch` repeats the output.
-    let mut watching = RunningCommand::start(&world, &["rooms", "--watch=1"]);
-    poll::until("the table is shown twice", TIMEOUT, async || {
-        let lines = watching.printed();
-        let heads = lines.iter().filter(|line| line.starts_with("ROOM "));
-        (heads.count() >= 2).then_some(())
-    })
-    .await;
-    assert_eq!(watching.interrupt().await, Some(0), "{}", watching.errors());
 }
 
 #[tokio::test(flavor = "multi_thread")]

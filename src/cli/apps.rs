@@ -261,7 +261,11 @@ pub fn render(command: &AppCommand, answer: &Value, clock: &Clock, width: Option
             dids => format!("The dialled numbers of app {id} are {}.\n", dids.join(", ")),
         },
         AppCommand::Enable { id } => format!("The app {id} is enabled: its keys are valid.\n"),
-        AppCommand::Delete { id, .. } => format!("The app {id} is deleted.\n"),
+        AppCommand::Delete { id, .. } => format!(
+            "The app {id} is deleted. Ended rooms: {}, ended calls: {}.\n",
+            plain(&answer["ended_rooms"]),
+            plain(&answer["ended_calls"])
+        ),
         AppCommand::Disable { id } => {
             format!("The app {id} is disabled: its keys are no longer valid. Its calls stay up.\n")
         }

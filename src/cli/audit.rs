@@ -86,6 +86,8 @@ fn render(answer: &Value, clock: &Clock, width: Option<usize>) -> String {
 fn actor(actor: &Value) -> String {
     match (&actor["kind"], &actor["id"]) {
         (kind, Value::Null) => plain(kind),
+        // The operator has no other id.
+        (kind, id) if kind == id => plain(kind),
         (kind, id) => format!("{} {}", plain(kind), plain(id)),
     }
 }
@@ -113,7 +115,7 @@ mod tests {
     #[test]
     fn entries_show_actor_and_reason_of_refusal() {
         let answer = json!({"entries": [
-            {"id": "2", "at": "2026-05-06T12:34:57.000000Z", "actor": {"kind": "operator", "id": null},
+            {"id": "2", "at": "2026-05-06T12:34:57.000000Z", "actor": {"kind": "operator", "id": "operator"},
              "action": "app.delete", "target": "demo", "app_id": "demo", "result": "refused", "status": 409,
              "error": "the app has calls", "request_id": "r2", "client": "127.0.0.1"},
             {"id": "1", "at": "2026-05-06T12:34:56.000000Z", "actor": {"kind": "app", "id": "demo"},

@@ -41,7 +41,7 @@ pub enum Failure {
     #[error("{0}")]
     Unconfirmed(String),
     /// A destructive command without `--yes` and without a terminal.
-    #[error("{0}: standard input is no terminal, so --yes is required")]
+    #[error("{0} There is no terminal to answer on: use --yes")]
     NeedsYes(String),
     /// A command that only one app can give, with the commands that are possible.
     #[error("--all-apps is possible for {0} only")]

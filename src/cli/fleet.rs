@@ -14,7 +14,7 @@ use super::arguments::{CallArguments, IdView, RoomArguments, Wait};
 use super::client::{Client, ClientError, Pages};
 use super::reference::ShortIds;
 use super::request::Request;
-use super::show::{block, ids, watch};
+use super::show::{block, ids, stale, watch};
 use super::table::{Clock, Fit, Table, plain};
 use super::{Failure, consent, execute, lookup, print, terminal};
 
@@ -208,7 +208,7 @@ fn text(
     }
     match fetched.answer[field].as_array().map(Vec::as_slice) {
         Some([]) | None => empty.to_owned(),
-        Some(rows) => table(rows).render(terminal::width()),
+        Some(rows) => table(rows).render(terminal::width()) + stale(rows),
     }
 }
 

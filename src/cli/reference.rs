@@ -170,6 +170,11 @@ impl ShortIds {
     /// Shortens each id to a prefix that no other one has: its stem and at least eight characters. All ids to which a
     /// prefix could refer must be given.
     pub fn new(ids: impl IntoIterator<Item = String>) -> Self {
+        Self::with_length(ids, SHORTEST)
+    }
+
+    /// Shortens each id as [`ShortIds::new`], with at least this many characters behind its stem.
+    pub fn with_length(ids: impl IntoIterator<Item = String>, shortest: usize) -> Self {
         let mut ids: Vec<String> = ids.into_iter().filter(|id| id.is_ascii()).collect();
         ids.sort_unstable();
         ids.dedup();
@@ -186,7 +191,7 @@ impl ShortIds {
             // In sorted order, the neighbours share the most.
             let before = at.checked_sub(1).and_then(|at| ids.get(at));
             let most = shared(before, id).max(shared(ids.get(at + 1), id));
-            let mut length = (most + 1).max(stem(id) + SHORTEST).min(id.len());
+            let mut length = (most + 1).max(stem(id) + shortest).min(id.len());
             if id[..length].ends_with('-') {
                 length = (length + 1).min(id.len());
             }

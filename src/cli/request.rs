@@ -9,7 +9,6 @@ use uuid::Uuid;
 
 use roomkeeper_core::ids::{CallId, RoomId};
 
-use super::line::clock;
 use super::table::{plain, sanitize};
 
 /// A request that changes something.
@@ -235,11 +234,7 @@ impl Outcome {
         };
         let ids = ["operation_id", "recording_id"].map(name).concat();
         match (&self.event, self.answer["status"].as_str()) {
-            (Some(event), _) => format!(
-                "{words}: confirmed by {} at {} UTC{ids}\n",
-                plain(&event["event"]),
-                clock(event["timestamp"].as_str().unwrap_or_default())
-            ),
+            (Some(event), _) => format!("{words}: confirmed ({}){ids}\n", plain(&event["event"])),
             (None, Some(status)) => format!("{words}: {}{ids}\n", sanitize(status)),
             (None, None) => format!("{words}: done{ids}\n"),
         }

@@ -42,7 +42,7 @@ pub struct CallFilter {
     pub node: Option<NodeId>,
     /// Only calls in this state.
     pub state: Option<String>,
-    /// Only calls with this caller's or dialled number.
+    /// Only calls whose caller's or dialled number contains this.
     pub number: Option<String>,
 }
 
@@ -55,10 +55,14 @@ impl CallFilter {
             .state
             .as_ref()
             .is_none_or(|state| call["state"] == **state);
+        let contains = |field: &str, number: &str| {
+            let text = call[field].as_str();
+            text.is_some_and(|text| text.contains(number))
+        };
         let has_number = self
             .number
-            .as_ref()
-            .is_none_or(|number| call["caller_id"] == **number || call["did"] == **number);
+            .as_deref()
+            .is_none_or(|number| contains("caller_id", number) || contains("did", number));
         is_on_node && is_in_state && has_number
     }
 }
@@ -266,7 +270,7 @@ fn render(
 }
 
 /// The note below rows whose node is not connected.
-fn stale(rows: &[Value]) -> &'static str {
+pub fn stale(rows: &[Value]) -> &'static str {
     if rows.iter().any(|row| row["stale"] == true) {
         "(a node is not connected: its rows show the last known state)\n"
     } else {

@@ -16,6 +16,10 @@ use super::{Failure, consent, lookup, print, terminal};
 
 const ENDPOINTS: &str = "api/v1/webhooks";
 
+/// The least number of digits of a shortened delivery. Only some deliveries are listed, and these digits are random: a
+/// prefix that another delivery has as well is as good as impossible, and would be refused.
+const DELIVERY_DIGITS: usize = 12;
+
 /// The maximum page size of deliveries.
 const PAGE: u32 = 200;
 
@@ -39,7 +43,14 @@ pub async fn run(options: WebhookOptions) -> Result<(), Failure> {
         } => {
             let id = lookup::endpoint(&api, &target.endpoint).await?;
             let answer = deliveries(&api, &id, status.as_deref(), limit).await?;
-            report(view, &answer, || deliveries_text(&answer, &clock))
+            let ids = if view.view.json || view.full_ids {
+                DeliveryIds::whole()
+            } else {
+                DeliveryIds::fetch(&api, &answer).await?
+            };
+            report(view, &answer, || {
+                deliveries_text(&answer, &ids, &clock, terminal::width())
+            })
         }
         WebhookArguments::Add { url, events } => {
             let mut body = json!({ "url": url });
@@ -201,8 +212,46 @@ fn endpoints_text(answer: &Value, view: IdView, clock: &Clock) -> String {
     table.render(terminal::width())
 }
 
-/// Renders deliveries. Their ids stay whole: a prefix can be unique among these and not among all.
-fn deliveries_text(answer: &Value, clock: &Clock) -> String {
+/// The ids of a table of deliveries.
+struct DeliveryIds {
+    deliveries: ShortIds,
+    subjects: ShortIds,
+}
+
+impl DeliveryIds {
+    /// Shortens the ids of these deliveries, and of the rooms and calls that they are about.
+    async fn fetch(api: &Client, answer: &Value) -> Result<Self, ClientError> {
+        let rows = &answer["deliveries"];
+        let rooms = lookup::all(api, "api/v1/conferences", "conferences").await?;
+        let calls = lookup::all(api, "api/v1/sessions", "sessions").await?;
+        let subjects = [
+            ids(&rooms["conferences"], "room_id"),
+            ids(&calls["sessions"], "uuid"),
+            // Those that have ended.
+            ids(rows, "room_id"),
+            ids(rows, "session_uuid"),
+        ];
+        Ok(Self {
+            deliveries: ShortIds::with_length(ids(rows, "id"), DELIVERY_DIGITS),
+            subjects: ShortIds::new(subjects.into_iter().flatten()),
+        })
+    }
+
+    /// Leaves ids whole.
+    fn whole() -> Self {
+        Self {
+            deliveries: ShortIds::default(),
+            subjects: ShortIds::default(),
+        }
+    }
+}
+
+fn deliveries_text(
+    answer: &Value,
+    ids: &DeliveryIds,
+    clock: &Clock,
+    width: Option<usize>,
+) -> String {
     let rows = answer["deliveries"]
         .as_array()
         .map(Vec::as_slice)
@@ -216,9 +265,9 @@ fn deliveries_text(answer: &Value, clock: &Clock) -> String {
         ("EVENT", Fit::Cut),
         ("STATUS", Fit::Keep),
         ("TRIES", Fit::Keep),
-        ("LAST RESPONSE", Fit::Cut),
-        (queued.as_str(), Fit::Omit),
+        ("RESPONSE", Fit::Cut),
         ("ABOUT", Fit::Omit),
+        (queued.as_str(), Fit::Omit),
     ]);
     for row in rows {
         let about = match &row["room_id"] {
@@ -230,16 +279,16 @@ fn deliveries_text(answer: &Value, clock: &Clock) -> String {
             .map(Vec::as_slice)
             .unwrap_or_default();
         table.row([
-            plain(&row["id"]),
+            ids.deliveries.show(&row["id"]),
             plain(&row["event"]),
             plain(&row["status"]),
             attempts.len().to_string(),
             attempts.last().map_or_else(|| "-".to_owned(), response),
+            ids.subjects.show(about),
             clock.show(&row["created_at"]),
-            plain(about),
         ]);
     }
-    table.render(terminal::width())
+    table.render(width)
 }
 
 /// Renders the response of an attempt: its status or error, and its duration.
@@ -264,14 +313,21 @@ mod tests {
              "status": "dead", "created_at": "2026-05-06T12:34:56.672025Z", "attempts": [
                 {"at": "2026-05-06T12:34:56.680025Z", "status": null, "error": "timeout", "ms": 10000},
                 {"at": "2026-05-06T12:34:57.680025Z", "status": 500, "error": null, "ms": 12}]},
-            {"id": "msg_018f3c2a9b1d7cc2a3f0b1c2d3e4f5a7", "event": "conference.created", "room_id": "acW68-room-1",
+            {"id": "msg_118f3c2a9b1d7cc2a3f0b1c2d3e4f5a7", "event": "conference.created", "room_id": "acW68-room-1",
              "status": "pending", "created_at": "2026-05-06T12:34:56.672025Z", "attempts": []},
         ]});
+        let ids = DeliveryIds {
+            deliveries: ShortIds::with_length(
+                super::ids(&answer["deliveries"], "id"),
+                DELIVERY_DIGITS,
+            ),
+            subjects: ShortIds::default(),
+        };
         assert_eq!(
-            deliveries_text(&answer, &Clock::new(true)),
-            "DELIVERY                              EVENT               STATUS   TRIES  LAST RESPONSE  QUEUED (UTC)         ABOUT\n\
-             msg_018f3c2a9b1d7cc2a3f0b1c2d3e4f5a6  call.new            dead     2      500 in 12 ms   2026-05-06 12:34:56  acW68-1\n\
-             msg_018f3c2a9b1d7cc2a3f0b1c2d3e4f5a7  conference.created  pending  0      -              2026-05-06 12:34:56  acW68-room-1\n"
+            deliveries_text(&answer, &ids, &Clock::new(true), Some(100)),
+            "DELIVERY          EVENT               STATUS   TRIES  RESPONSE      ABOUT         QUEUED (UTC)\n\
+             msg_018f3c2a9b1d  call.new            dead     2      500 in 12 ms  acW68-1       2026-05-06 12:34:56\n\
+             msg_118f3c2a9b1d  conference.created  pending  0      -             acW68-room-1  2026-05-06 12:34:56\n"
         );
     }
 }

@@ -1,4 +1,5 @@
-//! Runs commands against the controller of a test, as an operator does.
+//! Runs commands against the controller of a test, as an operator does. Each suite uses a part.
+#![allow(dead_code)]
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Output, Stdio};

@@ -232,11 +232,8 @@ impl Stage {
                 self.world.join(&self.call, &self.room).await;
             }
             "call hangup" => {
-                let call = self
-                    .world
-                    .controller
-                    .get(&format!("/sessions/{}", self.call));
-                if call.await.status == 404 {
+                let path = format!("/sessions/{}", self.call);
+                if self.world.controller.get(&path).await.status == 404 {
                     self.call = self.world.call("527121101").await;
                 }
             }

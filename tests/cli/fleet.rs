@@ -137,7 +137,10 @@ async fn answer(
             let refused = json!({"success": false, "error": "the app has calls"});
             return (StatusCode::CONFLICT, axum::Json(refused)).into_response();
         }
-        ("POST" | "PUT" | "DELETE", path) if path.starts_with("/admin/apps/demo") => {
+        ("DELETE", "/admin/apps/demo") => {
+            json!({"app_id": "demo", "ended_rooms": 1, "ended_calls": 2})
+        }
+        ("POST" | "PUT", path) if path.starts_with("/admin/apps/demo") => {
             json!({"app_id": "demo"})
         }
         ("GET", "/admin/audit") => json!({"entries": [
@@ -297,7 +300,10 @@ async fn app_is_enabled_renumbered_and_deleted() {
     let out = admin.run(&["app", "delete", "demo", "--yes"]);
     assert_eq!(out.status.code(), Some(1), "{}", text(&out.stderr));
     assert!(text(&out.stderr).contains("the app has calls (409 Conflict)"));
-    admin.shown(&["app", "delete", "demo", "--yes", "--force"]);
+    assert_eq!(
+        admin.shown(&["app", "delete", "demo", "--yes", "--force"]),
+        "The app demo is deleted. Ended rooms: 1, ended calls: 2.\n"
+    );
     assert_eq!(
         admin.requests(),
         [

@@ -122,7 +122,7 @@ async fn wait_continues_after_controller_is_killed() {
     world.controller.start_again();
     world.controller.until_synced().await;
     assert_eq!(wait.ends().await, Some(0), "{}", wait.errors());
-    wait.prints("confirmed by conference.member.left").await;
+    wait.prints("confirmed (conference.member.left)").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,8 @@ use jiff::{Timestamp, Zoned};
 
 use roomkeeper_core::ids::{AppId, NodeId};
 
-use super::{AdminOptions, View};
+use super::access::AdminOptions;
+use super::output::View;
 
 /// The command for nodes.
 #[derive(clap::Args, Debug)]

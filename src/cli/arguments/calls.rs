@@ -4,7 +4,8 @@ use clap::Subcommand;
 
 use roomkeeper_core::ids::NodeId;
 
-use super::{ApiOptions, FleetOptions, IdView, Wait, Watch};
+use super::access::{ApiOptions, FleetOptions};
+use super::output::{IdView, Wait, Watch};
 
 /// The command for calls.
 #[derive(clap::Args, Debug)]
@@ -69,10 +70,10 @@ pub enum CallArguments {
         #[command(flatten)]
         watch: Watch,
     },
-    /// Finds calls by the caller's or the dialled number.
+    /// Finds calls whose caller's or dialled number contains a number.
     #[command(after_help = client_help!("call search 527121101", "call search 527121101 --all-apps"))]
     Search {
-        /// The number.
+        /// The number or a part of it.
         number: String,
     },
     /// Answers a call.

@@ -8,8 +8,8 @@ use url::Url;
 
 use roomkeeper_core::ids::AppId;
 
-use super::View;
 use super::access::listener_url;
+use super::output::View;
 
 /// The command for contexts.
 #[derive(clap::Args, Debug)]

@@ -5,7 +5,8 @@ use url::Url;
 
 use roomkeeper_core::ids::NodeId;
 
-use super::{ApiOptions, FleetOptions, IdView, Wait, Watch};
+use super::access::{ApiOptions, FleetOptions};
+use super::output::{IdView, Wait, Watch};
 
 /// The command for rooms.
 #[derive(clap::Args, Debug)]

@@ -3,7 +3,8 @@
 use clap::Subcommand;
 use url::Url;
 
-use super::{ApiOptions, IdView};
+use super::access::ApiOptions;
+use super::output::IdView;
 
 /// The command for webhook endpoints.
 #[derive(clap::Args, Debug)]
