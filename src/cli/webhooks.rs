@@ -262,7 +262,7 @@ fn deliveries_text(
     let queued = clock.head("QUEUED");
     let mut table = Table::new([
         ("DELIVERY", Fit::Keep),
-        ("EVENT", Fit::Cut),
+        ("EVENT", Fit::Keep),
         ("STATUS", Fit::Keep),
         ("TRIES", Fit::Keep),
         ("RESPONSE", Fit::Cut),
@@ -324,7 +324,7 @@ mod tests {
             subjects: ShortIds::default(),
         };
         assert_eq!(
-            deliveries_text(&answer, &ids, &Clock::new(true), Some(100)),
+            deliveries_text(&answer, &ids, &Clock::new(true), None),
             "DELIVERY          EVENT               STATUS   TRIES  RESPONSE      ABOUT         QUEUED (UTC)\n\
              msg_018f3c2a9b1d  call.new            dead     2      500 in 12 ms  acW68-1       2026-05-06 12:34:56\n\
              msg_118f3c2a9b1d  conference.created  pending  0      -             acW68-room-1  2026-05-06 12:34:56\n"
