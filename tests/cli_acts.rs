@@ -97,6 +97,8 @@ async fn call_joins_and_leaves_by_number_and_prefix() {
     // It is there already: no event follows.
     let again = shown(&world, &["call", "join", &call, "standup", "--wait"]);
     assert_eq!(again, format!("join {call}: already_joined\n"));
+    let muted = shown(&world, &["member", "mute", "standup", "527121101"]);
+    assert_eq!(muted, format!("mute {call}: accepted\n"));
     let left = shown(&world, &["call", "leave", &call[..14], "--wait"]);
     assert!(
         left.contains(": confirmed (conference.member.left)"),

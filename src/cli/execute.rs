@@ -32,7 +32,7 @@ pub async fn run(client: &Client, request: Request, wait: Wait, json: bool) -> R
     let text = if json {
         format!("{:#}\n", outcome.document())
     } else {
-        outcome.line(&request.words)
+        outcome.line(&request)
     };
     Ok(print(&text)?)
 }
@@ -101,7 +101,7 @@ async fn execute_all(
                 .map_err(Failure::from),
         };
         let (line, mut document) = match outcome {
-            Ok(outcome) => (outcome.line(&request.words), outcome.document()),
+            Ok(outcome) => (outcome.line(request), outcome.document()),
             // The others would fail for the same reason.
             Err(Failure::Client(error)) if error.exit_code() != 1 => return Err(error.into()),
             Err(error) => {

@@ -221,23 +221,33 @@ impl Outcome {
         document
     }
 
-    /// Renders the outcome as a line.
-    pub fn line(&self, words: &str) -> String {
-        let words = sanitize(words);
+    /// Renders the outcome of a request as a line. A command whose event is still to come is only accepted.
+    pub fn line(&self, request: &Request) -> String {
+        let words = sanitize(&request.words);
         let name = |field: &str| {
             let value = self.answer[field]
                 .as_str()
                 .filter(|value| !value.is_empty());
-            value
-                .map(|value| format!(", {field} {}", sanitize(value)))
-                .unwrap_or_default()
+            value.map_or_else(String::new, |value| {
+                format!(", {field} {}", sanitize(value))
+            })
         };
-        let ids = ["operation_id", "recording_id"].map(name).concat();
-        match (&self.event, self.answer["status"].as_str()) {
-            (Some(event), _) => format!("{words}: confirmed ({}){ids}\n", plain(&event["event"])),
-            (None, Some(status)) => format!("{words}: {}{ids}\n", sanitize(status)),
-            (None, None) => format!("{words}: done{ids}\n"),
+        let confirmation = request.confirmation.as_ref();
+        // A new room exists with the answer.
+        let is_new = confirmation.is_some_and(|each| each.subject == Subject::NewRoom);
+        let awaits_event =
+            confirmation.is_some_and(|each| !is_new && !each.is_settled(&self.answer));
+        let mut ids = ["operation_id", "recording_id"].map(name).concat();
+        if is_new {
+            ids += &name("room_id");
         }
+        let state = match (&self.event, self.answer["status"].as_str()) {
+            (Some(event), _) => format!("confirmed ({})", plain(&event["event"])),
+            (None, _) if awaits_event => "accepted".to_owned(),
+            (None, Some(status)) => sanitize(status),
+            (None, None) => "done".to_owned(),
+        };
+        format!("{words}: {state}{ids}\n")
     }
 }
 
@@ -363,6 +373,42 @@ mod tests {
         ));
         assert!(play.is_settled(&json!({"operation_id": ""})));
         assert!(!play.is_settled(&answer));
+    }
+
+    #[test]
+    fn command_is_accepted_until_its_event_comes() {
+        let mut lock = Request::post("", "lock it")
+            .confirmed_by(Subject::Room(ROOM.parse().unwrap()), "conference.updated")
+            .confirmation(|confirmation| confirmation.settled = &["locked"]);
+        let line = |request: &Request, answer: Value, event: Option<Value>| {
+            Outcome { answer, event }.line(request)
+        };
+        let started = json!({"status": "in_progress"});
+        assert_eq!(line(&lock, started.clone(), None), "lock it: accepted\n");
+        assert_eq!(
+            line(
+                &lock,
+                started.clone(),
+                Some(event("conference.updated", json!({})))
+            ),
+            "lock it: confirmed (conference.updated)\n"
+        );
+        assert_eq!(
+            line(&lock, json!({"status": "locked"}), None),
+            "lock it: locked\n"
+        );
+        let create =
+            Request::post("", "make it").confirmed_by(Subject::NewRoom, "conference.created");
+        assert_eq!(
+            line(&create, json!({"room_id": ROOM}), None),
+            format!("make it: done, room_id {ROOM}\n")
+        );
+        lock.confirmation = None;
+        assert_eq!(line(&lock, started, None), "lock it: in_progress\n");
+        assert_eq!(
+            line(&lock, json!({"operation_id": "one"}), None),
+            "lock it: done, operation_id one\n"
+        );
     }
 
     #[test]
