@@ -45,7 +45,7 @@ pub fn run(options: ContextOptions) -> Result<(), Failure> {
             )
         }
         ContextArguments::Set { name, settings } => {
-            let given = from_settings(settings)?;
+            let given = from_settings(*settings)?;
             file.set(&name, &given)?;
             file.save()?;
             let shown = describe(&name, &file)?;

@@ -47,7 +47,7 @@ pub enum ContextArguments {
         name: String,
         /// The settings.
         #[command(flatten)]
-        settings: ContextSettings,
+        settings: Box<ContextSettings>,
     },
     /// Removes a context.
     #[command(after_help = examples!("context remove lab"))]
