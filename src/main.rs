@@ -9,14 +9,12 @@ use clap::Parser;
 use freeswitch_sim::{SimConfig, SimNode};
 use roomkeeper::app;
 use roomkeeper::cli::arguments::{
-    ApiAccess, Command, ConfigFile, LabPart, ReplayOptions, RoomsOptions, SessionsOptions,
-    SimOptions, TailOptions,
+    Command, ConfigFile, LabPart, ReplayOptions, SimOptions, TailOptions,
 };
-use roomkeeper::cli::client::Client;
-use roomkeeper::cli::rooms::RoomsQuery;
 use roomkeeper::cli::tail::{EventQuery, Format};
 use roomkeeper::cli::{
-    self, Arguments, Failure, apps, nodes, pages, replay, rooms, tail, terminal,
+    self, Arguments, Failure, apps, audit, calls, contexts, lookup, nodes, pages, replay, rooms,
+    tail, terminal, webhooks,
 };
 use roomkeeper::config::{Config, ConfigErrors};
 use roomkeeper::lab::callers::{self, CallersConfig};
@@ -39,10 +37,7 @@ fn main() -> ExitCode {
             Ok(config) => serve(config),
             Err(errors) => bad_configuration(&errors),
         },
-        Command::Check(file) => match file.load() {
-            Ok(config) => ended(cli::print(&config.summary()).map_err(Failure::from)),
-            Err(errors) => bad_configuration(&errors),
-        },
+        Command::Check(file) => check(&file),
         Command::Lab {
             part: Some(part), ..
         } => run_part(part),
@@ -55,40 +50,47 @@ fn main() -> ExitCode {
             admin: admin_port,
         }),
         Command::Sim(options) => run_sim(options),
-        Command::Rooms(options) => ask(show_rooms(options)),
-        Command::Sessions(options) => ask(show_sessions(options)),
+        Command::Room(options) => ask(rooms::run(options)),
+        Command::Member(options) => ask(rooms::run_member(options)),
+        Command::Call(options) => ask(calls::run(options)),
+        Command::Webhook(options) => ask(webhooks::run(options)),
+        Command::Rooms(options) => ask(rooms::run_rooms(options)),
+        Command::Sessions(options) => ask(calls::run_sessions(options)),
         Command::Tail(options) => ask(show_events(options)),
         Command::Nodes(options) => ask(async {
-            let admin = Client::admin(options.listener)?;
+            let admin = options.access.client()?;
             nodes::show(&admin, options.command.into(), options.view).await
         }),
         Command::App(options) => ask(async {
-            let admin = Client::admin(options.listener)?;
+            let admin = options.access.client()?;
             apps::show(&admin, &options.command.into(), options.view).await
         }),
+        Command::Audit(options) => ask(audit::run(options)),
+        Command::Context(options) => ended(contexts::run(options)),
         Command::Replay(options) => ended(replay_recordings(options)),
         Command::Completions { shell } => ended(pages::completions(shell)),
         Command::Man { dir } => ended(pages::manual(dir.as_deref())),
     }
 }
 
-async fn show_rooms(options: RoomsOptions) -> Result<(), Failure> {
-    let query = options.room_id.map_or(RoomsQuery::Rooms, RoomsQuery::Room);
-    let api = client(options.api)?;
-    rooms::show(&api, query, options.view, options.watch.interval()).await
-}
-
-async fn show_sessions(options: SessionsOptions) -> Result<(), Failure> {
-    let query = options
-        .session
-        .map_or(RoomsQuery::Sessions, RoomsQuery::Session);
-    let api = client(options.api)?;
-    rooms::show(&api, query, options.view, options.watch.interval()).await
+fn check(file: &ConfigFile) -> ExitCode {
+    match file.load() {
+        Ok(config) => {
+            let text = format!("{} is valid\n{}", file.path.display(), config.summary());
+            ended(cli::print(&text).map_err(Failure::from))
+        }
+        Err(errors) => bad_configuration(&errors),
+    }
 }
 
 async fn show_events(options: TailOptions) -> Result<(), Failure> {
+    let api = options.access.client()?;
+    let room = match options.room {
+        Some(room) => Some(lookup::room(&api, &room).await?),
+        None => None,
+    };
     let query = EventQuery {
-        room: options.room,
+        room,
         events: options.events,
         since: options.since,
     };
@@ -96,7 +98,7 @@ async fn show_events(options: TailOptions) -> Result<(), Failure> {
         json: options.json,
         colours: terminal::colours(options.color),
     };
-    tail::run(&client(options.api)?, query, format).await
+    tail::run(&api, query, format).await
 }
 
 fn replay_recordings(options: ReplayOptions) -> Result<(), Failure> {
@@ -110,11 +112,6 @@ fn replay_recordings(options: ReplayOptions) -> Result<(), Failure> {
         verbose: options.verbose,
         colours: terminal::colours(options.color),
     })
-}
-
-fn client(access: ApiAccess) -> Result<Client, Failure> {
-    let app = access.app.as_ref().map(|app| app.as_str());
-    Ok(Client::api(access.api, app, access.key.as_ref())?)
 }
 
 /// Something that is asked of a running controller.

@@ -71,6 +71,8 @@ fn check_shows_configuration_without_secrets() {
     let shown = text(&out.stdout);
     assert!(shown.contains("node acW68: 127.0.0.1:8021"), "{shown}");
     assert!(shown.contains("store: memory:"), "{shown}");
+    let valid = format!("{EXAMPLE} is valid\n");
+    assert!(shown.starts_with(&valid), "{shown}");
     for secret in ["ClueCon", "demo-key", "whsec_", "change-me"] {
         assert!(!shown.contains(secret), "{secret} in {shown}");
     }

@@ -2,139 +2,27 @@
 // The whole file is a test, but the lint does not recognize helpers as such.
 #![allow(clippy::unwrap_used)]
 
+#[path = "cli/command.rs"]
+mod command;
 #[path = "support/program/mod.rs"]
 mod program;
 mod support;
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Arc, Mutex};
+use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::CommandFactory;
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
+use command::{RunningCommand, collect_lines, document, roomkeeper, run, shown, text};
 use program::controller::{KEY, binary};
 use program::poll::{self, TIMEOUT};
-use program::world::{Setup, Store, World};
+use program::world::{Setup, Store};
 use support::process;
 
 /// The time within which a drained node reports no calls: FreeSWITCH sends its number of calls every 20 s.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(45);
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// The program with the ports and keys of this world in its environment.
-fn roomkeeper(world: &World) -> Command {
-    let [http, admin] = world.controller.ports();
-    let mut command = binary();
-    command
-        .env("ROOMKEEPER_API", format!("http://127.0.0.1:{http}"))
-        .env("ROOMKEEPER_APP", &world.app)
-        .env("ROOMKEEPER_KEY", KEY)
-        .env("ROOMKEEPER_ADMIN", format!("http://127.0.0.1:{admin}"))
-        .env("XDG_STATE_HOME", world.controller.state_dir())
-        .env("TZ", "Europe/Berlin");
-    command
-}
-
-fn run(world: &World, args: &[&str]) -> Output {
-    let mut command = roomkeeper(world);
-    command.args(args);
-    tokio::task::block_in_place(|| command.output().unwrap())
-}
-
-fn shown(world: &World, args: &[&str]) -> String {
-    let out = run(world, args);
-    assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
-    text(&out.stdout)
-}
-
-fn document(world: &World, args: &[&str]) -> Value {
-    serde_json::from_str(&shown(world, args)).unwrap()
-}
-
-/// A running command with its output so far.
-struct RunningCommand {
-    child: Child,
-    stdout: Arc<Mutex<Vec<String>>>,
-    stderr: Arc<Mutex<Vec<String>>>,
-}
-
-impl Drop for RunningCommand {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn collect_lines(from: impl std::io::Read + Send + 'static) -> Arc<Mutex<Vec<String>>> {
-    let lines = Arc::new(Mutex::new(Vec::new()));
-    let collected = Arc::clone(&lines);
-    std::thread::spawn(move || {
-        for line in BufReader::new(from).lines().map_while(Result::ok) {
-            collected.lock().unwrap().push(line);
-        }
-    });
-    lines
-}
-
-impl RunningCommand {
-    fn start(world: &World, args: &[&str]) -> Self {
-        let mut command = roomkeeper(world);
-        command
-            .args(args)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = process::spawn(command);
-        let stdout = collect_lines(child.stdout.take().unwrap());
-        let stderr = collect_lines(child.stderr.take().unwrap());
-        Self {
-            child,
-            stdout,
-            stderr,
-        }
-    }
-
-    fn printed(&self) -> Vec<String> {
-        self.stdout.lock().unwrap().clone()
-    }
-
-    fn errors(&self) -> String {
-        self.stderr.lock().unwrap().join("\n")
-    }
-
-    async fn reports(&self, words: &str) {
-        let what = format!("it reports {words:?}");
-        poll::until(&what, TIMEOUT, async || {
-            self.errors().contains(words).then_some(())
-        })
-        .await;
-    }
-
-    async fn prints(&self, words: &str) -> String {
-        let what = format!("it prints {words:?}");
-        poll::until(&what, TIMEOUT, async || {
-            let lines = self.printed();
-            lines.into_iter().find(|line| line.contains(words))
-        })
-        .await
-    }
-
-    async fn ends(&mut self) -> Option<i32> {
-        let status = poll::until("it ends", TIMEOUT, async || self.child.try_wait().unwrap());
-        status.await.code()
-    }
-
-    /// Sends SIGINT, as Ctrl-C does, and waits for the end.
-    async fn interrupt(&mut self) -> Option<i32> {
-        kill_process(Pid::from_child(&self.child), Signal::INT).unwrap();
-        self.ends().await
-    }
-}
 
 /// Converts a time of the API to its form in a table in UTC.
 fn in_utc(time: &Value) -> String {
@@ -142,7 +30,7 @@ fn in_utc(time: &Value) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rooms_and_calls_are_shown_as_tables_and_as_json() {
+async fn json_of_rooms_and_calls_is_that_of_api() {
     let world = Setup::on(Store::Memory).start().await;
     world.controller.until_synced().await;
     assert_eq!(shown(&world, &["rooms"]), "There are no rooms.\n");
@@ -174,47 +62,6 @@ async fn rooms_and_calls_are_shown_as_tables_and_as_json() {
         calls["sessions"][0]
     );
 
-    // Tables.
-    let made = in_utc(&first["created_at"]);
-    assert_eq!(
-        shown(&world, &["rooms", "--utc"]),
-        format!(
-            "{:<47}  NAME     MEMBERS  LOCKED  CREATED (UTC)\n{room}  standup  1        no      {made}\n",
-            "ROOM"
-        )
-    );
-    let here = shown(&world, &["rooms"]);
-    assert!(here.contains("CREATED (Europe/Berlin)"), "{here}");
-    assert!(!here.contains(&made), "{here}");
-    let did = calls["sessions"][0]["did"].as_str().unwrap();
-    let begun = in_utc(&calls["sessions"][0]["created_at"]);
-    let widest = did.len().max(7);
-    assert_eq!(
-        shown(&world, &["sessions", "--utc"]),
-        format!(
-            "{:<42}  STATE    CALLER     {:<widest$}  DIRECTION  {:<47}  CREATED (UTC)\n\
-             {call}  in_room  527121101  {did:<widest$}  inbound    {room}  {begun}\n",
-            "CALL", "DIALLED", "ROOM"
-        )
-    );
-    let one = shown(&world, &["rooms", &room, "--utc"]);
-    assert!(
-        one.starts_with(&format!(
-            "room      {room}\nname      standup\ncreated   {made} UTC\nmembers   1\n"
-        )),
-        "{one}"
-    );
-    assert!(
-        one.ends_with(&format!(
-            "\n\n{:<42}  CALLER     {:<widest$}  MUTED  DEAF\n{call}  527121101  {did:<widest$}  yes    no\n",
-            "CALL", "DIALLED"
-        )),
-        "{one}"
-    );
-    let one = shown(&world, &["sessions", &call, "--utc"]);
-    assert!(one.starts_with(&format!("call       {call}\n")), "{one}");
-    assert!(one.contains(&format!("\nroom       {room}\n")), "{one}");
-
     // `--watch` repeats the output.
     let mut watching = RunningCommand::start(&world, &["rooms", "--watch=1"]);
     poll::until("the table is shown twice", TIMEOUT, async || {
@@ -224,6 +71,66 @@ async fn rooms_and_calls_are_shown_as_tables_and_as_json() {
     })
     .await;
     assert_eq!(watching.interrupt().await, Some(0), "{}", watching.errors());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_of_rooms_and_calls_have_short_ids() {
+    let world = Setup::on(Store::Memory).start().await;
+    world.controller.until_synced().await;
+    let room = world.room("standup").await;
+    let call = world.call("527121101").await;
+    world.join(&call, &room).await;
+    let rooms = world.controller.get("/conferences").await.body;
+    let calls = world.controller.get("/sessions").await.body;
+    let first = &rooms["conferences"][0];
+    // Ids are shortened to the node and eight characters.
+    let made = in_utc(&first["created_at"]);
+    let (short_room, short_call) = (&room[..19], &call[..14]);
+    let rooms = shown(&world, &["room", "list", "--utc"]);
+    assert_eq!(
+        rooms,
+        format!(
+            "{:<19}  NAME     MEMBERS  LOCKED  CREATED (UTC)\n{short_room}  standup  1        no      {made}\n",
+            "ROOM"
+        )
+    );
+    assert_eq!(shown(&world, &["rooms", "--utc"]), rooms);
+    let whole = shown(&world, &["room", "list", "--utc", "--full-ids"]);
+    assert!(whole.contains(&format!("\n{room}  standup  1")), "{whole}");
+    let here = shown(&world, &["room", "list"]);
+    assert!(here.contains("CREATED (Europe/Berlin)"), "{here}");
+    assert!(!here.contains(&made), "{here}");
+    let did = calls["sessions"][0]["did"].as_str().unwrap();
+    let begun = in_utc(&calls["sessions"][0]["created_at"]);
+    let widest = did.len().max(7);
+    let table = shown(&world, &["call", "list", "--utc"]);
+    assert_eq!(
+        table,
+        format!(
+            "{:<14}  STATE    CALLER     {:<widest$}  {:<19}  CREATED (UTC)        DIRECTION\n\
+             {short_call}  in_room  527121101  {did:<widest$}  {short_room}  {begun}  inbound\n",
+            "CALL", "DIALLED", "ROOM"
+        )
+    );
+    assert_eq!(shown(&world, &["sessions", "--utc"]), table);
+    let one = shown(&world, &["room", "show", short_room, "--utc"]);
+    assert!(
+        one.starts_with(&format!(
+            "room       {room}\nname       standup\ncreated    {made} UTC\nmembers    1\n"
+        )),
+        "{one}"
+    );
+    let members = format!(
+        "{:<14}  CALLER     {:<widest$}  MUTED  DEAF\n{short_call}  527121101  {did:<widest$}  yes    no\n",
+        "CALL", "DIALLED"
+    );
+    assert!(one.ends_with(&format!("\n\n{members}")), "{one}");
+    assert_eq!(shown(&world, &["member", "list", "standup"]), members);
+    assert_eq!(shown(&world, &["rooms", "standup", "--utc"]), one);
+    let one = shown(&world, &["call", "show", short_call, "--utc"]);
+    assert!(one.starts_with(&format!("call       {call}\n")), "{one}");
+    assert!(one.contains(&format!("\nroom       {room}\n")), "{one}");
+    assert_eq!(shown(&world, &["sessions", "527121101", "--utc"]), one);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -298,8 +205,22 @@ async fn failures_have_reason_and_exit_code() {
             1,
             "(403 Forbidden)",
         ),
-        (&["sessions", "acW68-nothing"], 2, "session id"),
-        (&["rooms", "standup"], 2, "room id"),
+        (
+            &["call", "show", "acW68-nothing"],
+            1,
+            "there is no call \"acW68-nothing\"",
+        ),
+        (&["room", "show", "stand"], 1, "there is no room \"stand\""),
+        (
+            &["room", "list", "--api", "ftp://h"],
+            2,
+            "ftp is not http or https",
+        ),
+        (
+            &["room", "list", "--context", "nobody"],
+            64,
+            "there is no context \"nobody\"",
+        ),
         (&["tail", "--since", "a b"], 2, "no spaces"),
         (&["rooms", "--watch=0"], 2, "--watch"),
     ] {
@@ -309,8 +230,13 @@ async fn failures_have_reason_and_exit_code() {
         assert!(errors.contains(words), "{args:?}: {errors}");
         assert!(out.stdout.is_empty(), "{args:?}");
     }
-    for command in ["rooms", "sessions", "tail"] {
-        let help = shown(&world, &[command, "--help"]);
+    for command in [
+        &["room", "list"][..],
+        &["call", "list"],
+        &["tail"],
+        &["rooms"],
+    ] {
+        let help = shown(&world, &[command, &["--help"]].concat());
         assert!(
             help.contains("ROOMKEEPER_KEY") && !help.contains(KEY),
             "{help}"
@@ -342,7 +268,19 @@ fn completions_and_manual_pages_contain_every_command() {
                 "{name} is missing from the script for {shell}"
             );
         }
-        assert!(script.contains("undrain") && script.contains("admin-key"));
+        for word in [
+            "undrain",
+            "admin-key",
+            "mute-all",
+            "deliveries",
+            "rotate-key",
+            "full-ids",
+        ] {
+            assert!(
+                script.contains(word),
+                "{word} is missing from the script for {shell}"
+            );
+        }
     }
     let out = binary().args(["completions", "dos"]).output().unwrap();
     assert_eq!(out.status.code(), Some(2));
@@ -361,6 +299,8 @@ fn completions_and_manual_pages_contain_every_command() {
         let page = std::fs::read_to_string(pages.join(format!("roomkeeper-{name}.1"))).unwrap();
         assert!(page.contains(".SH SYNOPSIS"), "{name}: {page}");
     }
+    let lock = std::fs::read_to_string(pages.join("roomkeeper-room-lock.1")).unwrap();
+    assert!(lock.contains("roomkeeper room lock standup"), "{lock}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,14 +4,16 @@
 
 use std::fmt::Write as _;
 
+use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 use roomkeeper_core::ids::AppId;
 
 use super::arguments::{AppArguments, View};
 use super::client::{Client, ClientError};
+use super::show::block;
 use super::table::{Clock, Fit, Table, plain};
-use super::{Failure, print, terminal};
+use super::{Failure, consent, print, terminal};
 
 /// A command for apps.
 #[derive(Clone, Debug)]
@@ -43,10 +45,36 @@ pub enum AppCommand {
         /// Requests per second; `None`: the configured default.
         rate_limit: Option<u32>,
     },
+    /// Show an app.
+    Show {
+        /// The app's id.
+        id: AppId,
+    },
+    /// Replace an app's dialled numbers.
+    SetDids {
+        /// The app's id.
+        id: AppId,
+        /// The dialled numbers.
+        dids: Vec<String>,
+    },
     /// Disable an app's keys.
     Disable {
         /// The app's id.
         id: AppId,
+    },
+    /// Enable an app's keys.
+    Enable {
+        /// The app's id.
+        id: AppId,
+    },
+    /// Delete an app.
+    Delete {
+        /// The app's id.
+        id: AppId,
+        /// Delete it also while it has rooms or calls.
+        force: bool,
+        /// Delete it without a question.
+        yes: bool,
     },
 }
 
@@ -79,7 +107,17 @@ impl From<AppArguments> for AppCommand {
                 app_id: id,
                 rate_limit,
             } => Self::RateLimit { id, rate_limit },
+            AppArguments::Show { app_id: id } => Self::Show { id },
+            AppArguments::SetDids {
+                app_id: id, dids, ..
+            } => Self::SetDids { id, dids },
             AppArguments::Disable { app_id: id } => Self::Disable { id },
+            AppArguments::Enable { app_id: id } => Self::Enable { id },
+            AppArguments::Delete {
+                app_id: id,
+                force,
+                yes,
+            } => Self::Delete { id, force, yes },
         }
     }
 }
@@ -89,6 +127,12 @@ impl From<AppArguments> for AppCommand {
 /// # Errors
 /// [`Failure`], also when a key that is shown only once could not be printed.
 pub async fn show(admin: &Client, command: &AppCommand, view: View) -> Result<(), Failure> {
+    if let AppCommand::Delete { id, yes, .. } = command {
+        consent::ask(
+            &format!("Delete the app {id}, its keys and its webhook endpoints?"),
+            *yes,
+        )?;
+    }
     let answer = run(admin, command).await?;
     let text = if view.json {
         format!("{answer:#}\n")
@@ -108,42 +152,62 @@ pub async fn show(admin: &Client, command: &AppCommand, view: View) -> Result<()
 /// [`ClientError`].
 pub async fn run(admin: &Client, command: &AppCommand) -> Result<Value, ClientError> {
     match command {
-        AppCommand::Add {
-            id,
-            customer_id,
-            dids,
-            rate_limit,
-            webhook_url,
-        } => {
-            let mut body = Map::new();
-            body.insert("dids".to_owned(), dids.clone().into());
-            if let Some(customer_id) = customer_id {
-                body.insert("customer_id".to_owned(), customer_id.clone().into());
-            }
-            if let Some(rate_limit) = rate_limit {
-                body.insert("rate_limit".to_owned(), (*rate_limit).into());
-            }
-            if let Some(url) = webhook_url {
-                body.insert("webhook_url".to_owned(), url.clone().into());
-            }
-            let path = format!("admin/apps/{id}");
-            admin.post(&path, Some(&body.into())).await
+        AppCommand::Add { id, .. } => {
+            let body = new_app(command).into();
+            admin.post(&path(id, ""), Some(&body)).await
         }
         AppCommand::List => admin.get("admin/apps", &[]).await,
-        AppCommand::RotateKey { id } => {
-            let path = format!("admin/apps/{id}/rotate-key");
-            admin.post(&path, None).await
-        }
+        AppCommand::Show { id } => admin.get(&path(id, ""), &[]).await,
+        AppCommand::RotateKey { id } => admin.post(&path(id, "/rotate-key"), None).await,
         AppCommand::RateLimit { id, rate_limit } => {
-            let path = format!("admin/apps/{id}/rate-limit");
             let body = json!({ "rate_limit": rate_limit });
-            admin.post(&path, Some(&body)).await
+            admin.post(&path(id, "/rate-limit"), Some(&body)).await
         }
-        AppCommand::Disable { id } => {
-            let path = format!("admin/apps/{id}/disable");
-            admin.post(&path, None).await
+        AppCommand::SetDids { id, dids } => {
+            let body = json!({ "dids": dids });
+            admin
+                .request(Method::PUT, &path(id, "/dids"), &[], Some(&body))
+                .await
+        }
+        AppCommand::Disable { id } => admin.post(&path(id, "/disable"), None).await,
+        AppCommand::Enable { id } => admin.post(&path(id, "/enable"), None).await,
+        AppCommand::Delete { id, force, .. } => {
+            let query: &[(&str, &str)] = if *force { &[("force", "true")] } else { &[] };
+            admin
+                .request(Method::DELETE, &path(id, ""), query, None)
+                .await
         }
     }
+}
+
+fn path(id: &AppId, rest: &str) -> String {
+    format!("admin/apps/{id}{rest}")
+}
+
+/// The body that creates an app.
+fn new_app(command: &AppCommand) -> Map<String, Value> {
+    let mut body = Map::new();
+    let AppCommand::Add {
+        id: _,
+        customer_id,
+        dids,
+        rate_limit,
+        webhook_url,
+    } = command
+    else {
+        return body;
+    };
+    body.insert("dids".to_owned(), dids.clone().into());
+    if let Some(customer_id) = customer_id {
+        body.insert("customer_id".to_owned(), customer_id.clone().into());
+    }
+    if let Some(rate_limit) = rate_limit {
+        body.insert("rate_limit".to_owned(), (*rate_limit).into());
+    }
+    if let Some(url) = webhook_url {
+        body.insert("webhook_url".to_owned(), url.clone().into());
+    }
+    body
 }
 
 /// Renders a response as text.
@@ -179,6 +243,29 @@ pub fn render(command: &AppCommand, answer: &Value, clock: &Clock, width: Option
             Some(limit) => format!("The rate limit of app {id} is {limit} requests per second.\n"),
             None => format!("The rate limit of app {id} is the configured default.\n"),
         },
+        AppCommand::Show { .. } => block([
+            ("app", plain(&answer["app_id"])),
+            ("state", state(answer).to_owned()),
+            ("keys", plain(&answer["active_keys"])),
+            ("numbers", plain(&answer["dids"])),
+            ("rate limit", plain(&answer["rate_limit"])),
+            ("webhooks", plain(&answer["webhook_urls"])),
+            ("customer", plain(&answer["customer_id"])),
+            (
+                "created",
+                format!("{} {}", clock.show(&answer["created_at"]), clock.zone()),
+            ),
+        ]),
+        AppCommand::SetDids { id, dids } => match dids.as_slice() {
+            [] => format!("The app {id} has no dialled numbers.\n"),
+            dids => format!("The dialled numbers of app {id} are {}.\n", dids.join(", ")),
+        },
+        AppCommand::Enable { id } => format!("The app {id} is enabled: its keys are valid.\n"),
+        AppCommand::Delete { id, .. } => format!(
+            "The app {id} is deleted. Ended rooms: {}, ended calls: {}.\n",
+            plain(&answer["ended_rooms"]),
+            plain(&answer["ended_calls"])
+        ),
         AppCommand::Disable { id } => {
             format!("The app {id} is disabled: its keys are no longer valid. Its calls stay up.\n")
         }
@@ -205,14 +292,9 @@ fn table(apps: &[Value], clock: &Clock) -> Table {
         (created.as_str(), Fit::Omit),
     ]);
     for app in apps {
-        let state = match (app["disabled"] == true, app["configured"] == true) {
-            (true, _) => "disabled",
-            (false, true) => "configured",
-            (false, false) => "active",
-        };
         table.row([
             plain(&app["app_id"]),
-            state.to_owned(),
+            state(app).to_owned(),
             plain(&app["active_keys"]),
             plain(&app["dids"]),
             plain(&app["rate_limit"]),
@@ -222,4 +304,12 @@ fn table(apps: &[Value], clock: &Clock) -> Table {
         ]);
     }
     table
+}
+
+fn state(app: &Value) -> &'static str {
+    match (app["disabled"] == true, app["configured"] == true) {
+        (true, _) => "disabled",
+        (false, true) => "configured",
+        (false, false) => "active",
+    }
 }

@@ -4,29 +4,79 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use clap::{ArgAction, ColorChoice, Parser, Subcommand};
+use clap::{ColorChoice, Parser, Subcommand};
 use clap_complete::Shell;
-use secrecy::SecretString;
-use url::Url;
 
 use crate::config::{Config, ConfigErrors};
 use crate::webhook::sign::Secret;
 use freeswitch_esl::command::{ContextName, Number, Password, Unfit};
-use roomkeeper_core::ids::{AppId, CallId, NodeId, RoomId};
+use roomkeeper_core::ids::{AppId, NodeId};
 
-/// Help text of every command that sends requests to a controller.
-const EXIT_CODES: &str = "\
-Exit codes: 0 success; 1 the controller refused; 2 invalid arguments; 69 no controller answers; 77 the key is missing or wrong.";
+/// The exit codes of every command that sends requests to a controller.
+macro_rules! exit_codes {
+    () => {
+        "Exit codes: 0 success; 1 the controller refused; 2 invalid arguments; 64 the context is invalid; \
+         69 no controller answers; 77 the key is missing or wrong."
+    };
+}
 
-/// Help text of commands that can wait.
-const EXIT_CODES_WITH_WAIT: &str = "\
-Exit codes: 0 success; 1 the controller refused; 2 invalid arguments; 69 no controller answers; 77 the key is missing or wrong; \
-130 a signal ended --wait early.";
+/// The exit codes of commands that can wait.
+macro_rules! exit_codes_with_wait {
+    () => {
+        "Exit codes: 0 success; 1 the controller refused, or the command failed; 2 invalid arguments; \
+         64 the context is invalid; 69 no controller answers; 75 --wait timed out; 77 the key is missing or wrong; \
+         130 a signal ended --wait early."
+    };
+}
+
+/// The help below the options: examples.
+macro_rules! examples {
+    ($($line:literal),+ $(,)?) => {
+        concat!("Examples:", $("\n  roomkeeper ", $line,)+)
+    };
+}
+
+/// The help below the options of a command that sends requests: examples and exit codes.
+macro_rules! client_help {
+    ($($line:literal),+ $(,)?) => {
+        concat!("Examples:", $("\n  roomkeeper ", $line,)+ "\n\n", exit_codes!())
+    };
+}
+
+/// The help below the options of a command that can wait: examples and exit codes.
+macro_rules! wait_help {
+    ($($line:literal),+ $(,)?) => {
+        concat!("Examples:", $("\n  roomkeeper ", $line,)+ "\n\n", exit_codes_with_wait!())
+    };
+}
+
+mod access;
+mod admin;
+mod calls;
+mod contexts;
+mod output;
+mod rooms;
+mod webhooks;
+
+pub(in crate::cli) use access::listener_url;
+pub use access::{AdminListener, AdminOptions, ApiAccess, ApiOptions, ContextChoice, FleetOptions};
+pub use admin::{AppArguments, AppOptions, AuditOptions, NodeArguments, NodesOptions};
+pub use calls::{CallArguments, CallOptions, CallReference, SessionsOptions};
+pub use contexts::{ContextArguments, ContextOptions, ContextSettings};
+pub use output::{IdView, View, Wait, Watch};
+pub use rooms::{
+    MemberArguments, MemberOptions, MemberTarget, RoomArguments, RoomChange, RoomOptions,
+    RoomReference, RoomsOptions,
+};
+pub use webhooks::{WebhookArguments, WebhookOptions, WebhookReference};
 
 /// Help text of `replay`.
-const EXIT_CODES_REPLAY: &str = "\
+const HELP_REPLAY: &str = "\
+Examples:
+  roomkeeper replay events.esl
+  roomkeeper replay --app demo --json events.esl
+
 Exit codes: 0 success, also if the last message is incomplete; 2 invalid arguments; 64 the configuration is invalid; \
 65 a file is not an Event Socket recording; 66 a file cannot be read.";
 
@@ -43,6 +93,7 @@ pub struct Arguments {
 #[derive(Subcommand, Debug)]
 pub enum Command {
     /// Runs the controller until SIGTERM or SIGINT.
+    #[command(after_help = examples!("serve --config roomkeeper.toml"))]
     Serve(ConfigFile),
     /// Runs a demo in one process: a simulated node, a controller, callers, and a webhook receiver that prints.
     ///
@@ -60,40 +111,65 @@ pub enum Command {
         part: Option<LabPart>,
     },
     /// Runs only the simulated FreeSWITCH node.
+    #[command(after_help = examples!("sim --callers 3"))]
     Sim(SimOptions),
-    /// Shows an app's rooms, or one room and its members.
-    #[command(after_help = EXIT_CODES)]
+    /// Shows an app's rooms, and creates, locks, records and deletes them.
+    #[command(arg_required_else_help = true, after_help = client_help!("room list", "room lock standup --wait"))]
+    Room(RoomOptions),
+    /// Shows the members of a room, mutes, deafens and removes them.
+    #[command(arg_required_else_help = true, after_help = client_help!("member list standup", "member mute standup 527121101"))]
+    Member(MemberOptions),
+    /// Shows an app's calls, answers them, ends them, and moves them into rooms and out of them.
+    #[command(arg_required_else_help = true, after_help = client_help!("call list", "call join 527121101 standup --wait"))]
+    Call(CallOptions),
+    /// Shows an app's webhook endpoints and their deliveries, and changes them.
+    #[command(arg_required_else_help = true, after_help = client_help!("webhook list", "webhook add https://app.example.com/hook"))]
+    Webhook(WebhookOptions),
+    /// The same as `room list` and `room show`.
+    #[command(hide = true, after_help = client_help!("rooms", "rooms standup"))]
     Rooms(RoomsOptions),
-    /// Shows an app's calls, or one call.
-    #[command(after_help = EXIT_CODES)]
+    /// The same as `call list` and `call show`.
+    #[command(hide = true, after_help = client_help!("sessions", "sessions 527121101"))]
     Sessions(SessionsOptions),
     /// Follows an app's events until Ctrl-C.
     ///
     /// When the connection ends, it reconnects and shows the events in between; if some are no longer stored, it shows
     /// stream.gap. Messages about the connection go to standard error.
-    #[command(after_help = EXIT_CODES)]
+    #[command(after_help = client_help!("tail", "tail --room standup --event 'conference.member.*'"))]
     Tail(TailOptions),
     /// Shows the nodes of a running controller, drains them, or resyncs them with a snapshot.
-    #[command(after_help = EXIT_CODES)]
+    #[command(after_help = client_help!("nodes", "nodes drain acW68 --wait"))]
     Nodes(NodesOptions),
-    /// Creates, lists and disables apps of a running controller, through its admin listener.
-    #[command(arg_required_else_help = true, after_help = EXIT_CODES)]
+    /// Creates, lists, changes and deletes apps of a running controller, through its admin listener.
+    #[command(arg_required_else_help = true, after_help = client_help!("app list", "app add demo --did 747713001"))]
     App(AppOptions),
+    /// Shows the audit log of a running controller, through its admin listener: the latest entries first.
+    #[command(after_help = client_help!("audit", "audit --app-id demo --since 1h"))]
+    Audit(AuditOptions),
+    /// Shows and changes contexts: named addresses and keys of controllers.
+    ///
+    /// Contexts are in ~/.config/roomkeeper/contexts.toml, or in the same folder below XDG_CONFIG_HOME. Options and
+    /// environment variables take precedence over the chosen context.
+    #[command(arg_required_else_help = true, after_help = examples!("context set lab --api 127.0.0.1:8080 --app demo --key lab-key", "context use lab"))]
+    Context(ContextOptions),
     /// Replays a recorded Event Socket stream and shows each webhook, each command, and the final state.
     ///
     /// A recording contains every byte that FreeSWITCH sent on an event connection. It goes through the controller's
     /// parser and rules; nothing is stored or sent. Rooms are assumed to exist before the recording and to belong to
     /// the app of their first member. Several recordings are replayed in order, as successive connections of one node.
-    #[command(after_help = EXIT_CODES_REPLAY)]
+    #[command(after_help = HELP_REPLAY)]
     Replay(ReplayOptions),
     /// Validates a configuration, including the environment, and shows the result without secrets.
+    #[command(after_help = examples!("check --config roomkeeper.toml"))]
     Check(ConfigFile),
     /// Prints a shell's completion script.
+    #[command(after_help = examples!("completions bash"))]
     Completions {
         /// The shell.
         shell: Shell,
     },
     /// Prints the manual page, or writes one page for each command.
+    #[command(after_help = examples!("man", "man --dir man1"))]
     Man {
         /// Writes the pages to this folder.
         #[arg(long, value_name = "FOLDER")]
@@ -118,45 +194,12 @@ pub struct SimOptions {
     pub did: String,
 }
 
-/// The rooms to show.
-#[derive(clap::Args, Debug)]
-pub struct RoomsOptions {
-    /// The room; all rooms if omitted.
-    pub room_id: Option<RoomId>,
-    /// The API and the caller's credentials.
-    #[command(flatten)]
-    pub api: ApiAccess,
-    /// The output format.
-    #[command(flatten)]
-    pub view: View,
-    /// The refresh interval.
-    #[command(flatten)]
-    pub watch: Watch,
-}
-
-/// The calls to show.
-#[derive(clap::Args, Debug)]
-pub struct SessionsOptions {
-    /// The call, as `acW68-` and its channel's UUID; all calls if omitted.
-    #[arg(value_name = "UUID")]
-    pub session: Option<CallId>,
-    /// The API and the caller's credentials.
-    #[command(flatten)]
-    pub api: ApiAccess,
-    /// The output format.
-    #[command(flatten)]
-    pub view: View,
-    /// The refresh interval.
-    #[command(flatten)]
-    pub watch: Watch,
-}
-
 /// The events to show.
 #[derive(clap::Args, Debug)]
 pub struct TailOptions {
-    /// Only events of this room, until it ends.
-    #[arg(long, value_name = "ROOM_ID")]
-    pub room: Option<RoomId>,
+    /// Only events of this room, until it ends: its name, its id, or a unique prefix of its id.
+    #[arg(long, value_name = "ROOM")]
+    pub room: Option<String>,
     /// Only events with these names or prefixes: `conference.member.*,call.*`; can be repeated.
     #[arg(long = "event", value_name = "NAMES", value_delimiter = ',')]
     pub events: Vec<String>,
@@ -166,41 +209,13 @@ pub struct TailOptions {
     pub since: Option<String>,
     /// The API and the caller's credentials.
     #[command(flatten)]
-    pub api: ApiAccess,
+    pub access: ApiOptions,
     /// Prints one JSON object per line: the event with its id.
     #[arg(long)]
     pub json: bool,
     /// Colours in the output.
     #[arg(long, value_name = "WHEN", default_value_t = ColorChoice::Auto)]
     pub color: ColorChoice,
-}
-
-/// The command for nodes.
-#[derive(clap::Args, Debug)]
-pub struct NodesOptions {
-    /// The admin listener and its key.
-    #[command(flatten)]
-    pub listener: AdminListener,
-    /// The output format.
-    #[command(flatten)]
-    pub view: View,
-    /// The command.
-    #[command(subcommand)]
-    pub command: Option<NodeArguments>,
-}
-
-/// The command for apps.
-#[derive(clap::Args, Debug)]
-pub struct AppOptions {
-    /// The admin listener and its key.
-    #[command(flatten)]
-    pub listener: AdminListener,
-    /// The output format.
-    #[command(flatten)]
-    pub view: View,
-    /// The command.
-    #[command(subcommand)]
-    pub command: AppArguments,
 }
 
 /// The recordings to replay.
@@ -296,168 +311,6 @@ impl ConfigFile {
         });
         Config::load(&self.path, env)
     }
-}
-
-/// The API and the caller's credentials.
-#[derive(clap::Args, Debug)]
-pub struct ApiAccess {
-    /// The controller's API.
-    #[arg(
-        long,
-        global = true,
-        value_name = "URL",
-        env = "ROOMKEEPER_API",
-        default_value = "http://127.0.0.1:8080"
-    )]
-    pub api: Url,
-    /// The calling app.
-    #[arg(long, global = true, value_name = "APP_ID", env = "ROOMKEEPER_APP")]
-    pub app: Option<AppId>,
-    /// The key. Pass it in the environment to keep it out of the process list.
-    #[arg(
-        long,
-        global = true,
-        value_name = "KEY",
-        env = "ROOMKEEPER_KEY",
-        hide_env_values = true
-    )]
-    pub key: Option<SecretString>,
-}
-
-/// The admin listener and its key.
-#[derive(clap::Args, Debug)]
-pub struct AdminListener {
-    /// The controller's admin listener.
-    #[arg(
-        long,
-        global = true,
-        value_name = "URL",
-        env = "ROOMKEEPER_ADMIN",
-        default_value = "http://127.0.0.1:9090"
-    )]
-    pub admin: Url,
-    /// The key. Pass it in the environment to keep it out of the process list.
-    #[arg(
-        long,
-        global = true,
-        value_name = "KEY",
-        env = "ROOMKEEPER_ADMIN_KEY",
-        hide_env_values = true
-    )]
-    pub admin_key: Option<SecretString>,
-    /// A file with the key. Without both, a listener on loopback gets the generated key of this user's controller.
-    #[arg(
-        long,
-        global = true,
-        value_name = "FILE",
-        env = "ROOMKEEPER_ADMIN_KEY_FILE"
-    )]
-    pub admin_key_file: Option<PathBuf>,
-}
-
-/// The output format.
-#[derive(clap::Args, Clone, Copy, Debug)]
-pub struct View {
-    /// Prints the response as JSON, all pages in one document.
-    #[arg(long, global = true)]
-    pub json: bool,
-    /// Shows times in UTC instead of the local time zone.
-    #[arg(long, global = true)]
-    pub utc: bool,
-}
-
-/// The refresh interval.
-#[derive(clap::Args, Clone, Copy, Debug)]
-pub struct Watch {
-    /// Refreshes the output every SECONDS (default 2) until Ctrl-C.
-    #[arg(
-        long,
-        value_name = "SECONDS",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "2",
-        value_parser = clap::value_parser!(u16).range(1..=3600),
-        conflicts_with = "json"
-    )]
-    pub watch: Option<u16>,
-}
-
-impl Watch {
-    /// The time between two refreshes.
-    pub fn interval(self) -> Option<Duration> {
-        self.watch
-            .map(|seconds| Duration::from_secs(seconds.into()))
-    }
-}
-
-/// A command for a node.
-#[derive(Subcommand, Clone, Copy, Debug)]
-pub enum NodeArguments {
-    /// Stops creating rooms on a node. Present rooms and calls stay until they end.
-    #[command(after_help = EXIT_CODES_WITH_WAIT)]
-    Drain {
-        /// The node's id.
-        node_id: NodeId,
-        /// Waits until the node is empty and shows the progress; Ctrl-C ends the wait, but not the drain.
-        #[arg(long, action = ArgAction::SetTrue)]
-        wait: bool,
-    },
-    /// Creates rooms on a node again.
-    Undrain {
-        /// The node's id.
-        node_id: NodeId,
-    },
-    /// Compares a node with a snapshot now.
-    #[command(after_help = EXIT_CODES_WITH_WAIT)]
-    Resync {
-        /// The node's id.
-        node_id: NodeId,
-        /// Waits until the comparison is complete.
-        #[arg(long, action = ArgAction::SetTrue)]
-        wait: bool,
-    },
-}
-
-/// A command for apps.
-#[derive(Subcommand, Debug)]
-pub enum AppArguments {
-    /// Creates an app and shows its key, only this once.
-    Add {
-        /// 1 to 64 characters of A-Z a-z 0-9 _ -
-        app_id: AppId,
-        /// A dialled number whose calls belong to the app; can be repeated.
-        #[arg(long = "did", value_name = "NUMBER")]
-        dids: Vec<String>,
-        /// The app's UUID in the VoIPBIN API; derived from its id if omitted.
-        #[arg(long, value_name = "UUID")]
-        customer_id: Option<String>,
-        /// The app's rate limit in requests per second; the configured default if omitted.
-        #[arg(long, value_name = "N")]
-        rate_limit: Option<u32>,
-        /// The URL of its webhook endpoint. The signing secret is shown only this once.
-        #[arg(long, value_name = "URL")]
-        webhook_url: Option<String>,
-    },
-    /// Shows all apps, without their keys.
-    List,
-    /// Creates another key for an app and shows it, only this once. The previous key stays valid, older ones do not.
-    RotateKey {
-        /// The app's id.
-        app_id: AppId,
-    },
-    /// Sets an app's rate limit in requests per second.
-    RateLimit {
-        /// The app's id.
-        app_id: AppId,
-        /// The rate limit; the configured default if omitted.
-        #[arg(value_name = "N")]
-        rate_limit: Option<u32>,
-    },
-    /// Disables an app's keys. Its calls stay up.
-    Disable {
-        /// The app's id.
-        app_id: AppId,
-    },
 }
 
 /// Parses an event id, which is sent as a header.

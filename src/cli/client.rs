@@ -16,7 +16,6 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 use url::{Host, Url};
 
-use super::arguments::AdminListener;
 use crate::{admin_key, tls};
 
 /// `EX_UNAVAILABLE` of sysexits.h: nothing answers, or something other than Roomkeeper.
@@ -59,10 +58,10 @@ impl Listener {
     const fn credentials(self) -> &'static str {
         match self {
             Self::Api => {
-                "give the app with --app or ROOMKEEPER_APP, and its key with --key or ROOMKEEPER_KEY"
+                "give the app with --app or ROOMKEEPER_APP, and its key with --key or ROOMKEEPER_KEY, or choose a context"
             }
             Self::Admin => {
-                "give the admin key with --admin-key or ROOMKEEPER_ADMIN_KEY, or its file with --admin-key-file"
+                "give the admin key with --admin-key or ROOMKEEPER_ADMIN_KEY, its file with --admin-key-file, or choose a context"
             }
         }
     }
@@ -90,7 +89,7 @@ pub enum ClientError {
         hint: &'static str,
     },
     /// The controller refused the request.
-    #[error("{error} ({status})")]
+    #[error("{error} ({status}){}", later(.retry_after))]
     Refused {
         /// The HTTP status.
         status: StatusCode,
@@ -145,12 +144,57 @@ impl ClientError {
     }
 }
 
+/// The part of a message that names the time to retry.
+fn later(retry_after: &Option<Duration>) -> String {
+    retry_after.map_or_else(String::new, |wait| {
+        format!("; try again in {} s", wait.as_secs().max(1))
+    })
+}
+
 fn is_loopback(base: &Url) -> bool {
     match base.host() {
         Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),
         None => false,
+    }
+}
+
+/// The admin listener and its key.
+#[derive(Debug)]
+pub struct AdminAccess {
+    /// The listener.
+    pub listener: Url,
+    /// The key.
+    pub key: Option<SecretString>,
+    /// A file with the key, which is read without a key.
+    pub key_file: Option<PathBuf>,
+}
+
+/// The pages of a list to fetch.
+#[derive(Clone, Copy, Debug)]
+pub struct Pages<'a> {
+    /// The path of the list.
+    pub path: &'a str,
+    /// The field with the rows.
+    pub list: &'a str,
+    /// The number of rows of a page.
+    pub page: u32,
+    /// Further parameters.
+    pub query: &'a [(&'a str, &'a str)],
+    /// The maximum number of rows of all pages.
+    pub most: usize,
+}
+
+impl Default for Pages<'_> {
+    fn default() -> Self {
+        Self {
+            path: "",
+            list: "",
+            page: 200,
+            query: &[],
+            most: usize::MAX,
+        }
     }
 }
 
@@ -182,9 +226,9 @@ impl Client {
     ///
     /// # Errors
     /// As for [`Client::api`], and if the key file cannot be read.
-    pub fn admin(listener: AdminListener) -> Result<Self, ClientError> {
-        let base = listener.admin;
-        let found = match (listener.admin_key, listener.admin_key_file) {
+    pub fn admin(access: AdminAccess) -> Result<Self, ClientError> {
+        let base = access.listener;
+        let found = match (access.key, access.key_file) {
             (Some(key), _) => Some(key),
             (None, Some(path)) => Some(
                 admin_key::load(&path).map_err(|source| ClientError::KeyFile { path, source })?,
@@ -270,12 +314,18 @@ impl Client {
         self.json(answer.await?).await
     }
 
-    /// Sends a `DELETE`.
+    /// Sends a request with these parameters and this body, and returns the JSON response.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn delete(&self, path: &str) -> Result<Value, ClientError> {
-        let answer = self.send(Method::DELETE, path, &[], &[], None, Some(REQUEST_TIMEOUT));
+    pub async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Result<Value, ClientError> {
+        let answer = self.send(method, path, query, &[], body, Some(REQUEST_TIMEOUT));
         self.json(answer.await?).await
     }
 
@@ -315,18 +365,46 @@ impl Client {
         limit: u32,
         progress: &ProgressBar,
     ) -> Result<Value, ClientError> {
+        let pages = Pages {
+            path,
+            list,
+            page: limit,
+            ..Pages::default()
+        };
+        self.get_pages(pages, progress).await
+    }
+
+    /// Fetches the pages of a list until it has enough rows, as [`Client::get_all`].
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn get_pages(
+        &self,
+        pages: Pages<'_>,
+        progress: &ProgressBar,
+    ) -> Result<Value, ClientError> {
+        let Pages {
+            path,
+            list,
+            page: limit,
+            query: filter,
+            most,
+        } = pages;
         let limit = limit.to_string();
         let mut rows: Vec<Value> = Vec::new();
         let mut cursor = String::new();
         let mut document: Option<Map<String, Value>> = None;
         loop {
             let mut query = vec![("limit", limit.as_str())];
+            query.extend_from_slice(filter);
             if !cursor.is_empty() {
                 query.push(("cursor", &cursor));
             }
             let page = self.get_with_retries(path, &query, progress).await?;
-            let (Some(more), Some(next)) = (page[list].as_array(), page["cursor"].as_str()) else {
-                return Err(self.not_roomkeeper(StatusCode::OK));
+            let (more, next) = match (&page[list], &page["cursor"]) {
+                (Value::Array(more), Value::String(next)) => (more, next.as_str()),
+                (Value::Array(more), Value::Null) => (more, ""),
+                (_, _) => return Err(self.not_roomkeeper(StatusCode::OK)),
             };
             rows.extend(more.iter().cloned());
             progress.set_message(format!("{list}: {}", rows.len()));
@@ -345,10 +423,11 @@ impl Client {
                 document.insert("stale".to_owned(), true.into());
             }
             cursor = next;
-            if cursor.is_empty() {
+            if cursor.is_empty() || rows.len() >= most {
                 break;
             }
         }
+        rows.truncate(most);
         let mut document = document.unwrap_or_default();
         document.remove("cursor");
         document.insert(list.to_owned(), rows.into());

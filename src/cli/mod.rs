@@ -7,30 +7,49 @@
 //! | module | owns |
 //! |---|---|
 //! | [`arguments`] | arguments, options and their help |
+//! | [`access`], [`context_file`] | the connection: options, environment, the user's contexts, defaults |
 //! | [`client`] | requests to the API and the admin listener, pages of lists |
+//! | [`reference`](mod@reference), [`lookup`] | the objects that arguments refer to, and shortened ids |
+//! | [`request`], [`execute`] | commands as requests, their confirmation and their outcome |
+//! | [`follow`], [`tail`] | following the event stream: for a confirmation, for the user |
+//! | [`consent`] | the question before a destructive command |
 //! | `failure` | the failures of commands and their exit codes |
 //! | `output` | writing to standard output and standard error |
 //! | [`table`] | tables that fit the terminal, times with a named zone |
 //! | [`terminal`] | the terminal's width, colours and progress bars |
 //! | [`line`](mod@line) | an event as one line |
-//! | [`apps`], [`rooms`], [`nodes`] | their commands and the rendering of responses |
-//! | [`tail`] | following the event stream |
+//! | [`rooms`], [`calls`], [`webhooks`], [`apps`], [`nodes`], [`audit`], [`contexts`] | their commands |
+//! | [`show`], [`fleet`] | the rooms and calls of an app, and of all apps |
 //! | [`replay`] | replay of a recording |
 //! | [`pages`] | completions for shells, manual pages |
 
+pub mod access;
 pub mod apps;
 pub mod arguments;
+pub mod audit;
+pub mod calls;
 pub mod client;
+pub mod consent;
+pub mod context_file;
+pub mod contexts;
+pub mod execute;
 mod failure;
+pub mod fleet;
+pub mod follow;
 pub mod line;
+pub mod lookup;
 pub mod nodes;
 mod output;
 pub mod pages;
+pub mod reference;
 pub mod replay;
+pub mod request;
 pub mod rooms;
+pub mod show;
 pub mod table;
 pub mod tail;
 pub mod terminal;
+pub mod webhooks;
 
 pub use arguments::Arguments;
 pub use failure::{BadRecordings, Failure};

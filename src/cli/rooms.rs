@@ -1,311 +1,290 @@
-//! `roomkeeper rooms`, `roomkeeper sessions`: an app's rooms and calls, through the API.
+//! `roomkeeper room …`, `roomkeeper member …`: an app's rooms and their members.
 //!
-//! Owns the requests and the rendering of rooms, members and calls. Leaves out commands to them.
+//! Owns the requests of these commands. Leaves out their effect, which the controller decides, and the tables
+//! ([`super::show`]).
 
-use std::fmt::Write as _;
-use std::time::Duration;
+use reqwest::Method;
+use serde_json::Value;
+use url::Url;
 
-use console::Term;
-use serde_json::{Value, json};
+use roomkeeper_core::ids::{CallId, NodeId, RoomId};
 
-use crate::shutdown::stop_signal;
-use roomkeeper_core::ids::{CallId, RoomId};
+use super::access::Fleet;
+use super::arguments::{
+    IdView, MemberArguments, MemberOptions, RoomArguments, RoomChange, RoomOptions, RoomReference,
+    RoomsOptions, Wait,
+};
+use super::client::Client;
+use super::request::{Request, Subject};
+use super::show::{self, Query};
+use super::{Failure, consent, execute, fleet, lookup};
 
-use super::arguments::View;
-use super::client::{Client, ClientError, UNAVAILABLE};
-use super::table::{Clock, Fit, Table, plain};
-use super::{Failure, print, print_to_stderr, terminal};
-
-/// The maximum page size of the API.
-const PAGE: u32 = 200;
-const PAGE_OF_MEMBERS: u32 = 1_000;
-
-/// The rooms or calls to show.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum RoomsQuery {
-    /// All rooms.
-    Rooms,
-    /// A room and its members.
-    Room(RoomId),
-    /// All calls.
-    Sessions,
-    /// A call.
-    Session(CallId),
-}
-
-/// Fetches and prints rooms or calls, once or until a signal comes.
+/// Executes a command for rooms.
 ///
 /// # Errors
-/// [`Failure`]. While watching, an unavailable controller is reported and polled again.
-pub async fn show(
+/// [`Failure`].
+pub async fn run(options: RoomOptions) -> Result<(), Failure> {
+    match options.access.client()? {
+        Fleet::App(api) => run_for_app(&api, options.command, options.view).await,
+        Fleet::AllApps(admin) => fleet::run_room(&admin, options.command, options.view).await,
+    }
+}
+
+/// Shows all rooms, or one: `roomkeeper rooms`.
+///
+/// # Errors
+/// [`Failure`].
+pub async fn run_rooms(options: RoomsOptions) -> Result<(), Failure> {
+    let api = options.access.client()?;
+    let query = match options.room {
+        Some(room) => Query::Room(lookup::room(&api, &room).await?),
+        None => Query::Rooms(None),
+    };
+    show::show(&api, query, options.view, options.watch.interval()).await
+}
+
+async fn run_for_app(api: &Client, command: RoomArguments, view: IdView) -> Result<(), Failure> {
+    let json = view.view.json;
+    let (request, wait) = match command {
+        RoomArguments::List { node, watch } => {
+            return show::show(api, Query::Rooms(node), view, watch.interval()).await;
+        }
+        RoomArguments::Show { target, watch } => {
+            let room = lookup::room(api, &target.room).await?;
+            return show::show(api, Query::Room(room), view, watch.interval()).await;
+        }
+        RoomArguments::MuteAll { target, wait } => {
+            let room = lookup::room(api, &target.room).await?;
+            return set_all(api, room, true, wait, json).await;
+        }
+        RoomArguments::UnmuteAll { target, wait } => {
+            let room = lookup::room(api, &target.room).await?;
+            return set_all(api, room, false, wait, json).await;
+        }
+        RoomArguments::Create {
+            name,
+            node,
+            call,
+            wait,
+        } => {
+            let call = match call {
+                Some(call) => Some(lookup::call(api, &call).await?),
+                None => None,
+            };
+            (create(name, node, call), wait)
+        }
+        RoomArguments::Delete { target, yes, wait } => {
+            let room = lookup::room(api, &target.room).await?;
+            consent::ask_to_delete(&target.room, room, yes)?;
+            let request = Request::new(Method::DELETE, path(room, ""), format!("delete {room}"))
+                .confirmed_by(Subject::Room(room), "conference.destroyed");
+            (request, wait)
+        }
+        RoomArguments::Change(change) => {
+            let (target, wait, build) = parts(change);
+            (build(lookup::room(api, &target.room).await?), wait)
+        }
+    };
+    execute::run(api, request, wait, json).await
+}
+
+/// The request for a room.
+type Build = Box<dyn FnOnce(RoomId) -> Request>;
+
+/// The room, the wait and the request of each change. A new change is a line here.
+fn parts(change: RoomChange) -> (RoomReference, Wait, Build) {
+    match change {
+        RoomChange::Lock { target, wait } => (target, wait, Box::new(|room| lock(room, true))),
+        RoomChange::Unlock { target, wait } => (target, wait, Box::new(|room| lock(room, false))),
+        RoomChange::Play { target, urls, wait } => {
+            (target, wait, Box::new(move |room| play(room, &urls)))
+        }
+        RoomChange::Stop { target, wait } => (target, wait, Box::new(stop)),
+        RoomChange::Pause { target, wait } => (target, wait, Box::new(pause)),
+        RoomChange::Volume {
+            target,
+            volume,
+            wait,
+        } => (target, wait, Box::new(move |room| set_volume(room, volume))),
+        RoomChange::Record { target, wait } => (target, wait, Box::new(start_recording)),
+        RoomChange::RecordStop { target, wait } => (target, wait, Box::new(stop_recording)),
+    }
+}
+
+fn create(name: String, node: Option<NodeId>, call: Option<CallId>) -> Request {
+    let mut request = Request::post("api/v1/conferences", format!("create {name}"))
+        .with("name", name)
+        .confirmed_by(Subject::NewRoom, "conference.created");
+    if let Some(node) = node {
+        request = request.with("node", node.to_string());
+    }
+    if let Some(call) = call {
+        request = request.with("session", call.to_string());
+    }
+    request
+}
+
+fn path(room: RoomId, rest: &str) -> String {
+    format!("api/v1/conferences/{room}{rest}")
+}
+
+fn lock(room: RoomId, locked: bool) -> Request {
+    let verb = if locked { "lock" } else { "unlock" };
+    Request::post(path(room, &format!("/{verb}")), format!("{verb} {room}"))
+        .with_uid()
+        .confirmed_by(Subject::Room(room), "conference.updated")
+        .fails_with(&["conference.destroyed"])
+        .confirmation(|each| {
+            each.data = Some(("locked", Value::Bool(locked)));
+            each.settled = &["locked", "unlocked"];
+        })
+}
+
+/// The confirmation of `play` is the end of its files: only then is it known whether FreeSWITCH could play them.
+fn play(room: RoomId, urls: &[Url]) -> Request {
+    let urls: Vec<String> = urls.iter().map(ToString::to_string).collect();
+    playback(room, "play", "conference.play.finished")
+        .with("urls", urls)
+        .fails_with(&["conference.play.stopped"])
+        .confirmation(|each| each.answer_field = Some("operation_id"))
+}
+
+fn stop(room: RoomId) -> Request {
+    playback(room, "stop", "conference.play.stopped")
+        .confirmation(|each| each.answer_field = Some("operation_id"))
+}
+
+fn pause(room: RoomId) -> Request {
+    playback(room, "pause", "conference.play.paused")
+        .fails_with(&["conference.play.stopped"])
+        .confirmation(|each| each.events.push("conference.play.resumed"))
+}
+
+fn set_volume(room: RoomId, volume: i8) -> Request {
+    playback(room, "volume", "conference.play.volume_changed").with("volume", volume)
+}
+
+fn playback(room: RoomId, verb: &str, event: &'static str) -> Request {
+    Request::post(path(room, &format!("/{verb}")), format!("{verb} {room}"))
+        .with_uid()
+        .confirmed_by(Subject::Room(room), event)
+        .fails_with(&["conference.destroyed"])
+}
+
+fn start_recording(room: RoomId) -> Request {
+    recording(
+        room,
+        "start",
+        format!("record {room}"),
+        "conference.recording.started",
+    )
+}
+
+fn stop_recording(room: RoomId) -> Request {
+    let words = format!("stop recording {room}");
+    recording(room, "stop", words, "conference.recording.stopped")
+}
+
+fn recording(room: RoomId, verb: &str, words: String, event: &'static str) -> Request {
+    Request::post(path(room, &format!("/recording/{verb}")), words)
+        .with_uid()
+        .confirmed_by(Subject::Room(room), event)
+        .fails_with(&["conference.recording.failed", "conference.destroyed"])
+        .confirmation(|each| each.answer_field = Some("recording_id"))
+}
+
+/// Mutes or unmutes the members that are not in that state.
+async fn set_all(
     api: &Client,
-    query: RoomsQuery,
-    view: View,
-    every: Option<Duration>,
+    room: RoomId,
+    mutes: bool,
+    wait: Wait,
+    json: bool,
 ) -> Result<(), Failure> {
-    let clock = Clock::new(view.utc);
-    let text = |answer: &Value| {
-        if view.json {
-            format!("{answer:#}\n")
-        } else {
-            render(query, answer, &clock, terminal::width())
-        }
-    };
-    let answer = fetch(api, query).await?;
-    let Some(every) = every else {
-        return Ok(print(&text(&answer))?);
-    };
-    let watching = async {
-        let mut answer: Result<Value, ClientError> = Ok(answer);
-        loop {
-            match &answer {
-                Ok(answer) => {
-                    let screen = Term::stdout();
-                    if screen.is_term() {
-                        screen.clear_screen()?;
-                    }
-                    print(&text(answer))?;
-                }
-                Err(error) => print_to_stderr(&error.to_string()),
-            }
-            tokio::time::sleep(every).await;
-            answer = fetch(api, query).await;
-            if let Err(error) = &answer
-                && error.exit_code() != UNAVAILABLE
-            {
-                return answer.map(drop).map_err(Failure::from);
-            }
-        }
-    };
-    tokio::select! {
-        ended = watching => ended,
-        () = stop_signal() => Ok(()),
-    }
+    let members = lookup::members(api, room).await?;
+    let members = members["members"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    let requests = members
+        .iter()
+        .filter(|member| member["muted"] != mutes)
+        .filter_map(|member| member["uuid"].as_str()?.parse().ok())
+        .map(|call| set_speech(call, mutes))
+        .collect();
+    execute::run_all(api, requests, wait, json).await
 }
 
-/// Fetches all pages: `{"conferences": […]}`, `{"room": {…}, "members": […]}`, `{"sessions": […]}`, or a session.
+/// The events that end each command to a member.
+const ENDS_OF_MEMBER: &[&str] = &[
+    "conference.member.left",
+    "conference.member.join_failed",
+    "call.hangup",
+];
+
+fn set_speech(call: CallId, mutes: bool) -> Request {
+    let (verb, event) = if mutes {
+        ("mute", "conference.member.muted")
+    } else {
+        ("unmute", "conference.member.unmuted")
+    };
+    let path = format!("api/v1/sessions/{call}/commands/conference/{verb}");
+    Request::post(path, format!("{verb} {call}"))
+        .with_uid()
+        .confirmed_by(Subject::Call(call), event)
+        .fails_with(ENDS_OF_MEMBER)
+}
+
+fn set_hearing(room: RoomId, call: CallId, deafens: bool) -> Request {
+    let (verb, event) = if deafens {
+        ("deaf", "conference.member.deafened")
+    } else {
+        ("undeaf", "conference.member.undeafened")
+    };
+    Request::post(
+        path(room, &format!("/members/{call}/{verb}")),
+        format!("{verb} {call}"),
+    )
+    .with_uid()
+    .confirmed_by(Subject::Call(call), event)
+    .fails_with(ENDS_OF_MEMBER)
+}
+
+fn kick(room: RoomId, call: CallId) -> Request {
+    Request::post(
+        path(room, &format!("/members/{call}/kick")),
+        format!("kick {call}"),
+    )
+    .with_uid()
+    .confirmed_by(Subject::Call(call), "conference.member.left")
+    // A call that is still joining does not get in.
+    .confirmation(|each| each.events.push("conference.member.join_failed"))
+}
+
+/// Executes a command for members.
 ///
 /// # Errors
-/// [`ClientError`].
-pub async fn fetch(api: &Client, query: RoomsQuery) -> Result<Value, ClientError> {
-    let progress = terminal::spinner("loading");
-    let answer = match query {
-        RoomsQuery::Rooms => {
-            let path = "api/v1/conferences";
-            api.get_all(path, "conferences", PAGE, &progress).await
+/// [`Failure`].
+pub async fn run_member(options: MemberOptions) -> Result<(), Failure> {
+    let api = options.access.client()?;
+    let (target, request): (_, fn(RoomId, CallId) -> Request) = match options.command {
+        MemberArguments::List { target } => {
+            let room = lookup::room(&api, &target.room).await?;
+            return show::show(&api, Query::Members(room), options.view, None).await;
         }
-        RoomsQuery::Room(id) => {
-            let path = format!("api/v1/conferences/{id}");
-            match api.get(&path, &[]).await {
-                Ok(room) => {
-                    let path = format!("{path}/members");
-                    let members = api
-                        .get_all(&path, "members", PAGE_OF_MEMBERS, &progress)
-                        .await;
-                    members.map(|members| json!({ "room": room, "members": members["members"] }))
-                }
-                Err(error) => Err(error),
-            }
-        }
-        RoomsQuery::Sessions => {
-            let path = "api/v1/sessions";
-            api.get_all(path, "sessions", PAGE, &progress).await
-        }
-        RoomsQuery::Session(id) => api.get(&format!("api/v1/sessions/{id}"), &[]).await,
+        MemberArguments::Mute(target) => (target, |_, call| set_speech(call, true)),
+        MemberArguments::Unmute(target) => (target, |_, call| set_speech(call, false)),
+        MemberArguments::Deaf(target) => (target, |room, call| set_hearing(room, call, true)),
+        MemberArguments::Undeaf(target) => (target, |room, call| set_hearing(room, call, false)),
+        MemberArguments::Kick(target) => (target, kick),
     };
-    progress.finish_and_clear();
-    answer
-}
-
-/// Renders a response of [`fetch`] as text.
-pub fn render(query: RoomsQuery, answer: &Value, clock: &Clock, width: Option<usize>) -> String {
-    let list = |name: &str| {
-        answer[name]
-            .as_array()
-            .map(Vec::as_slice)
-            .unwrap_or_default()
-    };
-    match query {
-        RoomsQuery::Rooms => match list("conferences") {
-            [] => "There are no rooms.\n".to_owned(),
-            rooms => {
-                let mut text = room_table(rooms, clock).render(width);
-                text.push_str(stale(rooms));
-                text
-            }
-        },
-        RoomsQuery::Room(_) => {
-            let mut text = room_block(&answer["room"], clock);
-            text.push('\n');
-            match list("members") {
-                [] => text.push_str("The room is empty.\n"),
-                members => text.push_str(&member_table(members).render(width)),
-            }
-            text.push_str(stale(std::slice::from_ref(&answer["room"])));
-            text
-        }
-        RoomsQuery::Sessions => match list("sessions") {
-            [] => "There are no calls.\n".to_owned(),
-            calls => {
-                let mut text = call_table(calls, clock).render(width);
-                text.push_str(stale(calls));
-                text
-            }
-        },
-        RoomsQuery::Session(_) => {
-            let mut text = call_block(answer, clock);
-            text.push_str(stale(std::slice::from_ref(answer)));
-            text
-        }
-    }
-}
-
-/// The note below rows whose node is not connected.
-fn stale(rows: &[Value]) -> &'static str {
-    if rows.iter().any(|row| row["stale"] == true) {
-        "(a node is not connected: its rows show the last known state)\n"
-    } else {
-        ""
-    }
-}
-
-fn room_table(rooms: &[Value], clock: &Clock) -> Table {
-    let created = clock.head("CREATED");
-    let mut table = Table::new([
-        ("ROOM", Fit::Keep),
-        ("NAME", Fit::Cut),
-        ("MEMBERS", Fit::Keep),
-        ("LOCKED", Fit::Omit),
-        (created.as_str(), Fit::Omit),
-    ]);
-    for room in rooms {
-        table.row([
-            plain(&room["room_id"]),
-            plain(&room["name"]),
-            plain(&room["members"]),
-            flag(room, "locked"),
-            clock.show(&room["created_at"]),
-        ]);
-    }
-    table
-}
-
-/// Renders a flag that the API omits unless it is true.
-fn flag(row: &Value, name: &str) -> String {
-    plain(&Value::Bool(row[name] == true))
-}
-
-fn room_block(room: &Value, clock: &Clock) -> String {
-    let mut playback = plain(&room["playback_status"]);
-    if room["playback_status"] != "stopped" {
-        let _ = write!(
-            playback,
-            ", operation {}, {}",
-            plain(&room["playback_operation_id"]),
-            plain(&room["playback_urls"])
-        );
-    }
-    block([
-        ("room", plain(&room["room_id"])),
-        ("name", plain(&room["name"])),
-        (
-            "created",
-            format!("{} {}", clock.show(&room["created_at"]), clock.zone()),
-        ),
-        ("members", plain(&room["members"])),
-        ("locked", flag(room, "locked")),
-        ("playback", playback),
-        ("volume", format!("{} dB", plain(&room["playback_volume"]))),
-    ])
-}
-
-fn member_table(members: &[Value]) -> Table {
-    let mut table = Table::new([
-        ("CALL", Fit::Keep),
-        ("CALLER", Fit::Cut),
-        ("DIALLED", Fit::Cut),
-        ("MUTED", Fit::Keep),
-        ("DEAF", Fit::Keep),
-    ]);
-    for member in members {
-        table.row([
-            plain(&member["uuid"]),
-            plain(&member["caller_id"]),
-            plain(&member["did"]),
-            plain(&member["muted"]),
-            flag(member, "deaf"),
-        ]);
-    }
-    table
-}
-
-fn call_table(calls: &[Value], clock: &Clock) -> Table {
-    let created = clock.head("CREATED");
-    let mut table = Table::new([
-        ("CALL", Fit::Keep),
-        ("STATE", Fit::Keep),
-        ("CALLER", Fit::Cut),
-        ("DIALLED", Fit::Cut),
-        ("DIRECTION", Fit::Omit),
-        ("ROOM", Fit::Omit),
-        (created.as_str(), Fit::Omit),
-    ]);
-    for call in calls {
-        table.row([
-            plain(&call["uuid"]),
-            plain(&call["state"]),
-            plain(&call["caller_id"]),
-            plain(&call["did"]),
-            plain(&call["direction"]),
-            plain(&call["room_id"]),
-            clock.show(&call["created_at"]),
-        ]);
-    }
-    table
-}
-
-fn call_block(call: &Value, clock: &Clock) -> String {
-    block([
-        ("call", plain(&call["uuid"])),
-        ("node", plain(&call["node"])),
-        ("state", plain(&call["state"])),
-        ("room", plain(&call["room_id"])),
-        ("caller", plain(&call["caller_id"])),
-        ("dialled", plain(&call["did"])),
-        ("direction", plain(&call["direction"])),
-        (
-            "created",
-            format!("{} {}", clock.show(&call["created_at"]), clock.zone()),
-        ),
-    ])
-}
-
-fn block<const N: usize>(lines: [(&str, String); N]) -> String {
-    let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    let mut text = String::new();
-    for (name, value) in lines {
-        // Writing to a string does not fail.
-        let _ = writeln!(text, "{name:width$}  {value}");
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn deaf_column_shows_no_unless_api_sends_true() {
-        let member = json!({"uuid": "acW68-1", "caller_id": "1", "did": "2", "muted": false});
-        let mut deaf = member.clone();
-        deaf["deaf"] = json!(true);
-        let table = member_table(&[member, deaf]).render(None);
-        let flags: Vec<Vec<&str>> = table
-            .lines()
-            .map(|line| line.split_whitespace().skip(3).collect())
-            .collect();
-        assert_eq!(flags, [["MUTED", "DEAF"], ["no", "no"], ["no", "yes"]]);
-    }
+    let room = lookup::room(&api, &target.room).await?;
+    let call = lookup::member(&api, room, &target.member).await?;
+    execute::run(
+        &api,
+        request(room, call),
+        target.wait,
+        options.view.view.json,
+    )
+    .await
 }

@@ -17,10 +17,10 @@ use super::client::{Client, ClientError};
 use super::{Failure, chain, line, print, print_to_stderr};
 
 /// The maximum size of an event in bytes. Webhook bodies have a few KiB, because names and URLs are bounded.
-const MAX_EVENT_BYTES: NonZeroUsize = NonZeroUsize::MIN.saturating_add((1 << 20) - 1);
+pub(super) const MAX_EVENT_BYTES: NonZeroUsize = NonZeroUsize::MIN.saturating_add((1 << 20) - 1);
 
 /// The time without any bytes after which a stream counts as dead. A healthy one sends something every 15 s.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(45);
+pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(45);
 
 /// The pause between two attempts to connect, unless the controller sends another; it doubles with each failure.
 const RETRY: Duration = Duration::from_secs(1);

@@ -1,0 +1,127 @@
+//! The arguments of `call`.
+
+use clap::Subcommand;
+
+use roomkeeper_core::ids::NodeId;
+
+use super::access::{ApiOptions, FleetOptions};
+use super::output::{IdView, Wait, Watch};
+
+/// The command for calls.
+#[derive(clap::Args, Debug)]
+pub struct CallOptions {
+    /// The connection.
+    #[command(flatten)]
+    pub access: FleetOptions,
+    /// The output format.
+    #[command(flatten)]
+    pub view: IdView,
+    /// The command.
+    #[command(subcommand)]
+    pub command: CallArguments,
+}
+
+/// The calls to show.
+#[derive(clap::Args, Debug)]
+pub struct SessionsOptions {
+    /// The connection.
+    #[command(flatten)]
+    pub access: ApiOptions,
+    /// The output format.
+    #[command(flatten)]
+    pub view: IdView,
+    /// The refresh interval.
+    #[command(flatten)]
+    pub watch: Watch,
+    /// The call; all calls if omitted.
+    pub call: Option<String>,
+}
+
+/// The id or the caller's number of a call.
+#[derive(clap::Args, Clone, Debug)]
+pub struct CallReference {
+    /// The call: its caller's number if unique, its id, or a unique prefix of its id, with or without the node.
+    pub call: String,
+}
+
+/// A command for calls.
+#[derive(Subcommand, Debug)]
+pub enum CallArguments {
+    /// Shows all calls.
+    #[command(after_help = client_help!("call list", "call list --state parked", "call list --all-apps --node acW68"))]
+    List {
+        /// Only calls on this node.
+        #[arg(long, value_name = "NODE_ID")]
+        node: Option<NodeId>,
+        /// Only calls in this state.
+        #[arg(long, value_parser = ["ringing", "parked", "acting", "joining", "in_room", "leaving"])]
+        state: Option<String>,
+        /// The refresh interval.
+        #[command(flatten)]
+        watch: Watch,
+    },
+    /// Shows a call.
+    #[command(after_help = client_help!("call show 527121101", "call show acW68-04c64c27 --json"))]
+    Show {
+        /// The call.
+        #[command(flatten)]
+        target: CallReference,
+        /// The refresh interval.
+        #[command(flatten)]
+        watch: Watch,
+    },
+    /// Finds calls whose caller's or dialled number contains a number.
+    #[command(after_help = client_help!("call search 527121101", "call search 527121101 --all-apps"))]
+    Search {
+        /// The number or a part of it.
+        number: String,
+    },
+    /// Answers a call.
+    #[command(after_help = wait_help!("call answer 527121101 --wait"))]
+    Answer {
+        /// The call.
+        #[command(flatten)]
+        target: CallReference,
+        /// The wait.
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// Ends a call.
+    #[command(after_help = wait_help!("call hangup 527121101 --wait", "call hangup acW68-04c64c27 --cause USER_BUSY"))]
+    Hangup {
+        /// The call.
+        #[command(flatten)]
+        target: CallReference,
+        /// FreeSWITCH's name of the cause; NORMAL_CLEARING if omitted.
+        #[arg(long)]
+        cause: Option<String>,
+        /// The wait.
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// Moves a call into a room.
+    #[command(after_help = wait_help!("call join 527121101 standup --wait", "call join acW68-04c64c27 standup --unmuted"))]
+    Join {
+        /// The call.
+        #[command(flatten)]
+        target: CallReference,
+        /// The room: its name, its id, or a unique prefix of its id, with or without the node.
+        room: String,
+        /// The others hear the member from the start; without this, it joins muted.
+        #[arg(long)]
+        unmuted: bool,
+        /// The wait.
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// Removes a call from its room. It is parked and stays up.
+    #[command(after_help = wait_help!("call leave 527121101 --wait"))]
+    Leave {
+        /// The call.
+        #[command(flatten)]
+        target: CallReference,
+        /// The wait.
+        #[command(flatten)]
+        wait: Wait,
+    },
+}

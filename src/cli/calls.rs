@@ -1,0 +1,114 @@
+//! `roomkeeper call …`: an app's calls.
+//!
+//! Owns the requests of these commands. Leaves out their effect, which the controller decides, and the tables
+//! ([`super::show`]).
+
+use roomkeeper_core::ids::CallId;
+
+use super::access::Fleet;
+use super::arguments::{CallArguments, CallOptions, IdView, SessionsOptions};
+use super::client::Client;
+use super::request::{Request, Subject};
+use super::show::{self, CallFilter, Query};
+use super::{Failure, execute, fleet, lookup};
+
+/// Executes a command for calls.
+///
+/// # Errors
+/// [`Failure`].
+pub async fn run(options: CallOptions) -> Result<(), Failure> {
+    match options.access.client()? {
+        Fleet::App(api) => run_for_app(&api, options.command, options.view).await,
+        Fleet::AllApps(admin) => fleet::run_call(&admin, options.command, options.view).await,
+    }
+}
+
+/// Shows all calls, or one: `roomkeeper sessions`.
+///
+/// # Errors
+/// [`Failure`].
+pub async fn run_sessions(options: SessionsOptions) -> Result<(), Failure> {
+    let api = options.access.client()?;
+    let query = match options.call {
+        Some(call) => Query::Call(lookup::call(&api, &call).await?),
+        None => Query::Calls(CallFilter::default()),
+    };
+    show::show(&api, query, options.view, options.watch.interval()).await
+}
+
+async fn run_for_app(api: &Client, command: CallArguments, view: IdView) -> Result<(), Failure> {
+    let (request, wait) = match command {
+        CallArguments::List { node, state, watch } => {
+            let filter = CallFilter {
+                node,
+                state,
+                number: None,
+            };
+            return show::show(api, Query::Calls(filter), view, watch.interval()).await;
+        }
+        CallArguments::Show { target, watch } => {
+            let call = lookup::call(api, &target.call).await?;
+            return show::show(api, Query::Call(call), view, watch.interval()).await;
+        }
+        CallArguments::Search { number } => {
+            let filter = CallFilter {
+                number: Some(number),
+                ..CallFilter::default()
+            };
+            return show::show(api, Query::Calls(filter), view, None).await;
+        }
+        CallArguments::Answer { target, wait } => {
+            let call = lookup::call(api, &target.call).await?;
+            let request = command_to(call, "answer")
+                .confirmed_by(Subject::Call(call), "call.answered")
+                .fails_with(&["call.hangup"]);
+            (request, wait)
+        }
+        CallArguments::Hangup {
+            target,
+            cause,
+            wait,
+        } => {
+            let call = lookup::call(api, &target.call).await?;
+            let mut request = command_to(call, "hangup");
+            if let Some(cause) = cause {
+                request = request.with("cause", cause);
+            }
+            (
+                request.confirmed_by(Subject::Call(call), "call.hangup"),
+                wait,
+            )
+        }
+        CallArguments::Join {
+            target,
+            room,
+            unmuted,
+            wait,
+        } => {
+            let call = lookup::call(api, &target.call).await?;
+            let room = lookup::room(api, &room).await?;
+            let mut request = command_to(call, "conference/join").with("room_id", room.to_string());
+            if unmuted {
+                request = request.with("muted", false);
+            }
+            let request = request
+                .confirmed_by(Subject::Call(call), "conference.member.joined")
+                .fails_with(&["conference.member.join_failed", "call.hangup"])
+                .confirmation(|each| each.settled = &["already_joined"]);
+            (request, wait)
+        }
+        CallArguments::Leave { target, wait } => {
+            let call = lookup::call(api, &target.call).await?;
+            let request = command_to(call, "conference/leave")
+                .confirmed_by(Subject::Call(call), "conference.member.left");
+            (request, wait)
+        }
+    };
+    execute::run(api, request, wait, view.view.json).await
+}
+
+fn command_to(call: CallId, command: &str) -> Request {
+    let verb = command.rsplit('/').next().unwrap_or(command);
+    let path = format!("api/v1/sessions/{call}/commands/{command}");
+    Request::post(path, format!("{verb} {call}")).with_uid()
+}

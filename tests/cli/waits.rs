@@ -1,0 +1,157 @@
+//! `--wait`: the confirmation of commands, their failure, and the end of a wait.
+
+use freeswitch_sim::core::Media;
+use serde_json::json;
+
+use crate::command::{RunningCommand, document};
+use crate::program::poll::{self, TIMEOUT};
+use crate::program::proxy::{Hold, Proxy};
+use crate::program::switch::Switch;
+use crate::program::world::{PASSWORD, Setup, Store, World};
+use crate::{fails, world};
+
+/// A controller whose connections to the node go through a proxy.
+async fn world_behind_proxy(mut setup: Setup) -> (World, Proxy) {
+    let switch = Switch::simulated(PASSWORD).await;
+    let proxy = Proxy::start(switch.address()).await;
+    setup.node_address = Some(proxy.address);
+    let world = setup.start_with(switch).await;
+    world.controller.until_synced().await;
+    (world, proxy)
+}
+
+/// Holds back the node's events about conferences.
+fn hold_conference_events(proxy: &Proxy) -> Hold {
+    proxy.hold_events(|event| event.contains("maintenance"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unconfirmed_command_times_out() {
+    let (world, proxy) = world_behind_proxy(Setup::on(Store::Memory)).await;
+    let room = world.room("standup").await;
+    let call = world.call("527121101").await;
+    world.join(&call, &room).await;
+    // FreeSWITCH executes commands, and its events do not arrive.
+    let held = hold_conference_events(&proxy);
+    let (code, errors) = fails(
+        &world,
+        &[
+            "member",
+            "unmute",
+            "standup",
+            "527121101",
+            "--wait",
+            "--timeout",
+            "1",
+        ],
+    );
+    assert_eq!(code, Some(75), "{errors}");
+    assert!(errors.contains("not confirmed within 1 s"), "{errors}");
+
+    // Ctrl-C ends the wait, and not the command.
+    let mut wait = RunningCommand::start(
+        &world,
+        &["member", "deaf", "standup", "527121101", "--wait"],
+    );
+    let is_deaf = async || {
+        let list = world.fs("conference json_list compact").await;
+        list.contains("\"can_hear\":false").then_some(())
+    };
+    poll::until("the member is deaf", TIMEOUT, is_deaf).await;
+    assert_eq!(wait.interrupt().await, Some(130), "{}", wait.errors());
+    assert!(
+        wait.errors().contains("stopped waiting"),
+        "{}",
+        wait.errors()
+    );
+    drop(held);
+    world
+        .receiver
+        .first(&room, "conference.member.deafened")
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failed_join_has_reason() {
+    let (world, proxy) = world_behind_proxy(Setup::on(Store::Memory)).await;
+    world.room("standup").await;
+    let call = world.call("527121101").await;
+    let held = hold_conference_events(&proxy);
+    let mut join =
+        RunningCommand::start(&world, &["call", "join", "527121101", "standup", "--wait"]);
+    poll::until("it joins", TIMEOUT, async || {
+        (world.call_state(&call).await.0 == "joining").then_some(())
+    })
+    .await;
+    let gone = world
+        .controller
+        .ask(
+            "POST",
+            &format!("/sessions/{call}/commands/hangup"),
+            Some(&json!({})),
+        )
+        .await;
+    assert_eq!(gone.status, 202, "{}", gone.body);
+    drop(held);
+    assert_eq!(join.ends().await, Some(1), "{}", join.errors());
+    assert!(
+        join.errors().contains(&format!("join {call} failed: ")),
+        "{}",
+        join.errors()
+    );
+    assert!(join.printed().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wait_continues_after_controller_is_killed() {
+    let (mut world, proxy) = world_behind_proxy(Setup::with_short_timeouts(Store::Redis)).await;
+    let room = world.room("standup").await;
+    let call = world.call("527121101").await;
+    world.join(&call, &room).await;
+    let held = hold_conference_events(&proxy);
+    let mut wait = RunningCommand::start(
+        &world,
+        &["call", "leave", "527121101", "--wait", "--timeout", "120"],
+    );
+    poll::until("it leaves", TIMEOUT, async || {
+        (world.call_state(&call).await.0 == "leaving").then_some(())
+    })
+    .await;
+    world.controller.kill();
+    drop(held);
+    world.controller.start_again();
+    world.controller.until_synced().await;
+    assert_eq!(wait.ends().await, Some(0), "{}", wait.errors());
+    wait.prints("confirmed (conference.member.left)").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn played_file_is_confirmed_when_it_has_ended() {
+    let world = world().await;
+    let room = world.room("standup").await;
+    let call = world.call("527121101").await;
+    world.join(&call, &room).await;
+    let (short, broken) = ("http://127.0.0.1/short.wav", "http://127.0.0.1/broken.wav");
+    for (url, duration) in [(short, Some(200_000)), (broken, None)] {
+        let media = Media {
+            duration,
+            opening: 0,
+        };
+        world.switch.sim().set_media(url, media);
+    }
+    let played = document(
+        &world,
+        &["room", "play", "standup", short, "--wait", "--json"],
+    );
+    assert_eq!(played["event"]["event"], "conference.play.finished");
+    assert_eq!(
+        played["event"]["data"]["operation_id"],
+        played["operation_id"]
+    );
+    let (code, errors) = fails(&world, &["room", "play", "standup", broken, "--wait"]);
+    assert_eq!(code, Some(1), "{errors}");
+    assert!(
+        errors.contains(&format!("play {room} failed: {broken}: ")),
+        "{errors}"
+    );
+}
