@@ -5,13 +5,14 @@ mod health;
 mod nodes;
 mod state;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
+use utoipa_axum::router::OpenApiRouter;
 
 use crate::http::middleware::{site, wrap};
+use crate::http::openapi;
 use crate::http::state::ApiSettings;
 use crate::http::webhooks;
 
@@ -19,24 +20,38 @@ use state::{Inner, Shared};
 
 pub use state::AdminState;
 
+/// The document of the operator's API, made once.
+static DOCUMENT: LazyLock<String> = LazyLock::new(|| admin_document().unwrap_or_default());
+
+/// Returns the OpenAPI document of the operator's API as JSON.
+///
+/// # Errors
+/// Fails if the document has no JSON form, which cannot happen: it consists of texts.
+pub fn admin_document() -> Result<String, serde_json::Error> {
+    let hooks = OpenApiRouter::new().nest(OF_APP, webhooks::routes());
+    let mut api = routes().into_openapi();
+    api.merge(hooks.into_openapi());
+    openapi::complete_admin(api).to_json()
+}
+
+/// The path below which the routes of webhook endpoints are nested.
+const OF_APP: &str = "/admin/apps/{app_id}";
+
+/// The routes of all modules. Each module names its handlers, which describe themselves for the document.
+fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .merge(health::routes())
+        .merge(nodes::routes())
+        .merge(apps::routes())
+}
+
 /// The operator's API.
 pub fn admin_router(state: AdminState, settings: &ApiSettings) -> Router {
     let hosts = state.hosts.clone();
     let shared: Shared = Arc::new(Inner::new(state, settings.webhooks));
-    let routes = Router::new()
-        .route("/healthz", get(health::healthz))
-        .route("/readyz", get(health::readyz))
-        .route("/metrics", get(health::metrics))
-        .route("/admin/nodes", get(nodes::list))
-        .route("/admin/nodes/{id}/drain", post(nodes::drain))
-        .route("/admin/nodes/{id}/undrain", post(nodes::undrain))
-        .route("/admin/nodes/{id}/resync", post(nodes::resync))
-        .route("/admin/orphans", get(nodes::orphans))
-        .route("/admin/apps", get(apps::list))
-        .route("/admin/apps/{app_id}", get(apps::get).post(apps::add))
-        .route("/admin/apps/{app_id}/rotate-key", post(apps::rotate_key))
-        .route("/admin/apps/{app_id}/rate-limit", post(apps::limit))
-        .route("/admin/apps/{app_id}/disable", post(apps::disable))
+    let (routes, _) = routes().split_for_parts();
+    let routes = routes
+        .merge(openapi::routes(DOCUMENT.as_str()))
         .with_state(Arc::clone(&shared));
     let hooks = webhooks::WebhookState {
         store: Arc::clone(&shared.state.store),
@@ -48,7 +63,7 @@ pub fn admin_router(state: AdminState, settings: &ApiSettings) -> Router {
         .route_layer(from_fn_with_state(shared, apps::webhooks_of))
         .split_for_parts();
     let routes = routes
-        .nest("/admin/apps/{app_id}", hooks)
+        .nest(OF_APP, hooks)
         .route_layer(from_fn_with_state(hosts, site::guard_admin));
     wrap(routes, settings.body_limits())
 }

@@ -81,10 +81,21 @@ const MAX_FILES: usize = 128;
 /// The accepted volumes, in decibels.
 const VOLUMES: std::ops::RangeInclusive<i64> = -50..=7;
 
+/// The effect of an accepted playback command. `in_progress` also follows a resumed playback.
+#[derive(ToSchema)]
+#[schema(as = PlaybackOperationStatus, rename_all = "snake_case")]
+#[allow(dead_code, reason = "describes a field")]
+enum OperationStatusText {
+    InProgress,
+    Paused,
+    Stopped,
+}
+
 #[derive(Serialize, ToSchema)]
 #[schema(as = PlaybackOperation)]
 pub(super) struct Operation {
     operation_id: String,
+    #[schema(value_type = OperationStatusText)]
     status: &'static str,
 }
 
@@ -109,7 +120,7 @@ pub(super) fn status(playback: &Playback) -> &'static str {
 /// The files are queued after those that already play. The webhook `conference.play.started` comes at once,
 /// `conference.play.finished` after the last file.
 #[utoipa::path(
-    post, path = "/api/v1/conferences/{room_id}/play", tag = "playback",
+    post, path = "/api/v1/conferences/{room_id}/play", tag = "playback", operation_id = "startPlayback",
     params(RoomPath),
     request_body(content = PlayBody, example = json!({"urls": ["https://cdn.example.com/announcement.wav"]})),
     responses(
@@ -146,7 +157,7 @@ pub(super) async fn play(
 ///
 /// Its webhook is `conference.play.paused` or `conference.play.resumed`.
 #[utoipa::path(
-    post, path = "/api/v1/conferences/{room_id}/pause", tag = "playback",
+    post, path = "/api/v1/conferences/{room_id}/pause", tag = "playback", operation_id = "pausePlayback",
     params(RoomPath),
     request_body(content = CommandBody, example = json!({"command_uid": "pause-1"})),
     responses(
@@ -172,7 +183,7 @@ pub(super) async fn pause(
 ///
 /// Its webhook is `conference.play.stopped`, one for each operation. If nothing plays, `operation_id` is empty.
 #[utoipa::path(
-    post, path = "/api/v1/conferences/{room_id}/stop", tag = "playback",
+    post, path = "/api/v1/conferences/{room_id}/stop", tag = "playback", operation_id = "stopPlayback",
     params(RoomPath),
     request_body(content = CommandBody, example = json!({"command_uid": "stop-1"})),
     responses(
@@ -198,7 +209,7 @@ pub(super) async fn stop(
 ///
 /// Its webhook is `conference.play.volume_changed`. If nothing plays, `operation_id` is empty.
 #[utoipa::path(
-    post, path = "/api/v1/conferences/{room_id}/volume", tag = "playback",
+    post, path = "/api/v1/conferences/{room_id}/volume", tag = "playback", operation_id = "setPlaybackVolume",
     params(RoomPath),
     request_body(content = NewVolume, example = json!({"volume": 2})),
     responses(

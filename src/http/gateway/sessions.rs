@@ -79,7 +79,7 @@ pub(super) struct SessionRow {
 
 /// List the app's calls
 #[utoipa::path(
-    get, path = "/api/v1/sessions", tag = "sessions", operation_id = "sessions",
+    get, path = "/api/v1/sessions", tag = "sessions", operation_id = "listCalls",
     params(PageQuery),
     responses(
         (status = 200, description = "A page of 50 rows by default, 200 at most.", body = SessionList,
@@ -118,7 +118,7 @@ pub(super) async fn list(
 
 /// Read a call
 #[utoipa::path(
-    get, path = "/api/v1/sessions/{uuid}", tag = "sessions", operation_id = "session",
+    get, path = "/api/v1/sessions/{uuid}", tag = "sessions", operation_id = "getCall",
     params(SessionPath),
     responses(
         (status = 200, description = "The call. `state` is `ringing`, `parked`, `acting`, `joining`, `in_room` or `leaving`.", body = SessionRow,
