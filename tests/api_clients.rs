@@ -31,7 +31,10 @@ fn generated(folder: &Path, found: &mut Vec<PathBuf>) {
         let path = entry.unwrap().path();
         if path.is_dir() {
             generated(&path, found);
-        } else if path.extension().is_some_and(|kind| kind == "py" || kind == "ts") {
+        } else if path
+            .extension()
+            .is_some_and(|kind| kind == "py" || kind == "ts")
+        {
             found.push(path);
         }
     }

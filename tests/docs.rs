@@ -17,8 +17,8 @@ use clap::CommandFactory;
 use roomkeeper::config::{self, Config};
 use roomkeeper::http::rate_limit::AppLimiter;
 use roomkeeper::http::{
-    AdminState, AllowedHosts, ApiSettings, ApiState, Hub, Quota, admin_document, admin_router, document,
-    router,
+    AdminState, AllowedHosts, ApiSettings, ApiState, Hub, Quota, admin_document, admin_router,
+    document, router,
 };
 use roomkeeper::reconciler::{
     Accepted, Controller, Decision, Depth, Intent, IntentError, NodeReport,

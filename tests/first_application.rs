@@ -333,16 +333,29 @@ async fn conference_line_places_calls_and_survives_restart() {
     assert_eq!((status, rooms[0]["room"].as_str().unwrap()), (200, &*room));
     assert_eq!(rooms[0]["members"][0]["call"], early.as_str(), "{rooms}");
     let member = format!("{url}/rooms/{room}/members/{early}");
-    assert_eq!(moderate(&lab, "POST", &format!("{member}/mute")).await.0, 204);
+    assert_eq!(
+        moderate(&lab, "POST", &format!("{member}/mute")).await.0,
+        204
+    );
     let members = format!("/conferences/{room}/members");
     find(&lab, &members, "members", |row| row["muted"] == true).await;
-    assert_eq!(moderate(&lab, "POST", &format!("{member}/dance")).await.0, 404);
+    assert_eq!(
+        moderate(&lab, "POST", &format!("{member}/dance")).await.0,
+        404
+    );
 
     // While the application is down, the call ends and another one comes.
     let port = url.rsplit(':').next().unwrap().parse().unwrap();
     drop(line);
-    assert_eq!(lab.post(&format!("/sessions/{early}/commands/hangup")).await, 202);
-    let late = find(&lab, "/sessions", "sessions", |row| row["state"] == "parked").await;
+    assert_eq!(
+        lab.post(&format!("/sessions/{early}/commands/hangup"))
+            .await,
+        202
+    );
+    let late = find(&lab, "/sessions", "sessions", |row| {
+        row["state"] == "parked"
+    })
+    .await;
     let late = late["uuid"].as_str().unwrap();
     let (line, _) = start_line(&lab, port);
     let placed = find(&lab, "/sessions", "sessions", in_line(late)).await;
@@ -371,7 +384,10 @@ async fn standup_passes_the_turn_and_survives_restart() {
     let standup = start();
     let (number, first) = standup.until("the first turn begins", turn);
     assert_eq!((number, &first), (1, &first_call));
-    let room = find(&lab, "/sessions", "sessions", |row| row["uuid"] == first.as_str()).await;
+    let room = find(&lab, "/sessions", "sessions", |row| {
+        row["uuid"] == first.as_str()
+    })
+    .await;
     let members = format!("/conferences/{}/members", room["room_id"].as_str().unwrap());
     let speaks = |call: &str| {
         let call = call.to_owned();
@@ -381,18 +397,31 @@ async fn standup_passes_the_turn_and_survives_restart() {
 
     // Another call waits, muted, until the speaker leaves.
     let other = lab.get("/sessions").await["sessions"].clone();
-    let other = other.as_array().unwrap().iter().find(|row| {
-        row["state"] == "in_room" && row["room_id"] != room["room_id"]
-    });
+    let other = other
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|row| row["state"] == "in_room" && row["room_id"] != room["room_id"]);
     let other = other.unwrap()["uuid"].as_str().unwrap();
-    assert_eq!(lab.post(&format!("/sessions/{other}/commands/hangup")).await, 202);
-    let waiting = find(&lab, &members, "members", |row| row["uuid"] != first.as_str()).await;
+    assert_eq!(
+        lab.post(&format!("/sessions/{other}/commands/hangup"))
+            .await,
+        202
+    );
+    let waiting = find(&lab, &members, "members", |row| {
+        row["uuid"] != first.as_str()
+    })
+    .await;
     assert_eq!(waiting["muted"], true);
     let waiting = waiting["uuid"].as_str().unwrap();
 
     // The speaker leaves while the application is down.
     drop(standup);
-    assert_eq!(lab.post(&format!("/sessions/{first}/commands/hangup")).await, 202);
+    assert_eq!(
+        lab.post(&format!("/sessions/{first}/commands/hangup"))
+            .await,
+        202
+    );
     find(&lab, "/sessions", "sessions", |row| row["uuid"] == waiting).await;
     let standup = start();
     let (number, second) = standup.until("the second turn begins", |line| {

@@ -10,6 +10,7 @@ import ast
 import hashlib
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,8 @@ def command_paths(api: dict[str, Any]) -> list[str]:
     for path, method, operation in operations(api):
         if method == "post" and "requestBody" in operation:
             schema = schemas[name_of(json_of(operation["requestBody"]))]
-            if "command_uid" in schema.get("properties", {}):
+            # The VoIPBIN API's `command_uid` is no idempotency key.
+            if "#/components/schemas/CommandUid" in json.dumps(schema.get("properties", {})):
                 pattern = re.sub(r"\{[^}]*\}", "[^/]+", re.sub(r"([.])", r"\\\1", path))
                 patterns.append(f"(?:/.*)?{pattern}")
     return sorted(patterns)
@@ -176,6 +178,11 @@ def main() -> None:
     api = json.loads(DOCUMENT.read_text())
     write_operations(api)
     write_events(api)
+    # The formatter of the generator, which is installed beside it.
+    ruff = str(Path(sys.executable).with_name("ruff"))
+    files = sorted(PYTHON.glob("generated_*.py"))
+    subprocess.run([ruff, "check", "--quiet", "--select", "F401,I", "--fix", *files], check=True)
+    subprocess.run([ruff, "format", "--quiet", "--line-length", "120", *files], check=True)
     write_manifest()
 
 

@@ -1,4 +1,4 @@
-"""Puts each new call into a room of its own. Python 3.10 or later, with the package roomkeeper-client."""
+"""Puts each new call into a room of its own. Python 3.11 or later, with the package roomkeeper-client."""
 import os
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import httpx

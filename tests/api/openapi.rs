@@ -20,10 +20,7 @@ use uuid::Uuid;
 use crate::world::*;
 
 const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/openapi.json");
-const COMMITTED_ADMIN: &str = concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/fixtures/openapi-admin.json"
-);
+const COMMITTED_ADMIN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/openapi-admin.json");
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
 /// The paths that are served besides the API.
@@ -54,7 +51,10 @@ fn resolved(document: &str) -> Value {
     let shared = |reference: &Value| -> Option<Value> {
         let pointer = reference["$ref"].as_str()?.strip_prefix("#/components")?;
         let part = components.pointer(pointer);
-        Some(part.unwrap_or_else(|| panic!("{pointer} is missing")).clone())
+        Some(
+            part.unwrap_or_else(|| panic!("{pointer} is missing"))
+                .clone(),
+        )
     };
     let items = api["paths"].as_object_mut().unwrap().values_mut();
     for operation in items.flat_map(|item| item.as_object_mut().unwrap().values_mut()) {
@@ -131,7 +131,7 @@ fn committed_documents_match_code() {
 #[test]
 fn documents_state_shared_parts_once() {
     for text in [document().unwrap(), admin_document().unwrap()] {
-        assert!(text.len() < 150_000, "{} bytes", text.len());
+        assert!(text.len() < 160_000, "{} bytes", text.len());
         let api: Value = serde_json::from_str(&text).unwrap();
         let mut seen: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (what, operation) in operations(&api) {
@@ -178,7 +178,10 @@ fn operation_ids_are_unique_verbs_with_nouns() {
             assert_eq!(operation["tags"].as_array().unwrap().len(), 1, "{what}");
             let tags = api["tags"].as_array().unwrap();
             let tag = &operation["tags"][0];
-            assert!(tags.iter().any(|known| known["name"] == *tag), "{what}: {tag}");
+            assert!(
+                tags.iter().any(|known| known["name"] == *tag),
+                "{what}: {tag}"
+            );
         }
         assert!(ids.len() > 15, "{ids:?}");
     }
@@ -186,7 +189,14 @@ fn operation_ids_are_unique_verbs_with_nouns() {
 
 #[test]
 fn each_status_and_state_is_an_enumeration() {
-    let names = ["status", "state", "playback_status", "recording_status", "link", "direction"];
+    let names = [
+        "status",
+        "state",
+        "playback_status",
+        "recording_status",
+        "link",
+        "direction",
+    ];
     let mut seen = 0;
     for text in [document().unwrap(), admin_document().unwrap()] {
         let api: Value = serde_json::from_str(&text).unwrap();
@@ -202,9 +212,8 @@ fn each_status_and_state_is_an_enumeration() {
                     let text = property.to_string();
                     let reference = text.split("#/components/schemas/").nth(1);
                     let target = reference.and_then(|rest| rest.split('"').next());
-                    let target = target.map_or(property, |name| {
-                        &api["components"]["schemas"][name]
-                    });
+                    let target =
+                        target.map_or(property, |name| &api["components"]["schemas"][name]);
                     assert!(target["enum"].is_array(), "{schema}.{name}: {target}");
                     seen += 1;
                 }
@@ -241,7 +250,10 @@ fn check_failures(api: &Value) {
             let shared = &operation["responses"][status];
             // Operations may state the reason themselves.
             let says = shared["headers"]["Retry-After"].is_object()
-                || shared["description"].as_str().unwrap().contains("Retry-After")
+                || shared["description"]
+                    .as_str()
+                    .unwrap()
+                    .contains("Retry-After")
                 || what == "get /readyz";
             assert!(says, "{what} {status}");
         }

@@ -15,8 +15,8 @@ from .generated.models import (
     ConferenceCreatedEvent,
     ConferenceDestroyedEvent,
     ConferenceMemberDeafenedEvent,
-    ConferenceMemberJoinFailedEvent,
     ConferenceMemberJoinedEvent,
+    ConferenceMemberJoinFailedEvent,
     ConferenceMemberLeftEvent,
     ConferenceMemberMutedEvent,
     ConferenceMemberUndeafenedEvent,
@@ -121,7 +121,4 @@ COMMAND_PATHS = (
     re.compile(r"(?:/.*)?/api/v1/sessions/[^/]+/commands/conference/mute"),
     re.compile(r"(?:/.*)?/api/v1/sessions/[^/]+/commands/conference/unmute"),
     re.compile(r"(?:/.*)?/api/v1/sessions/[^/]+/commands/hangup"),
-    re.compile(r"(?:/.*)?/v1\.0/conferencecalls"),
-    re.compile(r"(?:/.*)?/v1\.0/conferences/[^/]+/recording_start"),
-    re.compile(r"(?:/.*)?/v1\.0/conferences/[^/]+/recording_stop"),
 )

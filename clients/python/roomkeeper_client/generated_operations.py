@@ -5,66 +5,74 @@ Generated from fixtures/openapi.json by clients/generate. Do not edit.
 
 from __future__ import annotations
 
-import datetime
 from typing import Any, cast
 from uuid import UUID
 
-from .generated.api.commands import answer_call
-from .generated.api.commands import hang_up_call
-from .generated.api.commands import join_room
-from .generated.api.commands import leave_room
-from .generated.api.commands import mute_member
-from .generated.api.commands import unmute_member
-from .generated.api.conferencecalls_vo_ipbin import create_conferencecall
-from .generated.api.conferencecalls_vo_ipbin import delete_conferencecall
-from .generated.api.conferencecalls_vo_ipbin import get_conferencecall
-from .generated.api.conferencecalls_vo_ipbin import list_conferencecalls
-from .generated.api.conferences import create_room
-from .generated.api.conferences import deafen_member
-from .generated.api.conferences import delete_room
-from .generated.api.conferences import get_room
-from .generated.api.conferences import kick_member
-from .generated.api.conferences import list_members
-from .generated.api.conferences import list_rooms
-from .generated.api.conferences import lock_room
-from .generated.api.conferences import undeafen_member
-from .generated.api.conferences import unlock_room
-from .generated.api.conferences_vo_ipbin import create_conference
-from .generated.api.conferences_vo_ipbin import delete_conference
-from .generated.api.conferences_vo_ipbin import get_conference
-from .generated.api.conferences_vo_ipbin import list_conferences
-from .generated.api.conferences_vo_ipbin import start_conference_recording
-from .generated.api.conferences_vo_ipbin import stop_conference_recording
-from .generated.api.conferences_vo_ipbin import update_conference
+from .generated.api.commands import (
+    answer_call,
+    hang_up_call,
+    join_room,
+    leave_room,
+    mute_member,
+    unmute_member,
+)
+from .generated.api.conferencecalls_vo_ipbin import (
+    create_conferencecall,
+    delete_conferencecall,
+    get_conferencecall,
+    list_conferencecalls,
+)
+from .generated.api.conferences import (
+    create_room,
+    deafen_member,
+    delete_room,
+    get_room,
+    kick_member,
+    list_members,
+    list_rooms,
+    lock_room,
+    undeafen_member,
+    unlock_room,
+)
+from .generated.api.conferences_vo_ipbin import (
+    create_conference,
+    delete_conference,
+    get_conference,
+    list_conferences,
+    start_conference_recording,
+    stop_conference_recording,
+    update_conference,
+)
 from .generated.api.nodes import list_nodes
-from .generated.api.playback import pause_playback
-from .generated.api.playback import set_playback_volume
-from .generated.api.playback import start_playback
-from .generated.api.playback import start_recording
-from .generated.api.playback import stop_playback
-from .generated.api.playback import stop_recording
-from .generated.api.recordings_vo_ipbin import get_recording
-from .generated.api.recordings_vo_ipbin import list_recordings
-from .generated.api.sessions import get_call
-from .generated.api.sessions import list_calls
-from .generated.api.webhooks import create_webhook
-from .generated.api.webhooks import delete_webhook
-from .generated.api.webhooks import get_delivery
-from .generated.api.webhooks import get_webhook
-from .generated.api.webhooks import list_deliveries
-from .generated.api.webhooks import list_webhooks
-from .generated.api.webhooks import recover_deliveries
-from .generated.api.webhooks import resend_delivery
-from .generated.api.webhooks import rotate_webhook_secret
-from .generated.api.webhooks import test_webhook
-from .generated.api.webhooks import update_webhook
-
+from .generated.api.playback import (
+    pause_playback,
+    set_playback_volume,
+    start_playback,
+    start_recording,
+    stop_playback,
+    stop_recording,
+)
+from .generated.api.recordings_vo_ipbin import get_recording, list_recordings
+from .generated.api.sessions import get_call, list_calls
+from .generated.api.webhooks import (
+    create_webhook,
+    delete_webhook,
+    get_delivery,
+    get_webhook,
+    list_deliveries,
+    list_webhooks,
+    recover_deliveries,
+    resend_delivery,
+    rotate_webhook_secret,
+    test_webhook,
+    update_webhook,
+)
 from .generated.models import (
     Command,
     Conference,
-    ConferenceList,
     Conferencecall,
     ConferencecallList,
+    ConferenceList,
     Deliveries,
     DeliveryDetail,
     Hangup,
@@ -102,11 +110,11 @@ from .generated.models import (
     WebhookRef,
     WebhookRequest,
     WebhookRotation,
-    WebhookSecret,
     Webhooks,
+    WebhookSecret,
 )
-
 from .generated.types import UNSET, Unset
+
 
 class Operations:
     """One method for each operation. Each returns the parsed answer, or raises `ApiError`."""
@@ -144,7 +152,9 @@ class Operations:
 
     def delete_conferencecall(self, conferencecall_id: UUID) -> Conferencecall:
         """Kick a call out of its conference."""
-        return cast(Conferencecall, self._call(delete_conferencecall.sync_detailed, conferencecall_id=conferencecall_id))
+        return cast(
+            Conferencecall, self._call(delete_conferencecall.sync_detailed, conferencecall_id=conferencecall_id)
+        )
 
     def delete_room(self, room_id: str) -> RoomRef:
         """End a conference."""
@@ -202,17 +212,38 @@ class Operations:
         """List the app's calls."""
         return cast(SessionList, self._call(list_calls.sync_detailed, limit=limit, cursor=cursor))
 
-    def list_conferencecalls(self, *, page_size: int | Unset = UNSET, page_token: str | Unset = UNSET, conference_id: UUID | Unset = UNSET) -> ConferencecallList:
+    def list_conferencecalls(
+        self, *, page_size: int | Unset = UNSET, page_token: str | Unset = UNSET, conference_id: UUID | Unset = UNSET
+    ) -> ConferencecallList:
         """List conferencecalls."""
-        return cast(ConferencecallList, self._call(list_conferencecalls.sync_detailed, page_size=page_size, page_token=page_token, conference_id=conference_id))
+        return cast(
+            ConferencecallList,
+            self._call(
+                list_conferencecalls.sync_detailed,
+                page_size=page_size,
+                page_token=page_token,
+                conference_id=conference_id,
+            ),
+        )
 
     def list_conferences(self, *, page_size: int | Unset = UNSET, page_token: str | Unset = UNSET) -> ConferenceList:
         """List conferences."""
-        return cast(ConferenceList, self._call(list_conferences.sync_detailed, page_size=page_size, page_token=page_token))
+        return cast(
+            ConferenceList, self._call(list_conferences.sync_detailed, page_size=page_size, page_token=page_token)
+        )
 
-    def list_deliveries(self, id: str, *, status: ListDeliveriesStatus | Unset = UNSET, limit: int | Unset = UNSET, cursor: str | Unset = UNSET) -> Deliveries:
+    def list_deliveries(
+        self,
+        id: str,
+        *,
+        status: ListDeliveriesStatus | Unset = UNSET,
+        limit: int | Unset = UNSET,
+        cursor: str | Unset = UNSET,
+    ) -> Deliveries:
         """List an endpoint's deliveries."""
-        return cast(Deliveries, self._call(list_deliveries.sync_detailed, id=id, status=status, limit=limit, cursor=cursor))
+        return cast(
+            Deliveries, self._call(list_deliveries.sync_detailed, id=id, status=status, limit=limit, cursor=cursor)
+        )
 
     def list_members(self, room_id: str, *, limit: int | Unset = UNSET, cursor: str | Unset = UNSET) -> MemberList:
         """List a conference's members."""
@@ -222,9 +253,16 @@ class Operations:
         """List the nodes."""
         return cast(NodeList, self._call(list_nodes.sync_detailed))
 
-    def list_recordings(self, *, page_size: int | Unset = UNSET, page_token: str | Unset = UNSET, conference_id: UUID | Unset = UNSET) -> RecordingList:
+    def list_recordings(
+        self, *, page_size: int | Unset = UNSET, page_token: str | Unset = UNSET, conference_id: UUID | Unset = UNSET
+    ) -> RecordingList:
         """List recordings."""
-        return cast(RecordingList, self._call(list_recordings.sync_detailed, page_size=page_size, page_token=page_token, conference_id=conference_id))
+        return cast(
+            RecordingList,
+            self._call(
+                list_recordings.sync_detailed, page_size=page_size, page_token=page_token, conference_id=conference_id
+            ),
+        )
 
     def list_rooms(self, *, limit: int | Unset = UNSET, cursor: str | Unset = UNSET) -> RoomList:
         """List the app's conferences."""
@@ -264,7 +302,9 @@ class Operations:
 
     def start_conference_recording(self, conference_id: UUID, *, body: VoipbinCommand | Unset = UNSET) -> Conference:
         """Record a conference."""
-        return cast(Conference, self._call(start_conference_recording.sync_detailed, conference_id=conference_id, body=body))
+        return cast(
+            Conference, self._call(start_conference_recording.sync_detailed, conference_id=conference_id, body=body)
+        )
 
     def start_playback(self, room_id: str, *, body: Play) -> PlaybackOperation:
         """Play files to a conference."""
@@ -276,7 +316,9 @@ class Operations:
 
     def stop_conference_recording(self, conference_id: UUID, *, body: VoipbinCommand | Unset = UNSET) -> Conference:
         """Stop the recording of a conference."""
-        return cast(Conference, self._call(stop_conference_recording.sync_detailed, conference_id=conference_id, body=body))
+        return cast(
+            Conference, self._call(stop_conference_recording.sync_detailed, conference_id=conference_id, body=body)
+        )
 
     def stop_playback(self, room_id: str, *, body: Command | Unset = UNSET) -> PlaybackOperation:
         """Stop all playback."""

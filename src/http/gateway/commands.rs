@@ -16,7 +16,7 @@ use crate::http::cooldown::{CONFERENCE, CONFERENCE_MUTE};
 use crate::http::error::ApiError;
 use crate::http::openapi::schemas::example::{OPERATION, ROOM};
 use crate::http::openapi::schemas::{
-    CommandBody, Failure, RoomIdText, SessionCommandFailures, SessionPath,
+    CommandBody, CommandUidText, Failure, RoomIdText, SessionCommandFailures, SessionPath,
 };
 use crate::http::request::PathId;
 use crate::http::state::Shared;
@@ -54,10 +54,7 @@ struct JoinBody {
     /// `true`: the member joins muted, so the others do not hear it; `false`: it joins unmuted. If omitted, members of
     /// a conference created through this API join muted.
     muted: Option<bool>,
-    /// The caller's idempotency key, repeated in the resulting webhook. Generated if omitted.
-    /// A request with the same key for the same call or conference within 60 seconds of the response gets the same
-    /// response, and the command is not executed again. If the rest of the body differs, the response is 409.
-    #[schema(pattern = "^[a-zA-Z0-9._-]{1,128}$")]
+    #[schema(value_type = Option<CommandUidText>)]
     command_uid: Option<String>,
 }
 
@@ -68,10 +65,7 @@ struct JoinBody {
 struct HangupBody {
     #[schema(schema_with = cause_schema)]
     cause: Option<String>,
-    /// The caller's idempotency key.
-    /// A request with the same key for the same call or conference within 60 seconds of the response gets the same
-    /// response, and the command is not executed again. If the rest of the body differs, the response is 409.
-    #[schema(pattern = "^[a-zA-Z0-9._-]{1,128}$")]
+    #[schema(value_type = Option<CommandUidText>)]
     command_uid: Option<String>,
 }
 

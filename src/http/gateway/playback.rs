@@ -14,7 +14,9 @@ use crate::http::body::Fields;
 use crate::http::cooldown::{CONF_PLAY, CONFERENCE_CONTROL};
 use crate::http::error::ApiError;
 use crate::http::openapi::schemas::example::OPERATION;
-use crate::http::openapi::schemas::{CommandBody, Failure, RoomCommandFailures, RoomPath};
+use crate::http::openapi::schemas::{
+    CommandBody, CommandUidText, Failure, RoomCommandFailures, RoomPath,
+};
 use crate::http::request::PathId;
 use crate::http::state::Shared;
 use crate::store::limits::StoredAnswer;
@@ -54,10 +56,7 @@ struct PlayBody {
     /// http or https URLs of the files, in the order of playback.
     #[schema(min_items = 1, max_items = 128)]
     urls: Vec<String>,
-    /// The caller's idempotency key, repeated in the resulting webhooks.
-    /// A request with the same key for the same call or conference within 60 seconds of the response gets the same
-    /// response, and the command is not executed again. If the rest of the body differs, the response is 409.
-    #[schema(pattern = "^[a-zA-Z0-9._-]{1,128}$")]
+    #[schema(value_type = Option<CommandUidText>)]
     command_uid: Option<String>,
 }
 
@@ -68,10 +67,7 @@ struct NewVolume {
     /// In decibels, for the current and all later playback.
     #[schema(minimum = -50, maximum = 7)]
     volume: i64,
-    /// The caller's idempotency key, repeated in the resulting webhook.
-    /// A request with the same key for the same call or conference within 60 seconds of the response gets the same
-    /// response, and the command is not executed again. If the rest of the body differs, the response is 409.
-    #[schema(pattern = "^[a-zA-Z0-9._-]{1,128}$")]
+    #[schema(value_type = Option<CommandUidText>)]
     command_uid: Option<String>,
 }
 

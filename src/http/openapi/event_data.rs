@@ -7,7 +7,7 @@
 use utoipa::{OpenApi, ToSchema};
 use uuid::Uuid;
 
-use super::schemas::{RoomIdText, SessionIdText};
+use super::schemas::{CommandUidText, RoomIdText, SessionIdText};
 
 /// Declares the `data` of events that a command can cause, and the list of all schemas.
 macro_rules! event_data {
@@ -17,16 +17,18 @@ macro_rules! event_data {
             #[derive(ToSchema)]
             pub(super) struct $name {
                 $($(#[$of])* $field: $kind,)*
-                /// The idempotency key of the command that led to the event.
-                #[schema(required = false)]
+                #[schema(required = false, value_type = CommandUidText)]
                 command_uid: String,
-                /// `true` if a snapshot revealed the change and no event reported it.
-                #[schema(required = false)]
+                #[schema(required = false, value_type = Synthesized)]
                 synthesized: bool,
             }
         )+
     };
 }
+
+/// `true` if a snapshot revealed the change and no event reported it; omitted otherwise.
+#[derive(ToSchema)]
+struct Synthesized(bool);
 
 event_data! {
     RoomCreated { name: String, }

@@ -167,9 +167,8 @@ fn operation(event: &str) -> OperationBuilder {
     let body = RequestBodyBuilder::new()
         .content("application/json", Content::new(Some(schema)))
         .required(Some(Required::True));
-    let headers = HEADERS.map(|(name, _)| {
-        Ref::new(format!("#/components/parameters/{}", pascal_case(name)))
-    });
+    let headers =
+        HEADERS.map(|(name, _)| Ref::new(format!("#/components/parameters/{}", pascal_case(name))));
     let operation = OperationBuilder::new()
         .tag(TAG)
         .operation_id(Some(format!("on{}", pascal_case(event))))

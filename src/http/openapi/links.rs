@@ -53,7 +53,9 @@ pub(super) fn add_links(api: &mut OpenApi) {
             let provided = SOURCES.iter().filter(|source| source.0 == id);
             let provided: Vec<_> = provided.filter(|source| names.contains(source.3)).collect();
             // An id that the request already had only completes a link.
-            let new = provided.iter().find(|source| source.2.starts_with("$response"));
+            let new = provided
+                .iter()
+                .find(|source| source.2.starts_with("$response"));
             let Some((_, status, ..)) = new else {
                 continue;
             };

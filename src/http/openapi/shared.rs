@@ -2,7 +2,7 @@
 //!
 //! Runs on the finished operations, so the attributes above the handlers stay complete by themselves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -45,11 +45,7 @@ const DECLARED: [SharedFailure; 14] = [
         "MemberNotFound",
         "The conference does not exist, or the call is not in it.",
     ),
-    (
-        "404",
-        "WebhookNotFound",
-        "The app has no such endpoint.",
-    ),
+    ("404", "WebhookNotFound", "The app has no such endpoint."),
     (
         "404",
         "DeliveryNotFound",
@@ -73,13 +69,26 @@ const DECLARED: [SharedFailure; 14] = [
 /// Statuses whose responses have a `Retry-After`.
 const RETRY_STATUSES: [&str; 2] = ["429", "503"];
 const RETRY_AFTER: &str = "Retry-After";
+/// Statuses of requests whose body is read.
+const BODY_STATUSES: [&str; 3] = ["408", "413", "415"];
 
 /// Adds these failures to every operation that does not declare its own, and shares them with [`DECLARED`].
 pub(super) fn add_failures(api: &mut OpenApi, any_operation: &[SharedFailure]) {
     let mut used: BTreeMap<&str, Response> = BTreeMap::new();
+    let items = api.paths.paths.values();
+    let without_body = items.flat_map(|item| [&item.get, &item.delete]);
+    let without_body: BTreeSet<String> = without_body
+        .flatten()
+        .filter_map(|operation| operation.operation_id.clone())
+        .collect();
     for operation in operations(api) {
+        let id = operation.operation_id.as_deref().unwrap_or_default();
+        let reads_body = !without_body.contains(id);
         let answers = &mut operation.responses.responses;
         for (status, name, why) in any_operation {
+            if BODY_STATUSES.contains(status) && !reads_body {
+                continue;
+            }
             answers.entry((*status).to_owned()).or_insert_with(|| {
                 used.insert(*name, failure(status, why));
                 RefOr::Ref(Ref::from_response_name(*name))
@@ -284,9 +293,9 @@ pub(super) fn add_path_parameter(api: &mut OpenApi, parameter: &Parameter) {
     for (_, item) in items.filter(|(path, _)| path.contains(&place)) {
         for operation in operations_of(item) {
             let parameters = operation.parameters.get_or_insert_default();
-            let is_declared = parameters.iter().any(
-                |known| matches!(known, RefOr::T(known) if known.name == parameter.name),
-            );
+            let is_declared = parameters
+                .iter()
+                .any(|known| matches!(known, RefOr::T(known) if known.name == parameter.name));
             if !is_declared {
                 parameters.insert(0, RefOr::T(parameter.clone()));
             }

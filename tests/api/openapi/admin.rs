@@ -19,11 +19,17 @@ fn api() -> Value {
 fn apps_see_no_operation_of_operators() {
     let paths = super::api()["paths"].clone();
     for path in paths.as_object().unwrap().keys() {
-        assert!(path.starts_with("/api/v1/") || path.starts_with("/v1.0/"), "{path}");
+        assert!(
+            path.starts_with("/api/v1/") || path.starts_with("/v1.0/"),
+            "{path}"
+        );
     }
     let api = api();
     for path in api["paths"].as_object().unwrap().keys() {
-        assert!(!path.starts_with("/api/") && !path.starts_with("/v1.0/"), "{path}");
+        assert!(
+            !path.starts_with("/api/") && !path.starts_with("/v1.0/"),
+            "{path}"
+        );
     }
 }
 
@@ -97,22 +103,62 @@ async fn real_answers_of_admin_listener_fit_their_schemas() {
         ("GET", "/admin/nodes", "/admin/nodes", None),
         ("GET", "/admin/orphans", "/admin/orphans", None),
         ("GET", "/admin/apps", "/admin/apps", None),
-        ("POST", "/admin/apps/acme", "/admin/apps/{app_id}", Some(json!({"dids": ["42"]}))),
-        ("POST", "/admin/apps/acme", "/admin/apps/{app_id}", Some(json!({}))),
+        (
+            "POST",
+            "/admin/apps/acme",
+            "/admin/apps/{app_id}",
+            Some(json!({"dids": ["42"]})),
+        ),
+        (
+            "POST",
+            "/admin/apps/acme",
+            "/admin/apps/{app_id}",
+            Some(json!({})),
+        ),
         ("GET", "/admin/apps/acme", "/admin/apps/{app_id}", None),
         ("GET", "/admin/apps/nobody", "/admin/apps/{app_id}", None),
-        ("POST", "/admin/apps/acme/rotate-key", "/admin/apps/{app_id}/rotate-key", None),
+        (
+            "POST",
+            "/admin/apps/acme/rotate-key",
+            "/admin/apps/{app_id}/rotate-key",
+            None,
+        ),
         (
             "POST",
             "/admin/apps/acme/rate-limit",
             "/admin/apps/{app_id}/rate-limit",
             Some(json!({"rate_limit": 5})),
         ),
-        ("GET", "/admin/apps/acme/webhooks", "/admin/apps/{app_id}/webhooks", None),
-        ("POST", "/admin/apps/acme/disable", "/admin/apps/{app_id}/disable", None),
-        ("POST", "/admin/nodes/acW68/drain", "/admin/nodes/{id}/drain", None),
-        ("POST", "/admin/nodes/acW68/undrain", "/admin/nodes/{id}/undrain", None),
-        ("POST", "/admin/nodes/acW68/resync", "/admin/nodes/{id}/resync", None),
+        (
+            "GET",
+            "/admin/apps/acme/webhooks",
+            "/admin/apps/{app_id}/webhooks",
+            None,
+        ),
+        (
+            "POST",
+            "/admin/apps/acme/disable",
+            "/admin/apps/{app_id}/disable",
+            None,
+        ),
+        (
+            "POST",
+            "/admin/nodes/acW68/drain",
+            "/admin/nodes/{id}/drain",
+            None,
+        ),
+        (
+            "POST",
+            "/admin/nodes/acW68/undrain",
+            "/admin/nodes/{id}/undrain",
+            None,
+        ),
+        (
+            "POST",
+            "/admin/nodes/acW68/resync",
+            "/admin/nodes/{id}/resync",
+            None,
+        ),
     ] {
         let request = Request::builder()
             .method(method)

@@ -80,7 +80,7 @@ fn play_events() -> Vec<PlayEvent> {
 
 fn room_events() -> Vec<RoomEvent> {
     let (call, member) = (call(), member());
-    let recording: RecordingId = "f1d1c8e2-8e0b-8a3a-9d10-4f3c7a1f6b11".parse().unwrap();
+    let recording = RecordingId::generate(node_id("acW68"), Uuid::from_u128(5));
     let mut all = vec![
         RoomEvent::Created {
             name: "standup".to_owned(),
@@ -225,7 +225,9 @@ fn fields(api: &Value, name: &str) -> (BTreeSet<String>, BTreeSet<String>) {
     let top = keys(named(&parts[0])).into_iter().chain(keys(own));
     (
         top.collect(),
-        keys(named(&own["properties"]["data"])).into_iter().collect(),
+        keys(named(&own["properties"]["data"]))
+            .into_iter()
+            .collect(),
     )
 }
 
@@ -258,7 +260,10 @@ fn real_bodies_of_events_fit_their_schemas() {
         let name = schema_of(event);
         let reference = json!({"$ref": format!("#/components/schemas/{name}")});
         let validator = schema(&api, &reference);
-        let errors: Vec<_> = validator.iter_errors(&body).map(|e| e.to_string()).collect();
+        let errors: Vec<_> = validator
+            .iter_errors(&body)
+            .map(|e| e.to_string())
+            .collect();
         assert!(errors.is_empty(), "{errors:?} in {body}");
         let (top, data) = fields(&api, &name);
         let sent = |body: &Value| -> BTreeSet<String> {

@@ -84,7 +84,9 @@ dids = ["{OTHER_DID}"]
         let components = document["components"].clone();
         let items = document["paths"].as_object_mut().unwrap().values_mut();
         for operation in items.flat_map(|item| item.as_object_mut().unwrap().values_mut()) {
-            let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
+            let parameters = operation
+                .get_mut("parameters")
+                .and_then(Value::as_array_mut);
             for parameter in parameters.into_iter().flatten() {
                 if let Some(reference) = parameter["$ref"].as_str() {
                     let shared = reference.strip_prefix("#/components").unwrap();

@@ -28,7 +28,4 @@ export const COMMAND_PATHS: readonly RegExp[] = [
   /^(?:\/.*)?\/api\/v1\/sessions\/[^\/]+\/commands\/conference\/mute$/,
   /^(?:\/.*)?\/api\/v1\/sessions\/[^\/]+\/commands\/conference\/unmute$/,
   /^(?:\/.*)?\/api\/v1\/sessions\/[^\/]+\/commands\/hangup$/,
-  /^(?:\/.*)?\/v1\.0\/conferencecalls$/,
-  /^(?:\/.*)?\/v1\.0\/conferences\/[^\/]+\/recording_start$/,
-  /^(?:\/.*)?\/v1\.0\/conferences\/[^\/]+\/recording_stop$/,
 ];

@@ -1274,10 +1274,8 @@ export interface components {
             timestamp: string;
         };
         CallAnswered: {
-            /** @description The idempotency key of the command that led to the event. */
-            command_uid?: string;
-            /** @description `true` if a snapshot revealed the change and no event reported it. */
-            synthesized?: boolean;
+            command_uid?: components["schemas"]["CommandUid"];
+            synthesized?: components["schemas"]["Synthesized"];
         };
         CallAnsweredEvent: components["schemas"]["CallEnvelope"] & {
             data: components["schemas"]["CallAnswered"];
@@ -1286,13 +1284,11 @@ export interface components {
         };
         CallArrived: {
             caller_id: string;
-            /** @description The idempotency key of the command that led to the event. */
-            command_uid?: string;
+            command_uid?: components["schemas"]["CommandUid"];
             did: string;
             /** @enum {string} */
             direction: "inbound" | "outbound";
-            /** @description `true` if a snapshot revealed the change and no event reported it. */
-            synthesized?: boolean;
+            synthesized?: components["schemas"]["Synthesized"];
         };
         /**
          * @description The direction of a call, as FreeSWITCH sees it.
@@ -1302,15 +1298,13 @@ export interface components {
         CallEnded: {
             /** @description FreeSWITCH's name of the hang-up cause. */
             cause: string;
-            /** @description The idempotency key of the command that led to the event. */
-            command_uid?: string;
+            command_uid?: components["schemas"]["CommandUid"];
             /**
              * Format: int64
              * @description Whole seconds since the answer.
              */
             duration: number;
-            /** @description `true` if a snapshot revealed the change and no event reported it. */
-            synthesized?: boolean;
+            synthesized?: components["schemas"]["Synthesized"];
         };
         /** @description An event of a call. */
         CallEnvelope: {
@@ -1341,13 +1335,14 @@ export interface components {
         CallState: "ringing" | "parked" | "acting" | "joining" | "in_room" | "leaving";
         /** @description The optional fields of every command. */
         Command: {
-            /**
-             * @description The caller's idempotency key, repeated in the resulting webhook. Generated if omitted.
-             *     A request with the same key for the same call or conference within 60 seconds of the response gets the same
-             *     response, and the command is not executed again. If the rest of the body differs, the response is 409.
-             */
-            command_uid?: string | null;
+            command_uid?: components["schemas"]["CommandUid"] | null;
         };
+        /**
+         * @description An idempotency key, repeated in the webhook that the command leads to. Generated if omitted. A request with the same
+         *     key for the same call or conference within 60 seconds of the response gets the same response, and the command is not
+         *     executed again. If the rest of the body differs, the response is 409.
+         */
+        CommandUid: string;
         /** @description A conference. */
         Conference: {
             conferencecall_ids: string[];
@@ -1579,21 +1574,11 @@ export interface components {
              * @enum {string|null}
              */
             cause?: "ACCESS_INFO_DISCARDED" | "ALLOTTED_TIMEOUT" | "ATTENDED_TRANSFER" | "BAD_IDENTITY_INFO" | "BEARERCAPABILITY_NOTAUTH" | "BEARERCAPABILITY_NOTAVAIL" | "BEARERCAPABILITY_NOTIMPL" | "BLIND_TRANSFER" | "BUSY_EVERYWHERE" | "CALL_AWARDED_DELIVERED" | "CALL_REJECTED" | "CHANNEL_UNACCEPTABLE" | "CHAN_NOT_IMPLEMENTED" | "CRASH" | "DECLINE" | "DESTINATION_OUT_OF_ORDER" | "DOES_NOT_EXIST_ANYWHERE" | "EXCHANGE_ROUTING_ERROR" | "FACILITY_NOT_IMPLEMENTED" | "FACILITY_NOT_SUBSCRIBED" | "FACILITY_REJECTED" | "GATEWAY_DOWN" | "IE_NONEXIST" | "INCOMING_CALL_BARRED" | "INCOMPATIBLE_DESTINATION" | "INTERWORKING" | "INVALID_CALL_REFERENCE" | "INVALID_GATEWAY" | "INVALID_IDENTITY" | "INVALID_IE_CONTENTS" | "INVALID_MSG_UNSPECIFIED" | "INVALID_NUMBER_FORMAT" | "INVALID_PROFILE" | "INVALID_URL" | "LOSE_RACE" | "MANAGER_REQUEST" | "MANDATORY_IE_LENGTH_ERROR" | "MANDATORY_IE_MISSING" | "MEDIA_TIMEOUT" | "MESSAGE_TYPE_NONEXIST" | "NETWORK_OUT_OF_ORDER" | "NORMAL_CIRCUIT_CONGESTION" | "NORMAL_CLEARING" | "NORMAL_TEMPORARY_FAILURE" | "NORMAL_UNSPECIFIED" | "NOT_ACCEPTABLE" | "NO_ANSWER" | "NO_IDENTITY" | "NO_PICKUP" | "NO_ROUTE_DESTINATION" | "NO_ROUTE_TRANSIT_NET" | "NO_USER_RESPONSE" | "NUMBER_CHANGED" | "ORIGINATOR_CANCEL" | "OUTGOING_CALL_BARRED" | "PICKED_OFF" | "PRE_EMPTED" | "PROGRESS_TIMEOUT" | "PROTOCOL_ERROR" | "RECOVERY_ON_TIMER_EXPIRE" | "REDIRECTION_TO_NEW_DESTINATION" | "REJECT_ALL" | "REQUESTED_CHAN_UNAVAIL" | "RESPONSE_TO_STATUS_ENQUIRY" | "SERVICE_NOT_IMPLEMENTED" | "SERVICE_UNAVAILABLE" | "SRTP_READ_ERROR" | "STALE_DATE" | "SUBSCRIBER_ABSENT" | "SUCCESS" | "SWITCH_CONGESTION" | "SYSTEM_SHUTDOWN" | "UNALLOCATED_NUMBER" | "UNSUPPORTED_CERTIFICATE" | "UNWANTED" | "USER_BUSY" | "USER_CHALLENGE" | "USER_NOT_REGISTERED" | "WRONG_CALL_STATE" | "WRONG_MESSAGE" | null;
-            /**
-             * @description The caller's idempotency key.
-             *     A request with the same key for the same call or conference within 60 seconds of the response gets the same
-             *     response, and the command is not executed again. If the rest of the body differs, the response is 409.
-             */
-            command_uid?: string | null;
+            command_uid?: components["schemas"]["CommandUid"] | null;
         };
         /** @description The conference to join. */
         Join: {
-            /**
-             * @description The caller's idempotency key, repeated in the resulting webhook. Generated if omitted.
-             *     A request with the same key for the same call or conference within 60 seconds of the response gets the same
-             *     response, and the command is not executed again. If the rest of the body differs, the response is 409.
-             */
-            command_uid?: string | null;
+            command_uid?: components["schemas"]["CommandUid"] | null;
             /**
              * @description `true`: the member joins muted, so the others do not hear it; `false`: it joins unmuted. If omitted, members of
              *     a conference created through this API join muted.
@@ -1652,10 +1637,8 @@ export interface components {
             timestamp: string;
         };
         MemberFlagChanged: {
-            /** @description The idempotency key of the command that led to the event. */
-            command_uid?: string;
-            /** @description `true` if a snapshot revealed the change and no event reported it. */
-            synthesized?: boolean;
+            command_uid?: components["schemas"]["CommandUid"];
+            synthesized?: components["schemas"]["Synthesized"];
         };
         /** @description The member that has the floor; both `null` if no member has it. */
         MemberFloor: {
@@ -1669,17 +1652,14 @@ export interface components {
             event: "member.floor";
         };
         MemberJoinFailed: {
-            /** @description The idempotency key of the command that led to the event. */
-            command_uid?: string;
+            command_uid?: components["schemas"]["CommandUid"];
             reason: components["schemas"]["JoinFailureReason"];
-            /** @description `true` if a snapshot revealed the change and no event reported it. */
-            synthesized?: boolean;
+            synthesized?: components["schemas"]["Synthesized"];
         };
         MemberJoined: {
             /** @description The caller's number. */
             caller_id: string;
-            /** @description The idempotency key of the command that led to the event. */
-            command_uid?: string;
+            command_uid?: components["schemas"]["CommandUid"];
             /**
              * Format: uuid
              * @description The membership.
@@ -1688,15 +1668,12 @@ export interface components {
             /** @description The dialled number. */
             did: string;
             muted: boolean;
-            /** @description `true` if a snapshot revealed the change and no event reported it. */
-            synthesized?: boolean;
+            synthesized?: components["schemas"]["Synthesized"];
         };
         MemberLeft: {
-            /** @description The idempotency key of the command that led to the event. */
-            command_uid?: string;
+            command_uid?: components["schemas"]["CommandUid"];
             reason: components["schemas"]["LeftReason"];
-            /** @description `true` if a snapshot revealed the change and no event reported it. */
-            synthesized?: boolean;
+            synthesized?: components["schemas"]["Synthesized"];
         };
         MemberList: {
             cursor: string;
@@ -1774,12 +1751,7 @@ export interface components {
         };
         /** @description A playback volume. */
         NewVolume: {
-            /**
-             * @description The caller's idempotency key, repeated in the resulting webhook.
-             *     A request with the same key for the same call or conference within 60 seconds of the response gets the same
-             *     response, and the command is not executed again. If the rest of the body differs, the response is 409.
-             */
-            command_uid?: string | null;
+            command_uid?: components["schemas"]["CommandUid"] | null;
             /**
              * Format: int64
              * @description In decibels, for the current and all later playback.
@@ -1857,12 +1829,7 @@ export interface components {
         PlainOption: Record<string, never>;
         /** @description The files to play. */
         Play: {
-            /**
-             * @description The caller's idempotency key, repeated in the resulting webhooks.
-             *     A request with the same key for the same call or conference within 60 seconds of the response gets the same
-             *     response, and the command is not executed again. If the rest of the body differs, the response is 409.
-             */
-            command_uid?: string | null;
+            command_uid?: components["schemas"]["CommandUid"] | null;
             /** @description http or https URLs of the files, in the order of playback. */
             urls: string[];
         };
@@ -1887,12 +1854,10 @@ export interface components {
             stream_urls: string[];
         };
         PlaybackChanged: {
-            /** @description The idempotency key of the command that led to the event. */
-            command_uid?: string;
+            command_uid?: components["schemas"]["CommandUid"];
             /** Format: uuid */
             operation_id: string;
-            /** @description `true` if a snapshot revealed the change and no event reported it. */
-            synthesized?: boolean;
+            synthesized?: components["schemas"]["Synthesized"];
         };
         /** @description A file that could not be played. */
         PlaybackError: {
@@ -1900,14 +1865,12 @@ export interface components {
             url: string;
         };
         PlaybackFinished: {
-            /** @description The idempotency key of the command that led to the event. */
-            command_uid?: string;
+            command_uid?: components["schemas"]["CommandUid"];
             /** @description The files that could not be played. */
             errors: components["schemas"]["PlaybackError"][];
             /** Format: uuid */
             operation_id: string;
-            /** @description `true` if a snapshot revealed the change and no event reported it. */
-            synthesized?: boolean;
+            synthesized?: components["schemas"]["Synthesized"];
         };
         PlaybackOperation: {
             operation_id: string;
@@ -1919,12 +1882,10 @@ export interface components {
          */
         PlaybackOperationStatus: "in_progress" | "paused" | "stopped";
         PlaybackStarted: {
-            /** @description The idempotency key of the command that led to the event. */
-            command_uid?: string;
+            command_uid?: components["schemas"]["CommandUid"];
             /** Format: uuid */
             operation_id: string;
-            /** @description `true` if a snapshot revealed the change and no event reported it. */
-            synthesized?: boolean;
+            synthesized?: components["schemas"]["Synthesized"];
             urls: string[];
         };
         /**
@@ -1938,12 +1899,10 @@ export interface components {
             volume: number;
         };
         PlaybackVolumeChanged: {
-            /** @description The idempotency key of the command that led to the event. */
-            command_uid?: string;
+            command_uid?: components["schemas"]["CommandUid"];
             /** @description Empty if nothing plays. */
             operation_id: string;
-            /** @description `true` if a snapshot revealed the change and no event reported it. */
-            synthesized?: boolean;
+            synthesized?: components["schemas"]["Synthesized"];
             /**
              * Format: int32
              * @description In decibels.
@@ -1974,12 +1933,10 @@ export interface components {
             tm_update: string;
         };
         RecordingChanged: {
-            /** @description The idempotency key of the command that led to the event. */
-            command_uid?: string;
+            command_uid?: components["schemas"]["CommandUid"];
             /** Format: uuid */
             recording_id: string;
-            /** @description `true` if a snapshot revealed the change and no event reported it. */
-            synthesized?: boolean;
+            synthesized?: components["schemas"]["Synthesized"];
         };
         /**
          * @description The format of a recording's file.
@@ -2009,17 +1966,13 @@ export interface components {
          */
         ReferenceType: "call";
         RoomCreated: {
-            /** @description The idempotency key of the command that led to the event. */
-            command_uid?: string;
+            command_uid?: components["schemas"]["CommandUid"];
             name: string;
-            /** @description `true` if a snapshot revealed the change and no event reported it. */
-            synthesized?: boolean;
+            synthesized?: components["schemas"]["Synthesized"];
         };
         RoomDestroyed: {
-            /** @description The idempotency key of the command that led to the event. */
-            command_uid?: string;
-            /** @description `true` if a snapshot revealed the change and no event reported it. */
-            synthesized?: boolean;
+            command_uid?: components["schemas"]["CommandUid"];
+            synthesized?: components["schemas"]["Synthesized"];
         };
         RoomDetail: {
             created_at: string;
@@ -2074,16 +2027,14 @@ export interface components {
         };
         /** @description The changed fields. */
         RoomUpdated: {
-            /** @description The idempotency key of the command that led to the event. */
-            command_uid?: string;
+            command_uid?: components["schemas"]["CommandUid"];
             data?: Record<string, never>;
             detail?: string;
             locked?: boolean;
             name?: string;
             post_actions?: Record<string, never>[];
             pre_actions?: Record<string, never>[];
-            /** @description `true` if a snapshot revealed the change and no event reported it. */
-            synthesized?: boolean;
+            synthesized?: components["schemas"]["Synthesized"];
             /**
              * Format: int32
              * @description Seconds from the creation until the conference ends; 0: never.
@@ -2174,6 +2125,8 @@ export interface components {
             /** @description `true` if the stream continues after the `Last-Event-ID` of the request. */
             resumed: boolean;
         };
+        /** @description `true` if a snapshot revealed the change and no event reported it; omitted otherwise. */
+        Synthesized: boolean;
         /** @description Speaks a text. Refused if no node has the speech engine. */
         TalkAction: {
             /**
@@ -2609,9 +2562,6 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            408: components["responses"]["RequestTimeout"];
-            413: components["responses"]["ContentTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["Unavailable"];
@@ -2732,9 +2682,6 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Foreign"];
             404: components["responses"]["NotFound"];
-            408: components["responses"]["RequestTimeout"];
-            413: components["responses"]["ContentTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["Unavailable"];
@@ -2770,9 +2717,6 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Foreign"];
             404: components["responses"]["NotFound"];
-            408: components["responses"]["RequestTimeout"];
-            413: components["responses"]["ContentTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["Unavailable"];
@@ -2878,9 +2822,6 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            408: components["responses"]["RequestTimeout"];
-            413: components["responses"]["ContentTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["Unavailable"];
@@ -3500,9 +3441,6 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            408: components["responses"]["RequestTimeout"];
-            413: components["responses"]["ContentTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
             /** @description Too many requests, or the app has too many streams here. `Retry-After` says when to retry. */
             429: {
                 headers: {
@@ -3553,9 +3491,6 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            408: components["responses"]["RequestTimeout"];
-            413: components["responses"]["ContentTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["Unavailable"];
@@ -3602,9 +3537,6 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            408: components["responses"]["RequestTimeout"];
-            413: components["responses"]["ContentTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["Unavailable"];
@@ -3647,9 +3579,6 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Foreign"];
             404: components["responses"]["NotFound"];
-            408: components["responses"]["RequestTimeout"];
-            413: components["responses"]["ContentTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["Unavailable"];
@@ -4084,9 +4013,6 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            408: components["responses"]["RequestTimeout"];
-            413: components["responses"]["ContentTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["Unavailable"];
@@ -4199,9 +4125,6 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             404: components["responses"]["WebhookNotFound"];
-            408: components["responses"]["RequestTimeout"];
-            413: components["responses"]["ContentTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["Unavailable"];
@@ -4236,7 +4159,6 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             404: components["responses"]["WebhookNotFound"];
-            408: components["responses"]["RequestTimeout"];
             /** @description The endpoint is configured. */
             409: {
                 headers: {
@@ -4246,8 +4168,6 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            413: components["responses"]["ContentTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["Unavailable"];
@@ -4370,9 +4290,6 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             404: components["responses"]["WebhookNotFound"];
-            408: components["responses"]["RequestTimeout"];
-            413: components["responses"]["ContentTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["Unavailable"];
@@ -4425,9 +4342,6 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             404: components["responses"]["DeliveryNotFound"];
-            408: components["responses"]["RequestTimeout"];
-            413: components["responses"]["ContentTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["Unavailable"];
@@ -4672,9 +4586,6 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            408: components["responses"]["RequestTimeout"];
-            413: components["responses"]["ContentTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["Unavailable"];
@@ -4771,9 +4682,6 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Foreign"];
             404: components["responses"]["NotFound"];
-            408: components["responses"]["RequestTimeout"];
-            413: components["responses"]["ContentTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["Unavailable"];
@@ -4804,9 +4712,6 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Foreign"];
             404: components["responses"]["NotFound"];
-            408: components["responses"]["RequestTimeout"];
-            413: components["responses"]["ContentTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["Unavailable"];
@@ -4885,9 +4790,6 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            408: components["responses"]["RequestTimeout"];
-            413: components["responses"]["ContentTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["Unavailable"];
@@ -4975,9 +4877,6 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Foreign"];
             404: components["responses"]["NotFound"];
-            408: components["responses"]["RequestTimeout"];
-            413: components["responses"]["ContentTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["Unavailable"];
@@ -5060,9 +4959,6 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Foreign"];
             404: components["responses"]["NotFound"];
-            408: components["responses"]["RequestTimeout"];
-            413: components["responses"]["ContentTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["Unavailable"];
@@ -5209,9 +5105,6 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            408: components["responses"]["RequestTimeout"];
-            413: components["responses"]["ContentTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["Unavailable"];
@@ -5258,9 +5151,6 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Foreign"];
             404: components["responses"]["NotFound"];
-            408: components["responses"]["RequestTimeout"];
-            413: components["responses"]["ContentTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["Unavailable"];

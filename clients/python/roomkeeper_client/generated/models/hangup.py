@@ -1,11 +1,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
-from typing_extensions import Self
 
 from ..models.hangup_cause_type_1 import HangupCauseType1, check_hangup_cause_type_1
 from ..models.hangup_cause_type_2_type_1 import (
@@ -30,9 +29,6 @@ class Hangup:
     ) = UNSET
     """ FreeSWITCH's name of the hang-up cause; `NORMAL_CLEARING` if omitted. """
     command_uid: None | str | Unset = UNSET
-    """ The caller's idempotency key.
-    A request with the same key for the same call or conference within 60 seconds of the response gets the same
-    response, and the command is not executed again. If the rest of the body differs, the response is 409. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,11 +1,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
-from typing_extensions import Self
 
 from ..types import UNSET, Unset
 
@@ -19,9 +18,6 @@ class Join:
     room_id: str
     """ A conference: its node, and a UUID in lower case. """
     command_uid: None | str | Unset = UNSET
-    """ The caller's idempotency key, repeated in the resulting webhook. Generated if omitted.
-    A request with the same key for the same call or conference within 60 seconds of the response gets the same
-    response, and the command is not executed again. If the rest of the body differs, the response is 409. """
     muted: bool | None | Unset = UNSET
     """ `true`: the member joins muted, so the others do not hear it; `false`: it joins unmuted. If omitted, members
     of

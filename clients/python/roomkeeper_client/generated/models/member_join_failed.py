@@ -1,11 +1,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
-from typing_extensions import Self
 
 from ..models.join_failure_reason import JoinFailureReason, check_join_failure_reason
 from ..types import UNSET, Unset
@@ -18,9 +17,13 @@ class MemberJoinFailed:
     reason: JoinFailureReason
     """ The reason why a call did not join. """
     command_uid: str | Unset = UNSET
-    """ The idempotency key of the command that led to the event. """
+    """ An idempotency key, repeated in the webhook that the command leads to. Generated if omitted. A request with
+    the same
+    key for the same call or conference within 60 seconds of the response gets the same response, and the command is
+    not
+    executed again. If the rest of the body differs, the response is 409. """
     synthesized: bool | Unset = UNSET
-    """ `true` if a snapshot revealed the change and no event reported it. """
+    """ `true` if a snapshot revealed the change and no event reported it; omitted otherwise. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,11 +1,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
-from typing_extensions import Self
 
 from ..types import UNSET, Unset
 
@@ -19,9 +18,6 @@ class NewVolume:
     volume: int
     """ In decibels, for the current and all later playback. """
     command_uid: None | str | Unset = UNSET
-    """ The caller's idempotency key, repeated in the resulting webhook.
-    A request with the same key for the same call or conference within 60 seconds of the response gets the same
-    response, and the command is not executed again. If the rest of the body differs, the response is 409. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

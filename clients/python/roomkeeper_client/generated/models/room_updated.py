@@ -1,11 +1,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
-from typing_extensions import Self
 
 from ..types import UNSET, Unset
 
@@ -23,7 +22,11 @@ class RoomUpdated:
     """The changed fields."""
 
     command_uid: str | Unset = UNSET
-    """ The idempotency key of the command that led to the event. """
+    """ An idempotency key, repeated in the webhook that the command leads to. Generated if omitted. A request with
+    the same
+    key for the same call or conference within 60 seconds of the response gets the same response, and the command is
+    not
+    executed again. If the rest of the body differs, the response is 409. """
     data: RoomUpdatedData | Unset = UNSET
     detail: str | Unset = UNSET
     locked: bool | Unset = UNSET
@@ -31,7 +34,7 @@ class RoomUpdated:
     post_actions: list[RoomUpdatedPostActionsItem] | Unset = UNSET
     pre_actions: list[RoomUpdatedPreActionsItem] | Unset = UNSET
     synthesized: bool | Unset = UNSET
-    """ `true` if a snapshot revealed the change and no event reported it. """
+    """ `true` if a snapshot revealed the change and no event reported it; omitted otherwise. """
     timeout: int | Unset = UNSET
     """ Seconds from the creation until the conference ends; 0: never. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)

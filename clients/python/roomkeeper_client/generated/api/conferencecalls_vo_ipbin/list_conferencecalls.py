@@ -58,21 +58,6 @@ def _parse_response(
 
         return response_401
 
-    if response.status_code == 408:
-        response_408 = Failure.from_dict(response.json())
-
-        return response_408
-
-    if response.status_code == 413:
-        response_413 = Failure.from_dict(response.json())
-
-        return response_413
-
-    if response.status_code == 415:
-        response_415 = Failure.from_dict(response.json())
-
-        return response_415
-
     if response.status_code == 429:
         response_429 = Failure.from_dict(response.json())
 
