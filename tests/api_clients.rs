@@ -72,6 +72,24 @@ fn clients_are_generated_from_committed_document() {
     );
 }
 
+#[test]
+fn clients_have_the_version_of_the_api() {
+    let version = env!("CARGO_PKG_VERSION");
+    for (file, line) in [
+        (
+            "clients/python/pyproject.toml",
+            format!("version = \"{version}\""),
+        ),
+        (
+            "clients/typescript/package.json",
+            format!("\"version\": \"{version}\""),
+        ),
+    ] {
+        let text = std::fs::read_to_string(project(file)).unwrap();
+        assert!(text.contains(&line), "{file} has another version");
+    }
+}
+
 fn run(mut command: Command) {
     let status = command
         .env("ROOMKEEPER_BINARY", env!("CARGO_BIN_EXE_roomkeeper"))
