@@ -4,9 +4,9 @@
 the models of all bodies. `WebhookVerifier` reads webhooks, `Roomkeeper.follow_events` the event stream.
 """
 
+from . import models
 from .client import Roomkeeper
 from .errors import ApiError, WebhookFormatError, WebhookVerificationError
-from .generated import models
 from .generated_events import Event
 from .retry import RetryPolicy
 from .stream import EventStream, StreamedEvent
