@@ -101,8 +101,8 @@ fn room_events() -> Vec<RoomEvent> {
         RoomEvent::MemberJoined {
             call,
             member,
-            caller_id: "+15551234".to_owned().into(),
-            did: "747713001".to_owned().into(),
+            caller_id: "+15551234".to_owned(),
+            did: "747713001".to_owned(),
             muted: true,
         },
     ];
@@ -125,8 +125,8 @@ fn room_events() -> Vec<RoomEvent> {
 
 fn call_events() -> Vec<CallEvent> {
     let new = |direction| CallEvent::New {
-        caller_id: "anonymous".to_owned().into(),
-        did: "747713001".to_owned().into(),
+        caller_id: "anonymous".to_owned(),
+        did: "747713001".to_owned(),
         direction,
     };
     vec![
