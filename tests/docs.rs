@@ -19,7 +19,8 @@ use roomkeeper::config::{self, Config};
 use roomkeeper::http::cooldown::{GROUPS, cooldown_table_markdown};
 use roomkeeper::http::rate_limit::AppLimiter;
 use roomkeeper::http::{
-    AdminState, AllowedHosts, ApiSettings, ApiState, Hub, Quota, admin_router, document, router,
+    AdminState, AllowedHosts, ApiSettings, ApiState, Hub, Quota, admin_document, admin_router,
+    document, router,
 };
 use roomkeeper::reconciler::{
     Accepted, Controller, Decision, Depth, Intent, IntentError, NodeReport,
@@ -290,8 +291,10 @@ fn documented(handbook: &str) -> BTreeSet<(String, String)> {
     handbook
         .lines()
         .filter_map(|line| line.strip_prefix("| `"))
-        .filter_map(|line| line.split('`').next())
-        .filter_map(|cell| cell.split_once(' '))
+        .filter_map(|line| line.split(" | ").next())
+        // A cell can name several requests, each in quotes.
+        .flat_map(|cell| cell.split('`').step_by(2))
+        .filter_map(|request| request.split_once(' '))
         .filter(|(method, path)| {
             path.starts_with('/') && method.chars().all(|c| c.is_ascii_uppercase())
         })
@@ -347,28 +350,24 @@ async fn documented_requests_have_routes() {
 #[test]
 fn routes_are_documented() {
     let documented = documented(&handbook());
-    let api: serde_json::Value = serde_json::from_str(&document().unwrap()).unwrap();
-    let described = api["paths"].as_object().unwrap().iter();
-    let described = described.flat_map(|(path, item)| {
-        let methods = item.as_object().unwrap().keys();
-        methods.map(move |method| (method.to_uppercase(), path.clone()))
-    });
-    let described: Vec<_> = described.collect();
-    assert!(described.len() > 40, "{described:?}");
-    for route in &described {
-        assert!(documented.contains(route), "{route:?} is not in docs/");
-    }
-    // The OpenAPI document omits the admin API.
-    let source = read("src/http/admin/mod.rs");
-    let routes: Vec<&str> = source
-        .split(".route(")
-        .skip(1)
-        .filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next())
-        .collect();
-    assert!(routes.len() >= 4, "{routes:?}");
-    for route in routes {
-        let is_shown = documented.iter().any(|(_, path)| path == route);
-        assert!(is_shown, "{route} is not in docs/");
+    for (text, least) in [(document(), 40), (admin_document(), 20)] {
+        let api: serde_json::Value = serde_json::from_str(&text.unwrap()).unwrap();
+        let described = api["paths"].as_object().unwrap().iter();
+        let described = described.flat_map(|(path, item)| {
+            let methods = item.as_object().unwrap().keys();
+            methods.map(move |method| (method.to_uppercase(), path.clone()))
+        });
+        let described: Vec<_> = described.collect();
+        assert!(described.len() >= least, "{described:?}");
+        for route in &described {
+            let (_, path) = route;
+            // One row stands for all webhook routes, which are those of the gateway API.
+            let is_webhook = path.starts_with("/admin/apps/{app_id}/webhooks");
+            assert!(
+                documented.contains(route) || is_webhook,
+                "{route:?} is not in docs/"
+            );
+        }
     }
 }
 

@@ -1,7 +1,13 @@
-//! The documents' examples against `roomkeeper lab`: the first application in both languages, and the README's walk.
+//! The documents' examples against `roomkeeper lab`: the first application in both languages, two complete
+//! applications, and the README's walk.
+//!
+//! The applications need the clients, which the stage `clients` of `tests/run` installs under `target/clients`.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "support/program/poll.rs"]
+#[allow(dead_code)]
+mod poll;
 #[path = "support/process.rs"]
 #[allow(dead_code)]
 mod process;
@@ -118,6 +124,14 @@ impl Lab {
         serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap()
     }
 
+    /// Posts an empty body, and returns the status of the answer.
+    async fn post(&self, path: &str) -> u16 {
+        let url = format!("{}/api/v1{path}", self.api);
+        let request = self.client.post(url).header("X-App-ID", "demo");
+        let answer = request.header("X-API-Key", "lab-key").send().await.unwrap();
+        answer.status().as_u16()
+    }
+
     /// Returns the parked call. The lab places a new call when it ends.
     async fn parked_call(&self) -> String {
         let all = self.get("/sessions").await;
@@ -159,16 +173,28 @@ async fn deliver(lab: &Lab, url: &str, secret: &str, id: &str, at: Timestamp, bo
     request.send().await.unwrap().status().as_u16()
 }
 
-/// Follows docs/getting-started.md with this application.
-async fn application_joins_each_new_call(interpreter: &str, script: &str) {
-    assert!(
-        process::installed(interpreter),
-        "this test needs {interpreter}; tests/run installs it"
-    );
-    let lab = Lab::start();
-    let mut command = process::command(interpreter);
+/// An example as a command: Python's in the environment of its client, JavaScript's beside the client's package.
+fn example(name: &str) -> Command {
+    let (interpreter, script) = match name.strip_suffix(".py") {
+        Some(_) => (
+            project("target/clients/python/bin/python"),
+            project("docs/examples").join(name),
+        ),
+        None => (
+            PathBuf::from("node"),
+            project("target/clients/typescript").join(name),
+        ),
+    };
+    let mut command = process::command(interpreter.to_str().unwrap());
+    command.arg(script);
     command
-        .arg(project(script))
+}
+
+/// Follows docs/getting-started.md with this application.
+async fn application_joins_each_new_call(script: &str) {
+    let lab = Lab::start();
+    let mut command = example(script);
+    command
         .env("ROOMKEEPER_API", &lab.api)
         .env("WEBHOOK_SECRET", SECRET)
         .env("PORT", "0");
@@ -178,7 +204,7 @@ async fn application_joins_each_new_call(interpreter: &str, script: &str) {
     });
     // The page's commands register the endpoint and end a call; the lab places a new one.
     let ended = lab.parked_call().await;
-    let commands = shell_blocks("docs/getting-started.md")[2..].concat();
+    let commands = shell_blocks("docs/getting-started.md")[2..4].concat();
     assert!(commands.contains(SECRET), "{commands}");
     let commands = commands.replace("http://127.0.0.1:9999/hook", &url);
     let output = run_commands(&commands, &lab);
@@ -201,12 +227,12 @@ async fn application_joins_each_new_call(interpreter: &str, script: &str) {
     let rooms = async || lab.get("/conferences").await["conferences"].clone();
     let before = rooms().await;
     let now = clock::now();
-    let body = json!({ "event": "call.new", "session_uuid": call, "data": {} }).to_string();
+    let body = new_call(&call);
     let again = deliver(&lab, &url, SECRET, "msg_again", now, &body).await;
     assert_eq!(again, 204);
     assert_eq!(rooms().await, before);
     // A call that is gone is not retried.
-    let gone = json!({ "event": "call.new", "session_uuid": ended, "data": {} }).to_string();
+    let gone = new_call(&ended);
     assert_eq!(
         deliver(&lab, &url, SECRET, "msg_gone", now, &gone).await,
         204
@@ -224,14 +250,186 @@ async fn application_joins_each_new_call(interpreter: &str, script: &str) {
     assert_eq!(unsigned.status().as_u16(), 401);
 }
 
-#[tokio::test]
-async fn first_application_in_python_joins_each_new_call() {
-    application_joins_each_new_call("python3", "docs/examples/first_application.py").await;
+/// The body of a webhook that reports this call.
+fn new_call(call: &str) -> String {
+    json!({
+        "event": "call.new",
+        "timestamp": "2026-05-06T12:34:56.000000Z",
+        "app_id": "demo",
+        "session_uuid": call,
+        "sequence": 1,
+        "data": { "caller_id": "527121101", "did": "747713001", "direction": "inbound" },
+    })
+    .to_string()
 }
 
 #[tokio::test]
+#[ignore = "needs the client in Python: tests/run installs it"]
+async fn first_application_in_python_joins_each_new_call() {
+    application_joins_each_new_call("first_application.py").await;
+}
+
+#[tokio::test]
+#[ignore = "needs the client in TypeScript: tests/run installs it"]
 async fn first_application_in_javascript_joins_each_new_call() {
-    application_joins_each_new_call("node", "docs/examples/first_application.mjs").await;
+    application_joins_each_new_call("first_application.mjs").await;
+}
+
+/// A started conference line, and its address.
+fn start_line(lab: &Lab, port: u16) -> (Program, String) {
+    let mut command = example("conference_line.py");
+    command
+        .env("ROOMKEEPER_API", &lab.api)
+        .env("WEBHOOK_SECRET", SECRET)
+        .env("MODERATOR_TOKEN", "moderator")
+        .env("PORT", port.to_string());
+    let line = Program::start(command);
+    let url = line.until("the line listens", |line| {
+        line.strip_prefix("listening on ").map(str::to_owned)
+    });
+    (line, url)
+}
+
+/// Sends a moderator's request, and returns the status and the body of the answer.
+async fn moderate(lab: &Lab, method: &str, url: &str) -> (u16, Value) {
+    let request = lab.client.request(method.parse().unwrap(), url);
+    let answer = request.bearer_auth("moderator").send().await.unwrap();
+    let status = answer.status().as_u16();
+    let body = answer.bytes().await.unwrap();
+    (status, serde_json::from_slice(&body).unwrap_or_default())
+}
+
+/// Waits until a list of the API has a row that this function accepts.
+async fn find(lab: &Lab, path: &str, rows: &str, accept: impl Fn(&Value) -> bool) -> Value {
+    poll::until("the state was reached", PATIENCE, async || {
+        let list = lab.get(path).await;
+        let rows = list[rows].as_array().unwrap();
+        rows.iter().find(|row| accept(row)).cloned()
+    })
+    .await
+}
+
+#[tokio::test]
+#[ignore = "needs the client in Python: tests/run installs it"]
+async fn conference_line_places_calls_and_survives_restart() {
+    let lab = Lab::start();
+    // The parked call came before the application runs.
+    let early = lab.parked_call().await;
+    let (line, url) = start_line(&lab, 0);
+    let in_line = |call: &str| {
+        let call = call.to_owned();
+        move |row: &Value| row["uuid"] == call.as_str() && row["state"] == "in_room"
+    };
+    let placed = find(&lab, "/sessions", "sessions", in_line(&early)).await;
+    let room = placed["room_id"].as_str().unwrap().to_owned();
+    line.until("the join was reported", |line| {
+        line.contains(&format!("joined {room}")).then_some(())
+    });
+
+    // A moderator sees the room, and mutes the member; anybody else is refused.
+    let stranger = lab.client.get(format!("{url}/rooms")).send().await.unwrap();
+    assert_eq!(stranger.status().as_u16(), 401);
+    let (status, rooms) = moderate(&lab, "GET", &format!("{url}/rooms")).await;
+    assert_eq!((status, rooms[0]["room"].as_str().unwrap()), (200, &*room));
+    assert_eq!(rooms[0]["members"][0]["call"], early.as_str(), "{rooms}");
+    let member = format!("{url}/rooms/{room}/members/{early}");
+    assert_eq!(
+        moderate(&lab, "POST", &format!("{member}/mute")).await.0,
+        204
+    );
+    let members = format!("/conferences/{room}/members");
+    find(&lab, &members, "members", |row| row["muted"] == true).await;
+    assert_eq!(
+        moderate(&lab, "POST", &format!("{member}/dance")).await.0,
+        404
+    );
+
+    // While the application is down, the call ends and another one comes.
+    let port = url.rsplit(':').next().unwrap().parse().unwrap();
+    drop(line);
+    assert_eq!(
+        lab.post(&format!("/sessions/{early}/commands/hangup"))
+            .await,
+        202
+    );
+    let late = find(&lab, "/sessions", "sessions", |row| {
+        row["state"] == "parked"
+    })
+    .await;
+    let late = late["uuid"].as_str().unwrap();
+    let (line, _) = start_line(&lab, port);
+    let placed = find(&lab, "/sessions", "sessions", in_line(late)).await;
+    assert_eq!(placed["room_id"], room.as_str(), "the room is the same");
+    drop(line);
+}
+
+#[tokio::test]
+#[ignore = "needs the client in TypeScript: tests/run installs it"]
+async fn standup_passes_the_turn_and_survives_restart() {
+    let lab = Lab::start();
+    let state = tempfile::tempdir().unwrap();
+    let start = || {
+        let mut command = example("standup.mjs");
+        command
+            .env("ROOMKEEPER_API", &lab.api)
+            .env("STATE_FILE", state.path().join("standup.json"))
+            .env("TURN_SECONDS", "3600");
+        Program::start(command)
+    };
+    let turn = |line: &str| {
+        let (number, call) = line.strip_prefix("turn ")?.split_once(": ")?;
+        Some((number.parse::<u32>().unwrap(), call.to_owned()))
+    };
+    let first_call = lab.parked_call().await;
+    let standup = start();
+    let (number, first) = standup.until("the first turn begins", turn);
+    assert_eq!((number, &first), (1, &first_call));
+    let room = find(&lab, "/sessions", "sessions", |row| {
+        row["uuid"] == first.as_str()
+    })
+    .await;
+    let members = format!("/conferences/{}/members", room["room_id"].as_str().unwrap());
+    let speaks = |call: &str| {
+        let call = call.to_owned();
+        move |row: &Value| row["uuid"] == call.as_str() && row["muted"] == false
+    };
+    find(&lab, &members, "members", speaks(&first)).await;
+
+    // Another call waits, muted, until the speaker leaves.
+    let other = lab.get("/sessions").await["sessions"].clone();
+    let other = other
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|row| row["state"] == "in_room" && row["room_id"] != room["room_id"]);
+    let other = other.unwrap()["uuid"].as_str().unwrap();
+    assert_eq!(
+        lab.post(&format!("/sessions/{other}/commands/hangup"))
+            .await,
+        202
+    );
+    let waiting = find(&lab, &members, "members", |row| {
+        row["uuid"] != first.as_str()
+    })
+    .await;
+    assert_eq!(waiting["muted"], true);
+    let waiting = waiting["uuid"].as_str().unwrap();
+
+    // The speaker leaves while the application is down.
+    drop(standup);
+    assert_eq!(
+        lab.post(&format!("/sessions/{first}/commands/hangup"))
+            .await,
+        202
+    );
+    find(&lab, "/sessions", "sessions", |row| row["uuid"] == waiting).await;
+    let standup = start();
+    let (number, second) = standup.until("the second turn begins", |line| {
+        turn(line).filter(|(number, _)| *number == 2)
+    });
+    assert_eq!((number, second.as_str()), (2, waiting));
+    find(&lab, &members, "members", speaks(waiting)).await;
+    drop(standup);
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ import time
 LONGEST_FIRST = ["faults", "conformance", "walk", "console", "api", "lab", "store_redis", "reconciler"]
 
 # Some tests need libraries that tests/run installs, so `cargo test` ignores them.
-ARGUMENTS = {"receivers": ["--include-ignored"]}
+ARGUMENTS = {name: ["--include-ignored"] for name in ("receivers", "api_clients", "first_application")}
 
 
 def build(arguments):

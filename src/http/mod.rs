@@ -65,7 +65,7 @@ mod voipbin;
 mod webhooks;
 
 pub use crate::media::PlayRules;
-pub use admin::{AdminState, admin_router};
+pub use admin::{AdminState, admin_document, admin_router};
 pub use cursor::CursorKey;
 pub use events::{Hub, StreamSettings};
 pub use middleware::site::AllowedHosts;

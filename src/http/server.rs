@@ -12,7 +12,7 @@ use super::{console, events, gateway, index, openapi, voipbin, webhooks};
 
 static DOCUMENT: LazyLock<String> = LazyLock::new(|| document().unwrap_or_default());
 
-/// Returns the OpenAPI document as indented JSON.
+/// Returns the OpenAPI document of the callers' API as JSON.
 ///
 /// # Errors
 /// Fails if the document has no JSON form, which cannot happen: it consists of texts.
@@ -20,9 +20,7 @@ pub fn document() -> Result<String, serde_json::Error> {
     let webhooks = OpenApiRouter::new().nest("/api/v1", webhooks::routes());
     let mut api = routes().into_openapi();
     api.merge(webhooks.into_openapi());
-    let mut text = openapi::complete(api).to_pretty_json()?;
-    text.push('\n');
-    Ok(text)
+    openapi::complete(api).to_json()
 }
 
 /// The documented routes that share [`ApiState`].

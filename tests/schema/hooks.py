@@ -27,9 +27,18 @@ KEPT = 200
 FILES = [f"http://127.0.0.1/{name}.wav" for name in ("hello", "music", "a%20b")]
 
 # What these are asked of should be in a room, or have somebody in it; what those end should rather be empty.
-OF_MEMBERS = {"leave", "mute", "unmute"}
-OF_OCCUPIED = {"play", "pause", "stop", "volume", "recording_start", "recording_stop", "record_start", "record_stop"}
-ENDING = {"delete", "delete_conference"}
+OF_MEMBERS = {"leaveRoom", "muteMember", "unmuteMember"}
+OF_OCCUPIED = {
+    "startPlayback",
+    "pausePlayback",
+    "stopPlayback",
+    "setPlaybackVolume",
+    "startRecording",
+    "stopRecording",
+    "startConferenceRecording",
+    "stopConferenceRecording",
+}
+ENDING = {"deleteRoom", "deleteConference"}
 
 
 class Living:
@@ -118,7 +127,7 @@ class Living:
         with self._lock:
             if status == 404 and operation in OF_MEMBERS and call in self._calls:
                 self._calls[call] = None
-            elif status == 404 and operation != "join":
+            elif status == 404 and operation != "joinRoom":
                 self._calls.pop(call, None)
                 self._rooms.pop(room, None)
             if status >= 300 or not isinstance(answer, dict):
@@ -127,35 +136,35 @@ class Living:
                 self._keep(self._rooms, row["room_id"], None)
             for row in answer.get("sessions", []):
                 self._keep(self._calls, row["uuid"], row["room_id"])
-            if operation in ("create_conferencecall", "get_conferencecall"):
+            if operation in ("createConferencecall", "getConferencecall"):
                 self._keep(self._stays, answer["id"], None)
-            if operation in ("recording_start", "record_start"):
+            if operation in ("startRecording", "startConferenceRecording"):
                 self._keep(self._recordings, answer["recording_id"], None)
-            if operation == "list_conferencecalls":
+            if operation == "listConferencecalls":
                 for row in answer["result"]:
                     self._keep(self._stays, row["id"], None)
             if answer.get("next_page_token"):
                 self._cursors[url] = answer["next_page_token"]
             if answer.get("cursor"):
                 self._cursors[url] = answer["cursor"]
-            if operation == "create_webhook":
+            if operation == "createWebhook":
                 self._keep(self._endpoints, answer["id"], None)
-            elif operation == "delete_webhook":
+            elif operation == "deleteWebhook":
                 self._endpoints.pop(str(ids.get("id")), None)
-            elif operation in ("test_webhook", "redeliver"):
+            elif operation in ("testWebhook", "resendDelivery"):
                 self._keep(self._webhooks, answer["id"], None)
             for row in answer.get("deliveries", []):
                 self._keep(self._webhooks, row["id"], None)
-            if operation == "create":
+            if operation == "createRoom":
                 self._keep(self._rooms, answer["room_id"], None)
-            elif operation == "delete":
+            elif operation == "deleteRoom":
                 self._rooms.pop(room, None)
                 self._calls = {call: at if at != room else None for call, at in self._calls.items()}
-            elif operation == "hangup":
+            elif operation == "hangUpCall":
                 self._calls.pop(call, None)
-            elif operation == "join":
+            elif operation == "joinRoom":
                 self._keep(self._calls, call, answer["room_id"])
-            elif operation in ("leave", "kick"):
+            elif operation in ("leaveRoom", "kickMember"):
                 self._keep(self._calls, call, None)
 
     @staticmethod
@@ -175,12 +184,12 @@ def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -
     if is_good(case, ParameterLocation.PATH) and not is_linked(case):
         for what in case.path_parameters:
             case.path_parameters[what] = LIVING.any(what, operation) or case.path_parameters[what]
-        if operation == "kick" and (member := LIVING.member()):
+        if operation == "kickMember" and (member := LIVING.member()):
             case.path_parameters["uuid"], case.path_parameters["room_id"] = member
     if is_linked(case) and not str(case.path_parameters.get("webhook_id", "msg_")).startswith("msg_"):
         # It is taken for the id of a webhook's receiver, after the parameter's name.
         case.path_parameters["webhook_id"] = LIVING.any("webhook_id") or f"msg_{0:032x}"
-    if operation == "events" and is_good(case, ParameterLocation.HEADER):
+    if operation == "streamEvents" and is_good(case, ParameterLocation.HEADER):
         # A place cannot be made up either, and belongs to what the stream is narrowed to.
         place = LIVING.place(str((case.query or {}).get("room_id")))
         if place is None or "Last-Event-ID" not in case.headers:
@@ -243,7 +252,7 @@ def bare(one: str) -> str:
 
 @schemathesis.hook
 def after_call(context: HookContext, case: Case[Any], response: Response) -> None:
-    if operation_of(case) == "events" and response.status_code == 200:
+    if operation_of(case) == "streamEvents" and response.status_code == 200:
         LIVING.streamed(str((case.query or {}).get("room_id")), response.text)
         return
     try:

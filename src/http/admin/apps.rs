@@ -38,23 +38,6 @@ impl InPath for AppId {
     const PARAM: &'static str = "app_id";
 }
 
-pub(super) fn routes() -> OpenApiRouter<Shared> {
-    OpenApiRouter::new()
-        .routes(routes!(remove))
-        .routes(routes!(enable))
-        .routes(routes!(set_dids))
-}
-
-/// The path of an app.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Path)]
-#[allow(dead_code, reason = "describes a parameter")]
-struct AppPath {
-    /// The app.
-    #[param(pattern = "^[A-Za-z0-9_-]{1,64}$")]
-    app_id: String,
-}
-
 /// The parameters of a deletion.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -75,7 +58,65 @@ struct Numbers {
 /// A response that contains a key must not be cached.
 const NO_STORE: [(HeaderName, &str); 1] = [(CACHE_CONTROL, "no-store")];
 
-#[derive(Serialize)]
+pub(super) fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(get, add))
+        .routes(routes!(rotate_key))
+        .routes(routes!(limit))
+        .routes(routes!(disable))
+        .routes(routes!(remove))
+        .routes(routes!(enable))
+        .routes(routes!(set_dids))
+}
+
+/// The path of an app.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code, reason = "describes the path")]
+struct AppPath {
+    /// The app.
+    #[param(pattern = "^[A-Za-z0-9_-]{1,64}$")]
+    app_id: String,
+}
+
+/// A new app.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes the body")]
+struct AppRequest {
+    /// The app's id in the VoIPBIN API. Generated if omitted.
+    customer_id: Option<Uuid>,
+    /// The numbers whose calls belong to the app.
+    #[schema(max_items = 1000)]
+    dids: Option<Vec<String>>,
+    /// Requests per second. The configured default applies if omitted.
+    #[schema(minimum = 1)]
+    rate_limit: Option<u32>,
+    /// The URL of a webhook endpoint that gets all events.
+    #[schema(pattern = "^https?://", max_length = 2048)]
+    webhook_url: Option<String>,
+}
+
+/// A new rate limit.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes the body")]
+struct RateLimit {
+    /// Requests per second. The configured default applies if omitted.
+    #[schema(minimum = 1)]
+    rate_limit: Option<u32>,
+}
+
+/// The new key of an app, which is not shown again.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes the answer")]
+struct NewAppKey {
+    app_id: String,
+    api_key: String,
+    /// The number of active keys, at most two.
+    active_keys: usize,
+}
+
+#[derive(Serialize, ToSchema)]
 pub(super) struct AppList {
     apps: Vec<AppRow>,
 }
@@ -85,8 +126,11 @@ pub(super) struct AppList {
 #[schema(as = App)]
 pub(super) struct AppRow {
     app_id: String,
+    #[schema(format = Uuid)]
     customer_id: String,
     dids: Vec<String>,
+    /// `null`: the configured default applies.
+    #[schema(required)]
     rate_limit: Option<u32>,
     webhook_urls: Vec<String>,
     active_keys: usize,
@@ -94,6 +138,7 @@ pub(super) struct AppRow {
     /// The app is configured and can only be changed in the configuration.
     configured: bool,
     /// `null` for a configured app.
+    #[schema(required, format = DateTime)]
     created_at: Option<String>,
 }
 
@@ -106,7 +151,9 @@ pub(super) struct RemovedApp {
     ended_calls: usize,
 }
 
-#[derive(Serialize)]
+/// An app with its key and the secret of its webhook endpoint, which are not shown again.
+#[derive(Serialize, ToSchema)]
+#[schema(as = NewApp)]
 pub(super) struct MadeApp {
     #[serde(flatten)]
     app: AppRow,
@@ -115,7 +162,14 @@ pub(super) struct MadeApp {
     webhook_secret: Option<String>,
 }
 
-/// `GET /admin/apps`.
+/// List the apps
+///
+/// Without their keys.
+#[utoipa::path(
+    get, path = "/admin/apps", tag = "apps", operation_id = "listApps",
+    responses((status = 200, description = "All apps, by id.", body = AppList,
+         example = json!({"apps": [example()]})))
+)]
 pub(super) async fn list(
     State(shared): State<Shared>,
     _: Operator,
@@ -140,7 +194,15 @@ pub(super) async fn list(
     Ok(Json(AppList { apps }))
 }
 
-/// `GET /admin/apps/{app_id}`.
+/// Read an app
+#[utoipa::path(
+    get, path = "/admin/apps/{app_id}", tag = "apps", operation_id = "getApp",
+    params(AppPath),
+    responses(
+        (status = 200, description = "The app.", body = AppRow, example = json!(example())),
+        (status = 404, description = "The app does not exist.", body = Failure),
+    )
+)]
 pub(super) async fn get(
     State(shared): State<Shared>,
     _: Operator,
@@ -158,7 +220,18 @@ pub(super) async fn get(
         .ok_or_else(|| ChangeError::Unknown(id).into())
 }
 
-/// `POST /admin/apps/{app_id}`.
+/// Create an app
+///
+/// Only this response contains its key and the secret of its webhook endpoint.
+#[utoipa::path(
+    post, path = "/admin/apps/{app_id}", tag = "apps", operation_id = "createApp",
+    params(AppPath),
+    request_body(content = AppRequest, example = json!({"dids": ["747713001"]})),
+    responses(
+        (status = 201, description = "The app is created.", body = MadeApp, example = json!(new_example())),
+        (status = 409, description = "The app exists, or a number or the customer id belongs to `detail.app_id`.", body = Failure),
+    )
+)]
 pub(super) async fn add(
     State(shared): State<Shared>,
     _: Operator,
@@ -186,7 +259,19 @@ pub(super) async fn add(
     Ok((StatusCode::CREATED, NO_STORE, Json(made)))
 }
 
-/// `POST /admin/apps/{app_id}/rotate-key`.
+/// Replace an app's key
+///
+/// An app has two active keys; the older one of two stops working.
+#[utoipa::path(
+    post, path = "/admin/apps/{app_id}/rotate-key", tag = "apps", operation_id = "rotateAppKey",
+    params(AppPath),
+    responses(
+        (status = 200, description = "The new key.", body = NewAppKey,
+         example = json!({"app_id": "demo", "api_key": "rk_3f0a…", "active_keys": 2})),
+        (status = 404, description = "The app does not exist.", body = Failure),
+        (status = 409, description = "The app is configured or disabled.", body = Failure),
+    )
+)]
 pub(super) async fn rotate_key(
     State(shared): State<Shared>,
     _: Operator,
@@ -205,7 +290,19 @@ pub(super) async fn rotate_key(
     ))
 }
 
-/// `POST /admin/apps/{app_id}/rate-limit`. Without a `rate_limit` the configured default applies again.
+/// Limit an app's requests
+///
+/// Every replica applies the limit within two seconds. Without a `rate_limit` the configured default applies again.
+#[utoipa::path(
+    post, path = "/admin/apps/{app_id}/rate-limit", tag = "apps", operation_id = "setAppRateLimit",
+    params(AppPath),
+    request_body(content = RateLimit, example = json!({"rate_limit": 50})),
+    responses(
+        (status = 200, description = "The changed app.", body = AppRow, example = json!(example())),
+        (status = 404, description = "The app does not exist.", body = Failure),
+        (status = 409, description = "The app is configured or disabled.", body = Failure),
+    )
+)]
 pub(super) async fn limit(
     State(shared): State<Shared>,
     _: Operator,
@@ -218,7 +315,18 @@ pub(super) async fn limit(
     Ok(Json(AppRow::stored(&app, &shared.state.apps.endpoints())))
 }
 
-/// `POST /admin/apps/{app_id}/disable`. Idempotent.
+/// Disable an app
+///
+/// Its requests get 401 from then on.
+#[utoipa::path(
+    post, path = "/admin/apps/{app_id}/disable", tag = "apps", operation_id = "disableApp",
+    params(AppPath),
+    responses(
+        (status = 200, description = "The app, which may have been disabled before.", body = AppRow, example = json!(example())),
+        (status = 404, description = "The app does not exist.", body = Failure),
+        (status = 409, description = "The app is configured.", body = Failure),
+    )
+)]
 pub(super) async fn disable(
     State(shared): State<Shared>,
     _: Operator,
@@ -234,11 +342,11 @@ pub(super) async fn disable(
 ///
 /// The keys of a disabled app are valid again. Idempotent.
 #[utoipa::path(
-    post, path = "/admin/apps/{app_id}/enable", tag = "operator", operation_id = "enable_app",
+    post, path = "/admin/apps/{app_id}/enable", tag = "apps", operation_id = "enableApp",
     params(AppPath),
     responses(
-        (status = 200, description = "The app.", body = AppRow),
-        (status = 404, description = "There is no such app.", body = Failure),
+        (status = 200, description = "The app.", body = AppRow, example = json!(example())),
+        (status = 404, description = "The app does not exist.", body = Failure),
         (status = 409, description = "The app is configured.", body = Failure),
     )
 )]
@@ -257,12 +365,12 @@ pub(super) async fn enable(
 ///
 /// Replaces them all. Calls that the app has already stay its calls.
 #[utoipa::path(
-    put, path = "/admin/apps/{app_id}/dids", tag = "operator", operation_id = "set_app_dids",
+    put, path = "/admin/apps/{app_id}/dids", tag = "apps", operation_id = "setAppNumbers",
     params(AppPath),
     request_body(content = Numbers, example = json!({"dids": ["747713001"]})),
     responses(
-        (status = 200, description = "The app.", body = AppRow),
-        (status = 404, description = "There is no such app.", body = Failure),
+        (status = 200, description = "The app.", body = AppRow, example = json!(example())),
+        (status = 404, description = "The app does not exist.", body = Failure),
         (status = 409, description = "`detail.app_id` has the number `detail.did` already, or the app is configured.", body = Failure),
     )
 )]
@@ -285,12 +393,12 @@ pub(super) async fn set_dids(
 /// Its keys end, its numbers are free again, its webhook endpoints are deleted with everything that waits for them.
 /// With `force`, the app is disabled first, its calls are hung up and its rooms end.
 #[utoipa::path(
-    delete, path = "/admin/apps/{app_id}", tag = "operator", operation_id = "delete_app",
+    delete, path = "/admin/apps/{app_id}", tag = "apps", operation_id = "deleteApp",
     params(AppPath, RemovalQuery),
     responses(
         (status = 200, description = "The app is deleted.", body = RemovedApp,
          example = json!({"app_id": "acme", "ended_rooms": 0, "ended_calls": 0})),
-        (status = 404, description = "There is no such app.", body = Failure),
+        (status = 404, description = "The app does not exist.", body = Failure),
         (status = 409, description = "It has `detail.rooms` open rooms and `detail.calls` calls, or the app is configured.", body = Failure),
     )
 )]
@@ -315,6 +423,29 @@ pub(super) async fn remove(
         ended_rooms: rooms,
         ended_calls: calls,
     }))
+}
+
+/// An example of an app.
+fn example() -> Value {
+    json!({
+        "app_id": "demo",
+        "customer_id": "5e4a0680-804e-11ec-8477-2fea5968d85b",
+        "dids": ["747713001"],
+        "rate_limit": null,
+        "webhook_urls": ["https://example.com/hook"],
+        "active_keys": 1,
+        "disabled": false,
+        "configured": false,
+        "created_at": "2026-05-06T12:34:56Z",
+    })
+}
+
+/// An example of a new app.
+fn new_example() -> Value {
+    let mut app = example();
+    app["api_key"] = "rk_3f0a…".into();
+    app["webhook_secret"] = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".into();
+    app
 }
 
 fn customer_id(fields: &Fields) -> Result<Option<Uuid>, ApiError> {

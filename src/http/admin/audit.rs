@@ -114,7 +114,7 @@ struct Filter {
 /// Every authenticated request that may change something, newest first. An empty `cursor` marks the last page. With filters,
 /// a page can be short or empty without being the last.
 #[utoipa::path(
-    get, path = "/admin/audit", tag = "operator", operation_id = "audit",
+    get, path = "/admin/audit", tag = "audit", operation_id = "listAuditEntries",
     params(AuditQuery),
     responses(
         (status = 200, description = "A page of 50 rows by default, 200 at most.", body = AuditList,

@@ -16,7 +16,9 @@ use crate::http::gateway::checked_cause;
 use crate::http::lists::{Listed, READS, or_nothing};
 use crate::http::middleware::audit::AuditApp;
 use crate::http::openapi::schemas::example::{OPERATION, ROOM, SESSION};
-use crate::http::openapi::schemas::{Failure, RoomIdText, SessionIdText, SessionPath, limit};
+use crate::http::openapi::schemas::{
+    CallDirection, CallStateText, Failure, RoomIdText, SessionIdText, SessionPath, limit,
+};
 use crate::http::ownership::{live_call, typed};
 use crate::http::request::{Page, PathId};
 use crate::reconciler::{Intent, Refusal, Requester};
@@ -111,9 +113,9 @@ pub(super) struct CallRow {
     node: String,
     did: String,
     caller_id: String,
-    /// `inbound` or `outbound`.
+    #[schema(value_type = CallDirection)]
     direction: &'static str,
-    /// `ringing`, `parked`, `acting`, `joining`, `in_room` or `leaving`.
+    #[schema(value_type = CallStateText)]
     state: &'static str,
     /// `null` while the call is in no room.
     #[schema(value_type = Option<RoomIdText>)]
@@ -134,10 +136,19 @@ struct HangupBody {
     cause: Option<String>,
 }
 
+/// The status of an accepted command.
+#[derive(ToSchema)]
+#[schema(as = AdminOperationStatus, rename_all = "snake_case")]
+#[allow(dead_code, reason = "describes a field")]
+enum HangupStatus {
+    InProgress,
+}
+
 #[derive(Serialize, ToSchema)]
 #[schema(as = AdminOperation)]
 pub(super) struct Operation {
     operation_id: String,
+    #[schema(value_type = HangupStatus)]
     status: &'static str,
 }
 
@@ -146,12 +157,12 @@ pub(super) struct Operation {
 /// Ordered by the time of their begin. An empty `cursor` marks the last page. With `state`, a page can be short or empty
 /// without being the last.
 #[utoipa::path(
-    get, path = "/admin/calls", tag = "operator", operation_id = "admin_calls",
+    get, path = "/admin/calls", tag = "calls", operation_id = "listCalls",
     params(CallsQuery),
     responses(
         (status = 200, description = "A page of 50 rows by default, 200 at most.", body = CallList,
          example = json!({"calls": [{"uuid": SESSION, "app_id": "demo", "node": "acW68", "did": "747713001", "caller_id": "527121102", "direction": "inbound", "state": "in_room", "room_id": ROOM, "created_at": "2026-05-06T12:34:56Z"}], "cursor": ""})),
-        (status = 404, description = "There is no such node.", body = Failure),
+        (status = 404, description = "The node does not exist.", body = Failure),
     )
 )]
 pub(super) async fn list(
@@ -190,11 +201,12 @@ pub(super) async fn list(
 
 /// Read a call of any app
 #[utoipa::path(
-    get, path = "/admin/calls/{uuid}", tag = "operator", operation_id = "admin_call",
+    get, path = "/admin/calls/{uuid}", tag = "calls", operation_id = "getCall",
     params(SessionPath),
     responses(
-        (status = 200, description = "The call.", body = CallRow),
-        (status = 404, description = "There is no such live call.", body = Failure),
+        (status = 200, description = "The call.", body = CallRow,
+         example = json!({"uuid": SESSION, "app_id": "demo", "node": "acW68", "did": "747713001", "caller_id": "527121102", "direction": "inbound", "state": "in_room", "room_id": ROOM, "created_at": "2026-05-06T12:34:56Z"})),
+        (status = 404, description = "The call does not exist, or has ended.", body = Failure),
     )
 )]
 pub(super) async fn get(
@@ -211,13 +223,13 @@ pub(super) async fn get(
 ///
 /// Its app gets the same webhook as after its own request.
 #[utoipa::path(
-    post, path = "/admin/calls/{uuid}/hangup", tag = "operator", operation_id = "admin_hangup",
+    post, path = "/admin/calls/{uuid}/hangup", tag = "calls", operation_id = "hangUpCall",
     params(SessionPath),
     request_body(content = HangupBody, example = json!({"cause": "NORMAL_CLEARING"})),
     responses(
         (status = 202, description = "The command is accepted; the webhook confirms it.", body = Operation,
          example = json!({"operation_id": OPERATION, "status": "in_progress"})),
-        (status = 404, description = "There is no such live call.", body = Failure),
+        (status = 404, description = "The call does not exist, or has ended.", body = Failure),
         (status = 502, description = "FreeSWITCH refused the command.", body = Failure),
         (status = 504, description = "FreeSWITCH did not answer in time. The command may have been executed.", body = Failure),
     )
@@ -248,12 +260,12 @@ pub(super) async fn hangup(
 /// Calls whose caller's number or dialled number contains the given text, oldest first. A search reads at most 20,000
 /// calls and returns at most 100.
 #[utoipa::path(
-    get, path = "/admin/search", tag = "operator", operation_id = "admin_search",
+    get, path = "/admin/search", tag = "calls", operation_id = "searchCalls",
     params(SearchQuery),
     responses(
         (status = 200, description = "The calls. `truncated`: there may be more.", body = FoundCalls,
          example = json!({"calls": [{"uuid": SESSION, "app_id": "demo", "node": "acW68", "did": "747713001", "caller_id": "527121102", "direction": "inbound", "state": "parked", "room_id": null, "created_at": "2026-05-06T12:34:56Z"}], "truncated": false})),
-        (status = 404, description = "There is no such node.", body = Failure),
+        (status = 404, description = "The node does not exist.", body = Failure),
     )
 )]
 pub(super) async fn search(

@@ -12,8 +12,12 @@ use axum::http::request::Parts;
 use axum::response::IntoResponse;
 use serde::Serialize;
 use serde_json::json;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::http::error::ApiError;
+use crate::http::openapi::schemas::Failure;
 use crate::reconciler::{Link, NodeReport};
 use crate::store::unreadable;
 
@@ -23,14 +27,31 @@ use super::state::{Inner, Operator, Shared};
 /// The timeout of a health check, shorter than that of usual probes.
 const STORE_TIMEOUT: Duration = Duration::from_secs(1);
 
-#[derive(Serialize)]
+pub(super) fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .routes(routes!(healthz))
+        .routes(routes!(readyz))
+        .routes(routes!(metrics))
+}
+
+/// `alive` from the one probe, `ready` from the other.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[allow(dead_code, reason = "describes a field")]
+enum HealthStatus {
+    Alive,
+    Ready,
+}
+
+#[derive(Serialize, ToSchema)]
 pub(super) struct Health {
+    #[schema(value_type = HealthStatus)]
     status: &'static str,
     store: StoreHealth,
     nodes: Vec<NodeHealth>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct StoreHealth {
     ok: bool,
     /// The number of undecodable stored values that belong to no node.
@@ -44,9 +65,10 @@ const fn is_zero(count: &usize) -> bool {
     *count == 0
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct NodeHealth {
     id: String,
+    #[schema(value_type = nodes::LinkText)]
     link: &'static str,
     synced: bool,
     owned_elsewhere: bool,
@@ -55,6 +77,12 @@ struct NodeHealth {
     unreadable: usize,
 }
 
+/// Check that the process lives
+#[utoipa::path(
+    get, path = "/healthz", tag = "health", operation_id = "getHealth", security(()),
+    responses((status = 200, description = "The process lives, whatever the states of the store and the nodes are.", body = Health,
+         example = json!({"status": "alive", "store": {"ok": true}, "nodes": [{"id": "acW68", "link": "up", "synced": true, "owned_elsewhere": false}]})))
+)]
 pub(super) async fn healthz(State(shared): State<Shared>) -> Json<Health> {
     Json(Health {
         status: "alive",
@@ -63,6 +91,15 @@ pub(super) async fn healthz(State(shared): State<Shared>) -> Json<Health> {
     })
 }
 
+/// Check that the process serves requests
+#[utoipa::path(
+    get, path = "/readyz", tag = "health", operation_id = "getReadiness", security(()),
+    responses(
+        (status = 200, description = "The store answers, and each node was compared with FreeSWITCH or is unreachable.", body = Health,
+         example = json!({"status": "ready", "store": {"ok": true}, "nodes": [{"id": "acW68", "link": "up", "synced": true, "owned_elsewhere": false}]})),
+        (status = 503, description = "Not ready: `detail.reasons` says why.", body = Failure),
+    )
+)]
 pub(super) async fn readyz(State(shared): State<Shared>) -> Result<Json<Health>, ApiError> {
     let store = store_health(&shared).await;
     let reports = shared.state.controller.nodes();
@@ -101,6 +138,13 @@ impl FromRequestParts<Shared> for Reader {
     }
 }
 
+/// Read the metrics
+///
+/// They need no key unless one is configured.
+#[utoipa::path(
+    get, path = "/metrics", tag = "health", operation_id = "getMetrics", security((), ("admin_key" = [])),
+    responses((status = 200, description = "Metrics for Prometheus.", body = String, content_type = "text/plain"))
+)]
 pub(super) async fn metrics(State(shared): State<Shared>, _: Reader) -> impl IntoResponse {
     let text = (shared.state.render_metrics)();
     (

@@ -11,16 +11,16 @@ mod rooms;
 mod scope;
 mod state;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::http::console;
 use crate::http::index;
 use crate::http::middleware::{site, wrap};
+use crate::http::openapi;
 use crate::http::state::ApiSettings;
 use crate::http::webhooks;
 
@@ -28,9 +28,28 @@ use state::{Inner, Shared};
 
 pub use state::AdminState;
 
-/// The routes whose handlers describe their operations.
-fn described_routes() -> OpenApiRouter<Shared> {
+/// The document of the operator's API, made once.
+static DOCUMENT: LazyLock<String> = LazyLock::new(|| admin_document().unwrap_or_default());
+
+/// Returns the OpenAPI document of the operator's API as JSON.
+///
+/// # Errors
+/// Fails if the document has no JSON form, which cannot happen: it consists of texts.
+pub fn admin_document() -> Result<String, serde_json::Error> {
+    let hooks = OpenApiRouter::new().nest(OF_APP, webhooks::routes());
+    let mut api = routes().into_openapi();
+    api.merge(hooks.into_openapi());
+    openapi::complete_admin(api).to_json()
+}
+
+/// The path below which the routes of webhook endpoints are nested.
+const OF_APP: &str = "/admin/apps/{app_id}";
+
+/// The routes of all modules. Each module names its handlers, which describe themselves for the document.
+fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
+        .merge(health::routes())
+        .merge(nodes::routes())
         .merge(apps::routes())
         .merge(rooms::routes())
         .merge(calls::routes())
@@ -42,24 +61,10 @@ pub fn admin_router(state: AdminState, settings: &ApiSettings) -> Router {
     let hosts = state.hosts.clone();
     let recorder = state.recorder.clone();
     let shared: Shared = Arc::new(Inner::new(state, settings));
-    let routes = Router::new()
-        .route("/healthz", get(health::healthz))
-        .route("/readyz", get(health::readyz))
-        .route("/metrics", get(health::metrics))
-        .route("/admin/nodes", get(nodes::list))
-        .route("/admin/nodes/{id}/drain", post(nodes::drain))
-        .route("/admin/nodes/{id}/undrain", post(nodes::undrain))
-        .route("/admin/nodes/{id}/resync", post(nodes::resync))
-        .route("/admin/orphans", get(nodes::orphans))
-        .route("/admin/apps", get(apps::list))
-        .route("/admin/apps/{app_id}", get(apps::get).post(apps::add))
-        .route("/admin/apps/{app_id}/rotate-key", post(apps::rotate_key))
-        .route("/admin/apps/{app_id}/rate-limit", post(apps::limit))
-        .route("/admin/apps/{app_id}/disable", post(apps::disable))
+    let (routes, _) = routes().split_for_parts();
+    let routes = routes
+        .merge(openapi::routes(DOCUMENT.as_str()))
         .with_state(Arc::clone(&shared));
-    let (described, _) = described_routes()
-        .with_state(Arc::clone(&shared))
-        .split_for_parts();
     let hooks = webhooks::WebhookState {
         store: Arc::clone(&shared.state.store),
         apps: Arc::clone(&shared.state.apps),
@@ -70,8 +75,7 @@ pub fn admin_router(state: AdminState, settings: &ApiSettings) -> Router {
         .route_layer(from_fn_with_state(shared, apps::webhooks_of))
         .split_for_parts();
     let routes = routes
-        .merge(described)
-        .nest("/admin/apps/{app_id}", hooks)
+        .nest(OF_APP, hooks)
         .merge(index::admin_routes())
         .route_layer(from_fn_with_state(hosts.clone(), site::guard_admin));
     let page = console::operator_routes();

@@ -7,8 +7,12 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use futures_util::future::try_join_all;
 use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::http::error::ApiError;
+use crate::http::openapi::schemas::Failure;
 use crate::http::request::{InPath, PathId};
 use crate::reconciler::{Controller, Link, NodeReport};
 use crate::store::node_status::{
@@ -24,49 +28,115 @@ impl InPath for NodeId {
     const PARAM: &'static str = "id";
 }
 
-#[derive(Serialize)]
+pub(super) fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(drain))
+        .routes(routes!(undrain))
+        .routes(routes!(resync))
+        .routes(routes!(orphans))
+}
+
+/// The path of a node.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code, reason = "describes the path")]
+struct NodePath {
+    /// The node.
+    #[param(pattern = "^[A-Za-z0-9]{5}$")]
+    id: String,
+}
+
+/// The state of the connection to a node.
+#[derive(ToSchema)]
+#[schema(as = NodeLink, rename_all = "snake_case")]
+#[allow(dead_code, reason = "describes a field")]
+pub(super) enum LinkText {
+    Connecting,
+    Up,
+    Down,
+}
+
+/// The status of a requested resync.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[allow(dead_code, reason = "describes a field")]
+enum ResyncStatus {
+    InProgress,
+}
+
+/// The kind of a conference that belongs to no app.
+#[derive(ToSchema)]
+#[schema(as = OrphanKind, rename_all = "snake_case")]
+#[allow(dead_code, reason = "describes a field")]
+enum OrphanKindText {
+    Foreign,
+    Unknown,
+    Unreadable,
+}
+
+/// The direction of a call, as FreeSWITCH sees it.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[allow(dead_code, reason = "describes a field")]
+enum CallDirection {
+    Inbound,
+    Outbound,
+}
+
+#[derive(Serialize, ToSchema)]
 pub(super) struct NodeList {
     nodes: Vec<NodeRow>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Node)]
 struct NodeRow {
     id: String,
+    #[schema(value_type = LinkText)]
     link: &'static str,
     /// The reason why it is down.
+    #[schema(required)]
     reason: Option<String>,
+    #[schema(required)]
     retry_after_ms: Option<u64>,
     synced: bool,
     /// Time of the last merged snapshot.
+    #[schema(required, format = DateTime)]
     resynced_at: Option<String>,
     /// The number of differences that snapshots have revealed.
     drift: u64,
+    #[schema(required, format = DateTime)]
     drifted_at: Option<String>,
     /// The node gets no new rooms.
     draining: bool,
     /// Milliseconds from the latest events to their commit.
+    #[schema(required)]
     lag_ms: Option<u64>,
     owned_elsewhere: bool,
     calls: u64,
     max_calls: u64,
+    #[schema(required, format = DateTime)]
     last_heard: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Draining {
     id: String,
     draining: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Resyncing {
     id: String,
+    #[schema(value_type = ResyncStatus)]
     status: &'static str,
     /// Time of the previous resync. This one is complete when the node reports a later time.
+    #[schema(required, format = DateTime)]
     resynced_at: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct OrphanList {
     nodes: Vec<NodeOrphans>,
     /// Stored values that belong to no node and that this replica could not decode.
@@ -74,10 +144,12 @@ pub(super) struct OrphanList {
     records: Vec<RecordRow>,
 }
 
-#[derive(Serialize)]
+/// Objects of a node that belong to no app: at most 100 of each kind, and their number.
+#[derive(Serialize, ToSchema)]
 struct NodeOrphans {
     id: String,
     /// Time of the owner's last report.
+    #[schema(required, format = DateTime)]
     at: Option<String>,
     conferences: Vec<ConferenceRow>,
     conferences_total: u64,
@@ -87,32 +159,46 @@ struct NodeOrphans {
     records_total: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = OrphanConference)]
 struct ConferenceRow {
     name: String,
     conference_id: String,
+    #[schema(value_type = OrphanKindText)]
     kind: &'static str,
     members: u64,
+    #[schema(format = DateTime)]
     since: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = OrphanCall)]
 struct CallRow {
     uuid: String,
     caller_id: String,
     did: String,
+    #[schema(value_type = CallDirection)]
     direction: &'static str,
+    #[schema(required)]
     app: Option<String>,
+    #[schema(required, format = DateTime)]
     since: Option<String>,
 }
 
-#[derive(Serialize)]
+/// A stored value that cannot be decoded.
+#[derive(Serialize, ToSchema)]
+#[schema(as = UnreadableRecord)]
 struct RecordRow {
     key: String,
     why: String,
 }
 
-/// `GET /admin/nodes`.
+/// List the nodes
+#[utoipa::path(
+    get, path = "/admin/nodes", tag = "nodes", operation_id = "listNodes",
+    responses((status = 200, description = "All nodes, with their state and its reason.", body = NodeList,
+         example = json!({"nodes": [{"id": "acW68", "link": "up", "reason": null, "retry_after_ms": null, "synced": true, "resynced_at": "2026-05-06T12:34:56.672025Z", "drift": 0, "drifted_at": null, "draining": false, "lag_ms": 23, "owned_elsewhere": false, "calls": 12, "max_calls": 1000, "last_heard": "2026-05-06T12:34:56.672025Z"}]})))
+)]
 pub(super) async fn list(State(shared): State<Shared>, _: Operator) -> Json<NodeList> {
     let reports = shared.state.controller.nodes();
     Json(NodeList {
@@ -120,7 +206,17 @@ pub(super) async fn list(State(shared): State<Shared>, _: Operator) -> Json<Node
     })
 }
 
-/// `POST /admin/nodes/{id}/drain`.
+/// Drain a node
+///
+/// It gets no new conferences. Existing ones continue, and calls still join them.
+#[utoipa::path(
+    post, path = "/admin/nodes/{id}/drain", tag = "nodes", operation_id = "drainNode",
+    params(NodePath),
+    responses(
+        (status = 200, description = "The node is draining.", body = Draining, example = json!({"id": "acW68", "draining": true})),
+        (status = 404, description = "The node does not exist.", body = Failure),
+    )
+)]
 pub(super) async fn drain(
     State(shared): State<Shared>,
     _: Operator,
@@ -129,7 +225,17 @@ pub(super) async fn drain(
     set_draining(&shared, id, true).await
 }
 
-/// `POST /admin/nodes/{id}/undrain`.
+/// Undrain a node
+///
+/// It gets new conferences again.
+#[utoipa::path(
+    post, path = "/admin/nodes/{id}/undrain", tag = "nodes", operation_id = "undrainNode",
+    params(NodePath),
+    responses(
+        (status = 200, description = "The node is not draining.", body = Draining, example = json!({"id": "acW68", "draining": false})),
+        (status = 404, description = "The node does not exist.", body = Failure),
+    )
+)]
 pub(super) async fn undrain(
     State(shared): State<Shared>,
     _: Operator,
@@ -153,7 +259,18 @@ async fn set_draining(
     }))
 }
 
-/// `POST /admin/nodes/{id}/resync`.
+/// Compare a node with FreeSWITCH
+///
+/// The node's owner takes a snapshot. It is merged when the list of nodes shows a later `resynced_at`.
+#[utoipa::path(
+    post, path = "/admin/nodes/{id}/resync", tag = "nodes", operation_id = "resyncNode",
+    params(NodePath),
+    responses(
+        (status = 202, description = "The snapshot is requested.", body = Resyncing,
+         example = json!({"id": "acW68", "status": "in_progress", "resynced_at": "2026-05-06T12:34:56.672025Z"})),
+        (status = 404, description = "The node does not exist.", body = Failure),
+    )
+)]
 pub(super) async fn resync(
     State(shared): State<Shared>,
     _: Operator,
@@ -176,7 +293,14 @@ fn report(controller: &dyn Controller, id: NodeId) -> Option<NodeReport> {
     controller.nodes().into_iter().find(|node| node.id == id)
 }
 
-/// `GET /admin/orphans`: the report of each node's owner, from any replica.
+/// List conferences, calls and records that belong to no app
+///
+/// The report of each node's owner, from any replica.
+#[utoipa::path(
+    get, path = "/admin/orphans", tag = "nodes", operation_id = "listOrphans",
+    responses((status = 200, description = "The report of each node.", body = OrphanList,
+         example = json!({"nodes": [{"id": "acW68", "at": "2026-05-06T12:34:56.672025Z", "conferences": [{"name": "3000", "conference_id": "0b6b4f0a-6a4e-4a3e-9d4e-6f6b0c9d2a11", "kind": "foreign", "members": 2, "since": "2026-05-06T12:30:00.000000Z"}], "conferences_total": 1, "calls": [], "calls_total": 0, "records": [], "records_total": 0}]})))
+)]
 pub(super) async fn orphans(
     State(shared): State<Shared>,
     _: Operator,

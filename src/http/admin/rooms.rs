@@ -57,6 +57,36 @@ pub(super) struct RoomList {
     cursor: String,
 }
 
+/// The type of a room.
+#[derive(ToSchema)]
+#[schema(as = RoomType, rename_all = "snake_case")]
+#[allow(dead_code, reason = "describes a field")]
+enum RoomKindText {
+    Conference,
+    Connect,
+}
+
+/// The status of a room.
+#[derive(ToSchema)]
+#[schema(as = RoomStatus, rename_all = "snake_case")]
+#[allow(dead_code, reason = "describes a field")]
+enum RoomStatusText {
+    Starting,
+    Progressing,
+    Terminating,
+    Terminated,
+}
+
+/// The status of a member.
+#[derive(ToSchema)]
+#[schema(as = MemberStatus, rename_all = "snake_case")]
+#[allow(dead_code, reason = "describes a field")]
+enum MemberStatusText {
+    Joining,
+    Joined,
+    Leaving,
+}
+
 #[derive(Serialize, ToSchema)]
 #[schema(as = AdminRoom)]
 pub(super) struct RoomRow {
@@ -65,10 +95,11 @@ pub(super) struct RoomRow {
     app_id: String,
     node: String,
     name: String,
-    /// `conference` or `connect`.
     #[serde(rename = "type")]
+    #[schema(value_type = RoomKindText)]
     kind: &'static str,
     /// `starting` until its node can be reached, then `progressing`.
+    #[schema(value_type = RoomStatusText)]
     status: &'static str,
     members: usize,
     locked: bool,
@@ -87,10 +118,11 @@ pub(super) struct RoomDetail {
     app_id: String,
     node: String,
     name: String,
-    /// `conference` or `connect`.
     #[serde(rename = "type")]
+    #[schema(value_type = RoomKindText)]
     kind: &'static str,
     /// `starting` until its node can be reached, then `progressing`.
+    #[schema(value_type = RoomStatusText)]
     status: &'static str,
     /// Also those that are still joining.
     members: Vec<MemberRow>,
@@ -110,7 +142,7 @@ pub(super) struct MemberRow {
     caller_id: String,
     muted: bool,
     deaf: bool,
-    /// `joining`, `joined` or `leaving`.
+    #[schema(value_type = MemberStatusText)]
     status: &'static str,
     /// The time of the request to join, or of the first event.
     #[schema(format = DateTime)]
@@ -128,12 +160,12 @@ pub(super) struct RoomRef {
 ///
 /// Ordered by creation time. An empty `cursor` marks the last page.
 #[utoipa::path(
-    get, path = "/admin/rooms", tag = "operator", operation_id = "admin_rooms",
+    get, path = "/admin/rooms", tag = "rooms", operation_id = "listRooms",
     params(RoomsQuery),
     responses(
         (status = 200, description = "A page of 50 rows by default, 200 at most.", body = RoomList,
          example = json!({"rooms": [{"room_id": ROOM, "app_id": "demo", "node": "acW68", "name": "team-standup", "type": "conference", "status": "progressing", "members": 3, "locked": false, "created_at": "2026-05-06T12:34:56Z"}], "cursor": ""})),
-        (status = 404, description = "There is no such node.", body = Failure),
+        (status = 404, description = "The node does not exist.", body = Failure),
     )
 )]
 pub(super) async fn list(
@@ -165,12 +197,12 @@ pub(super) async fn list(
 
 /// Read a room of any app
 #[utoipa::path(
-    get, path = "/admin/rooms/{room_id}", tag = "operator", operation_id = "admin_room",
+    get, path = "/admin/rooms/{room_id}", tag = "rooms", operation_id = "getRoom",
     params(RoomPath),
     responses(
         (status = 200, description = "The room with its members.", body = RoomDetail,
          example = json!({"room_id": ROOM, "app_id": "demo", "node": "acW68", "name": "team-standup", "type": "conference", "status": "progressing", "members": [{"uuid": SESSION, "did": "747713001", "caller_id": "527121102", "muted": false, "deaf": false, "status": "joined", "joined_at": "2026-05-06T12:34:56Z"}], "locked": false, "created_at": "2026-05-06T12:34:56Z"})),
-        (status = 404, description = "There is no such open room.", body = Failure),
+        (status = 404, description = "The room does not exist, or has ended.", body = Failure),
     )
 )]
 pub(super) async fn get(
@@ -207,11 +239,11 @@ pub(super) async fn get(
 ///
 /// Its app gets the same webhooks as after its own request.
 #[utoipa::path(
-    delete, path = "/admin/rooms/{room_id}", tag = "operator", operation_id = "admin_delete_room",
+    delete, path = "/admin/rooms/{room_id}", tag = "rooms", operation_id = "deleteRoom",
     params(RoomPath),
     responses(
         (status = 200, description = "The room is ending.", body = RoomRef, example = json!({"room_id": ROOM})),
-        (status = 404, description = "There is no such open room.", body = Failure),
+        (status = 404, description = "The room does not exist, or has ended.", body = Failure),
     )
 )]
 pub(super) async fn delete(

@@ -181,7 +181,7 @@ impl<S: Sync> FromRequestParts<S> for StreamRequest {
 /// data: {"event":"call.answered","timestamp":"2026-05-06T12:34:57.000000Z","app_id":"demo","session_uuid":"acW68-0b6b4f0a-6a4e-4a3e-9d4e-6f6b0c9d2a11","sequence":2,"data":{}}
 /// ```
 #[utoipa::path(
-    get, path = "/api/v1/events", tag = "events",
+    get, path = "/api/v1/events", tag = "events", operation_id = "streamEvents",
     params(
         EventQuery,
         ("Last-Event-ID" = Option<String>, Header, description = "The `id` of the last received event. Without it, the stream begins now."),

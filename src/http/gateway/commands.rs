@@ -16,7 +16,7 @@ use crate::http::cooldown::{CONFERENCE, CONFERENCE_MUTE};
 use crate::http::error::ApiError;
 use crate::http::openapi::schemas::example::{OPERATION, ROOM};
 use crate::http::openapi::schemas::{
-    CommandBody, Failure, RoomIdText, SessionCommandFailures, SessionPath,
+    CommandBody, CommandUidText, Failure, RoomIdText, SessionCommandFailures, SessionPath,
 };
 use crate::http::request::PathId;
 use crate::http::state::Shared;
@@ -54,10 +54,7 @@ struct JoinBody {
     /// `true`: the member joins muted, so the others do not hear it; `false`: it joins unmuted. If omitted, members of
     /// a conference created through this API join muted.
     muted: Option<bool>,
-    /// The caller's idempotency key, repeated in the resulting webhook. Generated if omitted.
-    /// A request with the same key for the same call or conference within 60 seconds of the response gets the same
-    /// response, and the command is not executed again. If the rest of the body differs, the response is 409.
-    #[schema(pattern = "^[a-zA-Z0-9._-]{1,128}$")]
+    #[schema(value_type = Option<CommandUidText>)]
     command_uid: Option<String>,
 }
 
@@ -68,10 +65,7 @@ struct JoinBody {
 struct HangupBody {
     #[schema(schema_with = cause_schema)]
     cause: Option<String>,
-    /// The caller's idempotency key.
-    /// A request with the same key for the same call or conference within 60 seconds of the response gets the same
-    /// response, and the command is not executed again. If the rest of the body differs, the response is 409.
-    #[schema(pattern = "^[a-zA-Z0-9._-]{1,128}$")]
+    #[schema(value_type = Option<CommandUidText>)]
     command_uid: Option<String>,
 }
 
@@ -85,8 +79,33 @@ fn cause_schema() -> ObjectBuilder {
         .enum_values(Some(causes))
 }
 
+/// The effect of an accepted command on a membership. `muted`, `unmuted`, `deafened` and `undeafened` name the state that
+/// the webhook confirms.
+#[derive(ToSchema)]
+#[schema(as = MemberCommandStatus, rename_all = "snake_case")]
+#[allow(dead_code, reason = "describes a field")]
+pub(super) enum StatusText {
+    Joining,
+    AlreadyJoined,
+    Leaving,
+    Muted,
+    Unmuted,
+    Deafened,
+    Undeafened,
+}
+
+/// The status of a command that takes time.
+#[derive(ToSchema)]
+#[schema(as = OperationStatus, rename_all = "snake_case")]
+#[allow(dead_code, reason = "describes a field")]
+enum OperationStatusText {
+    InProgress,
+}
+
 #[derive(Serialize, ToSchema)]
+#[schema(as = MemberCommand)]
 pub(super) struct Status {
+    #[schema(value_type = StatusText)]
     status: &'static str,
     #[schema(value_type = RoomIdText)]
     room_id: String,
@@ -95,6 +114,7 @@ pub(super) struct Status {
 #[derive(Serialize, ToSchema)]
 pub(super) struct Operation {
     operation_id: String,
+    #[schema(value_type = OperationStatusText)]
     status: &'static str,
 }
 
@@ -102,7 +122,7 @@ pub(super) struct Operation {
 ///
 /// Its webhook is `conference.member.joined`, or `conference.member.join_failed`.
 #[utoipa::path(
-    post, path = "/api/v1/sessions/{uuid}/commands/conference/join", tag = "commands",
+    post, path = "/api/v1/sessions/{uuid}/commands/conference/join", tag = "commands", operation_id = "joinRoom",
     params(SessionPath),
     request_body(content = JoinBody, example = json!({"room_id": ROOM})),
     responses(
@@ -138,7 +158,7 @@ pub(super) async fn join(
 ///
 /// Its webhook is `conference.member.left`.
 #[utoipa::path(
-    post, path = "/api/v1/sessions/{uuid}/commands/conference/leave", tag = "commands",
+    post, path = "/api/v1/sessions/{uuid}/commands/conference/leave", tag = "commands", operation_id = "leaveRoom",
     params(SessionPath),
     request_body(content = CommandBody, example = json!({"command_uid": "leave-1"})),
     responses(
@@ -166,7 +186,7 @@ pub(super) async fn leave(
 ///
 /// Its webhook is `conference.member.muted`.
 #[utoipa::path(
-    post, path = "/api/v1/sessions/{uuid}/commands/conference/mute", tag = "commands",
+    post, path = "/api/v1/sessions/{uuid}/commands/conference/mute", tag = "commands", operation_id = "muteMember",
     params(SessionPath),
     request_body(content = CommandBody, example = json!({"command_uid": "mute-1"})),
     responses(
@@ -189,7 +209,7 @@ pub(super) async fn mute(
 ///
 /// Its webhook is `conference.member.unmuted`.
 #[utoipa::path(
-    post, path = "/api/v1/sessions/{uuid}/commands/conference/unmute", tag = "commands",
+    post, path = "/api/v1/sessions/{uuid}/commands/conference/unmute", tag = "commands", operation_id = "unmuteMember",
     params(SessionPath),
     request_body(content = CommandBody, example = json!({"command_uid": "unmute-1"})),
     responses(
@@ -234,7 +254,7 @@ async fn set_flag(
 ///
 /// Its webhook is `call.answered`.
 #[utoipa::path(
-    post, path = "/api/v1/sessions/{uuid}/commands/answer", tag = "commands",
+    post, path = "/api/v1/sessions/{uuid}/commands/answer", tag = "commands", operation_id = "answerCall",
     params(SessionPath),
     request_body(content = CommandBody, example = json!({"command_uid": "answer-1"})),
     responses(
@@ -259,7 +279,7 @@ pub(super) async fn answer(
 ///
 /// Its webhook is `call.hangup`.
 #[utoipa::path(
-    post, path = "/api/v1/sessions/{uuid}/commands/hangup", tag = "commands",
+    post, path = "/api/v1/sessions/{uuid}/commands/hangup", tag = "commands", operation_id = "hangUpCall",
     params(SessionPath),
     request_body(content = HangupBody, example = json!({"cause": "NORMAL_CLEARING"})),
     responses(

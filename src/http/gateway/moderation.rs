@@ -34,10 +34,20 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(undeaf))
 }
 
+/// `in_progress`, or the state `locked` or `unlocked` if FreeSWITCH has nothing to do.
+#[derive(ToSchema)]
+#[schema(as = LockStatus, rename_all = "snake_case")]
+#[allow(dead_code, reason = "describes a field")]
+enum LockStatusText {
+    InProgress,
+    Locked,
+    Unlocked,
+}
+
 #[derive(Serialize, ToSchema)]
-#[schema(as = LockStatus)]
+#[schema(as = LockCommand)]
 pub(super) struct Lock {
-    /// `in_progress`, or the state `locked` or `unlocked` if FreeSWITCH has nothing to do.
+    #[schema(value_type = LockStatusText)]
     status: &'static str,
 }
 
@@ -48,7 +58,7 @@ pub(super) struct Lock {
 /// then the first call that the dialplan sends to it gets in, and no further one. Its webhook is `conference.updated`
 /// with `locked`.
 #[utoipa::path(
-    post, path = "/api/v1/conferences/{room_id}/lock", tag = "conferences",
+    post, path = "/api/v1/conferences/{room_id}/lock", tag = "conferences", operation_id = "lockRoom",
     params(RoomPath),
     request_body(content = CommandBody, example = json!({"command_uid": "lock-1"})),
     responses(
@@ -71,7 +81,7 @@ pub(super) async fn lock(
 ///
 /// Its webhook is `conference.updated` with `locked`.
 #[utoipa::path(
-    post, path = "/api/v1/conferences/{room_id}/unlock", tag = "conferences",
+    post, path = "/api/v1/conferences/{room_id}/unlock", tag = "conferences", operation_id = "unlockRoom",
     params(RoomPath),
     request_body(content = CommandBody, example = json!({"command_uid": "unlock-1"})),
     responses(
@@ -115,7 +125,7 @@ async fn set_lock(
 /// goes back to park and stays up. Its webhook is `conference.member.left` with the reason `removed`. A call that is
 /// still joining does not get in: its webhook is `conference.member.join_failed` with the reason `removed`.
 #[utoipa::path(
-    post, path = "/api/v1/conferences/{room_id}/members/{uuid}/kick", tag = "conferences",
+    post, path = "/api/v1/conferences/{room_id}/members/{uuid}/kick", tag = "conferences", operation_id = "kickMember",
     params(RoomPath, SessionPath),
     request_body(content = CommandBody, example = json!({"command_uid": "kick-1"})),
     responses(
@@ -147,7 +157,7 @@ pub(super) async fn kick(
 /// The member no longer hears the conference, except files that are played to it alone. The others still hear it.
 /// Its webhook is `conference.member.deafened`. A member that leaves and joins again is not deaf.
 #[utoipa::path(
-    post, path = "/api/v1/conferences/{room_id}/members/{uuid}/deaf", tag = "conferences",
+    post, path = "/api/v1/conferences/{room_id}/members/{uuid}/deaf", tag = "conferences", operation_id = "deafenMember",
     params(RoomPath, SessionPath),
     request_body(content = CommandBody, example = json!({"command_uid": "deaf-1"})),
     responses(
@@ -172,7 +182,7 @@ pub(super) async fn deaf(
 ///
 /// Its webhook is `conference.member.undeafened`.
 #[utoipa::path(
-    post, path = "/api/v1/conferences/{room_id}/members/{uuid}/undeaf", tag = "conferences",
+    post, path = "/api/v1/conferences/{room_id}/members/{uuid}/undeaf", tag = "conferences", operation_id = "undeafenMember",
     params(RoomPath, SessionPath),
     request_body(content = CommandBody, example = json!({"command_uid": "undeaf-1"})),
     responses(

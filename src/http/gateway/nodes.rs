@@ -61,7 +61,7 @@ pub(super) struct NodeRow {
 /// The FreeSWITCH servers that host conferences, with their state. All apps share them; `calls` counts the calls of all
 /// apps.
 #[utoipa::path(
-    get, path = "/api/v1/nodes", tag = "nodes", operation_id = "nodes",
+    get, path = "/api/v1/nodes", tag = "nodes", operation_id = "listNodes",
     responses(
         (status = 200, description = "All nodes.", body = NodeList,
          example = json!({"nodes": [{"id": "acW68", "state": "up", "synced": true, "draining": false, "calls": 12, "max_calls": 1000, "lag_ms": 23, "drift": 0, "resynced_at": "2026-05-06T12:34:56.672025Z"}]})),

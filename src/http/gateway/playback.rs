@@ -14,7 +14,9 @@ use crate::http::body::Fields;
 use crate::http::cooldown::{CONF_PLAY, CONFERENCE_CONTROL};
 use crate::http::error::ApiError;
 use crate::http::openapi::schemas::example::OPERATION;
-use crate::http::openapi::schemas::{CommandBody, Failure, RoomCommandFailures, RoomPath};
+use crate::http::openapi::schemas::{
+    CommandBody, CommandUidText, Failure, RoomCommandFailures, RoomPath,
+};
 use crate::http::request::PathId;
 use crate::http::state::Shared;
 use crate::store::limits::StoredAnswer;
@@ -54,10 +56,7 @@ struct PlayBody {
     /// http or https URLs of the files, in the order of playback.
     #[schema(min_items = 1, max_items = 128)]
     urls: Vec<String>,
-    /// The caller's idempotency key, repeated in the resulting webhooks.
-    /// A request with the same key for the same call or conference within 60 seconds of the response gets the same
-    /// response, and the command is not executed again. If the rest of the body differs, the response is 409.
-    #[schema(pattern = "^[a-zA-Z0-9._-]{1,128}$")]
+    #[schema(value_type = Option<CommandUidText>)]
     command_uid: Option<String>,
 }
 
@@ -68,10 +67,7 @@ struct NewVolume {
     /// In decibels, for the current and all later playback.
     #[schema(minimum = -50, maximum = 7)]
     volume: i64,
-    /// The caller's idempotency key, repeated in the resulting webhook.
-    /// A request with the same key for the same call or conference within 60 seconds of the response gets the same
-    /// response, and the command is not executed again. If the rest of the body differs, the response is 409.
-    #[schema(pattern = "^[a-zA-Z0-9._-]{1,128}$")]
+    #[schema(value_type = Option<CommandUidText>)]
     command_uid: Option<String>,
 }
 
@@ -81,10 +77,21 @@ const MAX_FILES: usize = 128;
 /// The accepted volumes, in decibels.
 const VOLUMES: std::ops::RangeInclusive<i64> = -50..=7;
 
+/// The effect of an accepted playback command. `in_progress` also follows a resumed playback.
+#[derive(ToSchema)]
+#[schema(as = PlaybackOperationStatus, rename_all = "snake_case")]
+#[allow(dead_code, reason = "describes a field")]
+enum OperationStatusText {
+    InProgress,
+    Paused,
+    Stopped,
+}
+
 #[derive(Serialize, ToSchema)]
 #[schema(as = PlaybackOperation)]
 pub(super) struct Operation {
     operation_id: String,
+    #[schema(value_type = OperationStatusText)]
     status: &'static str,
 }
 
@@ -109,7 +116,7 @@ pub(super) fn status(playback: &Playback) -> &'static str {
 /// The files are queued after those that already play. The webhook `conference.play.started` comes at once,
 /// `conference.play.finished` after the last file.
 #[utoipa::path(
-    post, path = "/api/v1/conferences/{room_id}/play", tag = "playback",
+    post, path = "/api/v1/conferences/{room_id}/play", tag = "playback", operation_id = "startPlayback",
     params(RoomPath),
     request_body(content = PlayBody, example = json!({"urls": ["https://cdn.example.com/announcement.wav"]})),
     responses(
@@ -146,7 +153,7 @@ pub(super) async fn play(
 ///
 /// Its webhook is `conference.play.paused` or `conference.play.resumed`.
 #[utoipa::path(
-    post, path = "/api/v1/conferences/{room_id}/pause", tag = "playback",
+    post, path = "/api/v1/conferences/{room_id}/pause", tag = "playback", operation_id = "pausePlayback",
     params(RoomPath),
     request_body(content = CommandBody, example = json!({"command_uid": "pause-1"})),
     responses(
@@ -172,7 +179,7 @@ pub(super) async fn pause(
 ///
 /// Its webhook is `conference.play.stopped`, one for each operation. If nothing plays, `operation_id` is empty.
 #[utoipa::path(
-    post, path = "/api/v1/conferences/{room_id}/stop", tag = "playback",
+    post, path = "/api/v1/conferences/{room_id}/stop", tag = "playback", operation_id = "stopPlayback",
     params(RoomPath),
     request_body(content = CommandBody, example = json!({"command_uid": "stop-1"})),
     responses(
@@ -198,7 +205,7 @@ pub(super) async fn stop(
 ///
 /// Its webhook is `conference.play.volume_changed`. If nothing plays, `operation_id` is empty.
 #[utoipa::path(
-    post, path = "/api/v1/conferences/{room_id}/volume", tag = "playback",
+    post, path = "/api/v1/conferences/{room_id}/volume", tag = "playback", operation_id = "setPlaybackVolume",
     params(RoomPath),
     request_body(content = NewVolume, example = json!({"volume": 2})),
     responses(

@@ -41,7 +41,7 @@ pub(super) enum RecordingStatusText {
 #[schema(as = RecordingOperation)]
 pub(super) struct Operation {
     recording_id: String,
-    /// `starting` or `stopping`.
+    #[schema(value_type = RecordingStatusText)]
     status: &'static str,
 }
 
@@ -59,7 +59,7 @@ pub(super) const fn status(recording: &Recording) -> &'static str {
 /// Its webhook is `conference.recording.started` when FreeSWITCH writes the file, or `conference.recording.failed`. The
 /// recording ends when it is stopped or when the last member leaves; then `conference.recording.stopped` comes.
 #[utoipa::path(
-    post, path = "/api/v1/conferences/{room_id}/recording/start", tag = "playback", operation_id = "record_start",
+    post, path = "/api/v1/conferences/{room_id}/recording/start", tag = "playback", operation_id = "startRecording",
     params(RoomPath),
     request_body(content = CommandBody, example = json!({"command_uid": "record-1"})),
     responses(
@@ -85,7 +85,7 @@ pub(super) async fn start(
 ///
 /// Its webhook is `conference.recording.stopped`.
 #[utoipa::path(
-    post, path = "/api/v1/conferences/{room_id}/recording/stop", tag = "playback", operation_id = "record_stop",
+    post, path = "/api/v1/conferences/{room_id}/recording/stop", tag = "playback", operation_id = "stopRecording",
     params(RoomPath),
     request_body(content = CommandBody, example = json!({"command_uid": "record-2"})),
     responses(

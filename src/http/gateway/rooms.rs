@@ -143,7 +143,7 @@ pub(super) struct MemberRow {
 ///
 /// Its webhook is `conference.created`.
 #[utoipa::path(
-    post, path = "/api/v1/conferences", tag = "conferences",
+    post, path = "/api/v1/conferences", tag = "conferences", operation_id = "createRoom",
     request_body(content = NewConference, example = json!({"name": "weekly-standup"})),
     responses(
         (status = 201, description = "The conference is created.", body = RoomRef,
@@ -172,7 +172,7 @@ pub(super) async fn create(
 ///
 /// Ordered by creation time. An empty `cursor` marks the last page.
 #[utoipa::path(
-    get, path = "/api/v1/conferences", tag = "conferences",
+    get, path = "/api/v1/conferences", tag = "conferences", operation_id = "listRooms",
     params(PageQuery),
     responses(
         (status = 200, description = "A page of 50 rows by default, 200 at most.", body = RoomList,
@@ -211,7 +211,7 @@ pub(super) async fn list(
 
 /// Read a conference
 #[utoipa::path(
-    get, path = "/api/v1/conferences/{room_id}", tag = "conferences",
+    get, path = "/api/v1/conferences/{room_id}", tag = "conferences", operation_id = "getRoom",
     params(RoomPath),
     responses(
         (status = 200, description = "The conference. `created_at` is in Unix seconds here.", body = RoomDetail,
@@ -249,7 +249,7 @@ pub(super) async fn get(
 /// The conference is gone for callers as soon as the response is sent. Its members go back to park, each with a
 /// `conference.member.left`; then `conference.destroyed` follows, at the latest 10 seconds after the response.
 #[utoipa::path(
-    delete, path = "/api/v1/conferences/{room_id}", tag = "conferences",
+    delete, path = "/api/v1/conferences/{room_id}", tag = "conferences", operation_id = "deleteRoom",
     params(RoomPath),
     responses(
         (status = 200, description = "The conference is ending.", body = RoomRef,
@@ -272,7 +272,7 @@ pub(super) async fn delete(
 ///
 /// Another app's conference gives 404 here.
 #[utoipa::path(
-    get, path = "/api/v1/conferences/{room_id}/members", tag = "conferences",
+    get, path = "/api/v1/conferences/{room_id}/members", tag = "conferences", operation_id = "listMembers",
     params(RoomPath, PageQuery),
     responses(
         (status = 200, description = "A page of 50 rows by default, 1,000 at most.", body = MemberList,

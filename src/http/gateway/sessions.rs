@@ -13,7 +13,7 @@ use crate::http::error::ApiError;
 use crate::http::lists::{self, Listed, Source};
 use crate::http::openapi::schemas::example::{ROOM, SESSION};
 use crate::http::openapi::schemas::{
-    PageQuery, ReadFailures, RoomIdText, SessionIdText, SessionPath,
+    CallDirection, CallStateText, PageQuery, ReadFailures, RoomIdText, SessionIdText, SessionPath,
 };
 use crate::http::ownership::Nodes;
 use crate::http::request::{Page, PathId};
@@ -26,28 +26,6 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .routes(routes!(list))
         .routes(routes!(get))
-}
-
-/// The state of a call.
-#[derive(ToSchema)]
-#[schema(as = CallState, rename_all = "snake_case")]
-#[allow(dead_code, reason = "describes a field")]
-enum CallStateText {
-    Ringing,
-    Parked,
-    Acting,
-    Joining,
-    InRoom,
-    Leaving,
-}
-
-/// The direction of a call, as FreeSWITCH sees it.
-#[derive(ToSchema)]
-#[schema(rename_all = "snake_case")]
-#[allow(dead_code, reason = "describes a field")]
-enum CallDirection {
-    Inbound,
-    Outbound,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -79,7 +57,7 @@ pub(super) struct SessionRow {
 
 /// List the app's calls
 #[utoipa::path(
-    get, path = "/api/v1/sessions", tag = "sessions", operation_id = "sessions",
+    get, path = "/api/v1/sessions", tag = "sessions", operation_id = "listCalls",
     params(PageQuery),
     responses(
         (status = 200, description = "A page of 50 rows by default, 200 at most.", body = SessionList,
@@ -118,7 +96,7 @@ pub(super) async fn list(
 
 /// Read a call
 #[utoipa::path(
-    get, path = "/api/v1/sessions/{uuid}", tag = "sessions", operation_id = "session",
+    get, path = "/api/v1/sessions/{uuid}", tag = "sessions", operation_id = "getCall",
     params(SessionPath),
     responses(
         (status = 200, description = "The call. `state` is `ringing`, `parked`, `acting`, `joining`, `in_room` or `leaving`.", body = SessionRow,

@@ -1,4 +1,4 @@
-//! Links of the OpenAPI document: from each response that contains an id to every operation that takes one.
+//! Links of the OpenAPI document: from the response that first contains an id to every operation that takes it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,49 +9,32 @@ use utoipa::openapi::{OpenApi, RefOr, Response};
 use super::operations::operations;
 
 /// Sources of ids: an operation, one of its responses, the expression that finds the id in the exchange, and the
-/// parameter of other operations that takes the id.
-const SOURCES: [(&str, &str, &str, &str); 15] = [
-    ("create", "201", "$response.body#/room_id", "room_id"),
+/// parameter of other operations that takes the id. Each id has one source, so that no link repeats another.
+const SOURCES: [(&str, &str, &str, &str); 8] = [
+    ("createRoom", "201", "$response.body#/room_id", "room_id"),
     (
-        "list",
+        "listCalls",
         "200",
-        "$response.body#/conferences/0/room_id",
-        "room_id",
+        "$response.body#/sessions/0/uuid",
+        "uuid",
     ),
-    ("sessions", "200", "$response.body#/sessions/0/uuid", "uuid"),
-    ("join", "202", "$request.path.uuid", "uuid"),
-    ("join", "202", "$response.body#/room_id", "room_id"),
-    ("play", "202", "$request.path.room_id", "room_id"),
-    ("create_webhook", "201", "$response.body#/id", "id"),
-    ("webhooks", "200", "$response.body#/webhooks/0/id", "id"),
-    ("test_webhook", "202", "$response.body#/id", "webhook_id"),
-    ("test_webhook", "202", "$request.path.id", "id"),
+    ("createWebhook", "201", "$response.body#/id", "id"),
+    ("testWebhook", "202", "$response.body#/id", "webhook_id"),
+    ("testWebhook", "202", "$request.path.id", "id"),
     (
-        "create_conference",
+        "createConference",
         "200",
         "$response.body#/id",
         "conference_id",
     ),
     (
-        "list_conferences",
-        "200",
-        "$response.body#/result/0/id",
-        "conference_id",
-    ),
-    (
-        "create_conferencecall",
+        "createConferencecall",
         "200",
         "$response.body#/id",
         "conferencecall_id",
     ),
     (
-        "list_conferencecalls",
-        "200",
-        "$response.body#/result/0/id",
-        "conferencecall_id",
-    ),
-    (
-        "list_recordings",
+        "listRecordings",
         "200",
         "$response.body#/result/0/id",
         "recording_id",
@@ -66,19 +49,21 @@ pub(super) fn add_links(api: &mut OpenApi) {
     for (operation, (id, own)) in operations(api).zip(&takers) {
         let answers = &mut operation.responses.responses;
         for (taker, names) in &takers {
-            // One link has all parameters of the other operation that this response provides.
-            let mut links: BTreeMap<&str, LinkBuilder> = BTreeMap::new();
-            let sources = SOURCES.iter().filter(|source| source.0 == id);
-            for (_, status, expression, parameter) in
-                sources.filter(|source| names.contains(source.3))
-            {
-                let link = links.remove(status);
-                let link = link.unwrap_or_else(|| LinkBuilder::new().operation_id(taker));
-                links.insert(status, link.parameter(*parameter, *expression));
-            }
-            for (status, link) in links {
-                add_link(answers, status, taker, link);
-            }
+            // One link has all parameters of the other operation that this exchange provides.
+            let provided = SOURCES.iter().filter(|source| source.0 == id);
+            let provided: Vec<_> = provided.filter(|source| names.contains(source.3)).collect();
+            // An id that the request already had only completes a link.
+            let new = provided
+                .iter()
+                .find(|source| source.2.starts_with("$response"));
+            let Some((_, status, ..)) = new else {
+                continue;
+            };
+            let link = provided.iter().fold(
+                LinkBuilder::new().operation_id(taker),
+                |link, (_, _, expression, parameter)| link.parameter(*parameter, *expression),
+            );
+            add_link(answers, status, taker, link);
         }
         if own.contains("cursor") {
             let link = LinkBuilder::new()

@@ -1,35 +1,35 @@
-//! The OpenAPI document of the callers' API, generated from the code, and a page that shows it.
+//! The OpenAPI documents of both listeners, generated from the code, and the page that shows them.
 //!
-//! Owns the parts that all operations share ([`complete`]), shared schemas (`schemas`), the links between operations
-//! (`links`), and the routes of the document. Each operation is described above its handler. Document and page need no
-//! key: they contain nothing beyond the documentation. The page loads nothing from another host, and its content
-//! security policy forbids it.
+//! [`complete`] makes the document of the callers' API, [`complete_admin`] that of the operator's: an app does not see
+//! operations that it cannot call. Each operation is described above its handler, and named in the `routes()` of its
+//! module. This module adds the rest: security, failures that any operation can have and other shared parts
+//! (`shared`), links (`links`), and the events (`events`, `event_data`). `schemas` has the types that several handlers
+//! use, `pages` the routes of the document and of its viewer. Neither needs a key: they contain nothing beyond the
+//! documentation.
 
+mod event_data;
+mod events;
 mod links;
 mod operations;
+mod pages;
 pub(crate) mod schemas;
+mod shared;
 
-use std::collections::BTreeMap;
-
-use axum::Router;
-use axum::http::HeaderName;
-use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
-use axum::response::IntoResponse;
-use axum::routing::get;
+use utoipa::OpenApi as _;
+use utoipa::openapi::path::{ParameterBuilder, ParameterIn};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{
-    Content, Info, OpenApi, Ref, RefOr, Required, Response, ResponseBuilder, Schema,
-    SecurityRequirement,
+    Info, License, ObjectBuilder, OpenApi, RefOr, Required, SecurityRequirement, Server, Type,
 };
-use utoipa::{OpenApi as _, ToSchema};
 
-use operations::{operations, operations_of};
-use schemas::{Failure, SharedSchemas};
+use operations::operations_of;
+use schemas::SharedSchemas;
+use shared::SharedFailure;
 
-/// Failures that many operations share: status, name in the document, description.
-type SharedFailure = (&'static str, &'static str, &'static str);
+pub(super) use pages::routes;
 
-/// The failures that any operation can have.
+/// The failures that any operation of an app can have.
 const ANY_OPERATION: [SharedFailure; 8] = [
     (
         "400",
@@ -61,63 +61,166 @@ const ANY_OPERATION: [SharedFailure; 8] = [
     ),
 ];
 
-/// The failures of commands to FreeSWITCH. Operations that have them declare them with these texts.
-const COMMANDS: [SharedFailure; 2] = [
-    ("502", "Refused", "FreeSWITCH refused the command."),
+/// The failures that any operation of an operator can have.
+const ANY_ADMIN_OPERATION: [SharedFailure; 10] = [
+    ANY_OPERATION[0],
     (
-        "504",
-        "Unanswered",
-        "FreeSWITCH did not answer in time. The command may have been executed.",
+        "401",
+        "Unauthorized",
+        "X-Admin-API-Key is missing or wrong.",
+    ),
+    (
+        "403",
+        "ForeignOrigin",
+        "The request comes from a page of another site.",
+    ),
+    ANY_OPERATION[2],
+    ANY_OPERATION[3],
+    ANY_OPERATION[4],
+    (
+        "421",
+        "MisdirectedRequest",
+        "The listener does not answer to this host name.",
+    ),
+    ANY_OPERATION[5],
+    ANY_OPERATION[6],
+    ANY_OPERATION[7],
+];
+
+/// The tags of the callers' API, in the order of the page.
+const TAGS: [(&str, &str); 10] = [
+    ("conferences", "Rooms, their members, and moderation."),
+    (
+        "playback",
+        "Files that play to a conference, and its recording.",
+    ),
+    ("sessions", "The app's calls."),
+    ("commands", "Commands to one call."),
+    ("events", "The app's events as a stream."),
+    (
+        "webhooks",
+        "The app's webhook endpoints and their deliveries.",
+    ),
+    ("nodes", "The FreeSWITCH servers."),
+    (
+        "conferences (VoIPBIN)",
+        "The same rooms in the form of the VoIPBIN API.",
+    ),
+    (
+        "conferencecalls (VoIPBIN)",
+        "The same memberships in the form of the VoIPBIN API.",
+    ),
+    ("recordings (VoIPBIN)", "Recordings of conferences."),
+];
+
+const ADMIN_TAGS: [(&str, &str); 7] = [
+    ("health", "Probes and metrics."),
+    (
+        "nodes",
+        "The FreeSWITCH servers, and what belongs to no app on them.",
+    ),
+    ("apps", "The apps and their keys."),
+    ("rooms", "The rooms of all apps."),
+    ("calls", "The calls of all apps."),
+    ("audit", "The log of all requests that change something."),
+    (
+        "webhooks",
+        "An app's webhook endpoints and their deliveries.",
     ),
 ];
 
-const PAGE: &str = include_str!("docs.html");
-
-/// Allows files of this server only, and no framing.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
-                      connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-
-/// Adds the common parts of all operations to the document.
+/// Completes the document of the callers' API.
 pub(super) fn complete(routes: OpenApi) -> OpenApi {
+    let mut api = begin(
+        routes,
+        "Roomkeeper",
+        "Conferences on FreeSWITCH: rooms, the calls in them, and commands for both. Webhooks and the event stream report \
+         every change. Unknown fields and parameters are ignored; `null` means the same as an omitted field.",
+    );
+    add_tags(&mut api, &TAGS);
+    add_tags(
+        &mut api,
+        &[(
+            events::TAG,
+            "Requests that Roomkeeper sends to the app's webhook endpoints.",
+        )],
+    );
+    add_security(&mut api);
+    events::add_events(&mut api);
+    shared::add_failures(&mut api, &ANY_OPERATION);
+    shared::mark_required_bodies(&mut api);
+    links::add_links(&mut api);
+    shared::share_repeated(&mut api);
+    api
+}
+
+/// Completes the document of the operator's API.
+pub(super) fn complete_admin(routes: OpenApi) -> OpenApi {
+    let mut api = begin(
+        routes,
+        "Roomkeeper, for operators",
+        "Health, metrics, nodes and apps of a Roomkeeper. It is served apart from the API of apps.",
+    );
+    add_tags(&mut api, &ADMIN_TAGS);
+    add_scheme(&mut api, "admin_key", "X-Admin-API-Key");
+    let none: [&str; 0] = [];
+    api.security = Some(vec![SecurityRequirement::new("admin_key", none)]);
+    // The routes of webhook endpoints are nested below their app and do not know it.
+    let app = ParameterBuilder::new()
+        .name("app_id")
+        .parameter_in(ParameterIn::Path)
+        .required(Required::True)
+        .description(Some("The app."))
+        .schema(Some(
+            ObjectBuilder::new()
+                .schema_type(Type::String)
+                .pattern(Some("^[A-Za-z0-9_-]{1,64}$")),
+        ))
+        .build();
+    shared::add_path_parameter(&mut api, &app);
+    shared::add_failures(&mut api, &ANY_ADMIN_OPERATION);
+    shared::mark_required_bodies(&mut api);
+    shared::share_repeated(&mut api);
+    api
+}
+
+fn begin(routes: OpenApi, title: &str, description: &str) -> OpenApi {
     let mut api = SharedSchemas::openapi();
     api.merge(routes);
-    let mut info = Info::new("Roomkeeper", env!("CARGO_PKG_VERSION"));
-    info.description = Some(
-        "Conferences on FreeSWITCH: rooms, the calls in them, and commands for both. Webhooks and the event stream report \
-         every change. Unknown fields and parameters are ignored; `null` means the same as an omitted field."
-            .to_owned(),
-    );
+    let mut info = Info::new(title, env!("CARGO_PKG_VERSION"));
+    info.description = Some(description.to_owned());
+    let mut licence = License::new(env!("CARGO_PKG_LICENSE"));
+    licence.identifier = Some(env!("CARGO_PKG_LICENSE").to_owned());
+    info.license = Some(licence);
     api.info = info;
-    add_security(&mut api);
-    add_failures(&mut api);
-    mark_required_bodies(&mut api);
-    links::add_links(&mut api);
+    let mut server = Server::new("/");
+    server.description = Some("The server of this document".to_owned());
+    api.servers = Some(vec![server]);
     api
+}
+
+fn add_tags(api: &mut OpenApi, tags: &[(&str, &str)]) {
+    let tags = tags.iter().map(|(name, about)| {
+        let tag = TagBuilder::new().name(*name).description(Some(*about));
+        tag.build()
+    });
+    api.tags.get_or_insert_default().extend(tags);
+}
+
+fn add_scheme(api: &mut OpenApi, name: &str, header: &str) {
+    let scheme = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new(header)));
+    let schemes = &mut api.components.get_or_insert_default().security_schemes;
+    schemes.insert(name.to_owned(), RefOr::T(scheme));
 }
 
 /// Adds the ways to authenticate: headers everywhere, a bearer token or a parameter in the VoIPBIN API alone.
 fn add_security(api: &mut OpenApi) {
-    let schemes = [
-        (
-            "app_id",
-            SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-App-ID"))),
-        ),
-        (
-            "api_key",
-            SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-API-Key"))),
-        ),
-        (
-            "bearer",
-            SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)),
-        ),
-        (
-            "token",
-            SecurityScheme::ApiKey(ApiKey::Query(ApiKeyValue::new("token"))),
-        ),
-    ];
-    let components = api.components.get_or_insert_default();
-    for (name, scheme) in schemes {
-        let schemes = &mut components.security_schemes;
+    add_scheme(api, "app_id", "X-App-ID");
+    add_scheme(api, "api_key", "X-API-Key");
+    let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+    let token = SecurityScheme::ApiKey(ApiKey::Query(ApiKeyValue::new("token")));
+    for (name, scheme) in [("bearer", bearer), ("token", token)] {
+        let schemes = &mut api.components.get_or_insert_default().security_schemes;
         schemes.insert(name.to_owned(), RefOr::T(scheme));
     }
     let none: [&str; 0] = [];
@@ -133,80 +236,4 @@ fn add_security(api: &mut OpenApi) {
             ]);
         }
     }
-}
-
-/// Adds the failures that any operation can have. The document states a shared failure once and refers to it.
-fn add_failures(api: &mut OpenApi) {
-    for operation in operations(api) {
-        let answers = &mut operation.responses.responses;
-        for (status, name, _) in ANY_OPERATION {
-            let shared = RefOr::Ref(Ref::from_response_name(name));
-            answers.entry(status.to_owned()).or_insert(shared);
-        }
-        for (status, name, why) in COMMANDS {
-            let declared = answers.get_mut(status);
-            if let Some(declared) = declared.filter(|d| **d == RefOr::T(failure(why))) {
-                *declared = RefOr::Ref(Ref::from_response_name(name));
-            }
-        }
-    }
-    let shared = &mut api.components.get_or_insert_default().responses;
-    for (_, name, why) in ANY_OPERATION.into_iter().chain(COMMANDS) {
-        shared.insert(name.to_owned(), RefOr::T(failure(why)));
-    }
-}
-
-fn mark_required_bodies(api: &mut OpenApi) {
-    let components = api.components.get_or_insert_default();
-    let schemas = components.schemas.clone();
-    for operation in operations(api) {
-        if let Some(RefOr::T(body)) = &mut operation.request_body {
-            let mut contents = body.content.values();
-            body.required = Some(
-                match contents.any(|content| has_required(&schemas, content)) {
-                    true => Required::True,
-                    false => Required::False,
-                },
-            );
-        }
-    }
-}
-
-/// True if the schema of a body has a required field: then the body itself is required.
-fn has_required(schemas: &BTreeMap<String, RefOr<Schema>>, content: &RefOr<Content>) -> bool {
-    let RefOr::T(content) = content else {
-        return false;
-    };
-    let schema = match &content.schema {
-        Some(RefOr::Ref(reference)) => {
-            let name = reference.ref_location.rsplit('/').next();
-            name.and_then(|name| schemas.get(name))
-        }
-        other => other.as_ref(),
-    };
-    matches!(schema, Some(RefOr::T(Schema::Object(object))) if !object.required.is_empty())
-}
-
-fn failure(why: &str) -> Response {
-    let schema = Ref::from_schema_name(Failure::name());
-    ResponseBuilder::new()
-        .description(why)
-        .content("application/json", Content::new(Some(schema)))
-        .build()
-}
-
-/// `GET /openapi.json` and `GET /docs`.
-pub(super) fn routes<S: Clone + Send + Sync + 'static>(document: &'static str) -> Router<S> {
-    let json = async move || ([(CONTENT_TYPE, "application/json")], document);
-    Router::new()
-        .route("/openapi.json", get(json))
-        .route("/docs", get(page))
-}
-
-async fn page() -> impl IntoResponse {
-    let headers: [(HeaderName, &str); 2] = [
-        (CONTENT_TYPE, "text/html; charset=utf-8"),
-        (CONTENT_SECURITY_POLICY, POLICY),
-    ];
-    (headers, PAGE)
 }

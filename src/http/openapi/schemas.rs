@@ -12,8 +12,15 @@ use utoipa::{IntoParams, IntoResponses, OpenApi, ToSchema};
 
 /// The schemas that parameters refer to, which utoipa does not collect from there.
 #[derive(OpenApi)]
-#[openapi(components(schemas(Failure, RoomIdText, SessionIdText)))]
+#[openapi(components(schemas(Failure, RoomIdText, SessionIdText, CommandUidText)))]
 pub(crate) struct SharedSchemas;
+
+/// An idempotency key, repeated in the webhook that the command leads to. Generated if omitted. A request with the same
+/// key for the same call or conference within 60 seconds of the response gets the same response, and the command is not
+/// executed again. If the rest of the body differs, the response is 409.
+#[derive(ToSchema)]
+#[schema(as = CommandUid, pattern = "^[a-zA-Z0-9._-]{1,128}$")]
+pub(crate) struct CommandUidText(String);
 
 /// A conference: its node, and a UUID in lower case.
 #[derive(ToSchema)]
@@ -48,10 +55,7 @@ pub(crate) struct Failure {
 #[derive(ToSchema)]
 #[schema(as = Command)]
 pub(crate) struct CommandBody {
-    /// The caller's idempotency key, repeated in the resulting webhook. Generated if omitted.
-    /// A request with the same key for the same call or conference within 60 seconds of the response gets the same
-    /// response, and the command is not executed again. If the rest of the body differs, the response is 409.
-    #[schema(pattern = "^[a-zA-Z0-9._-]{1,128}$")]
+    #[schema(value_type = Option<CommandUidText>)]
     command_uid: Option<String>,
 }
 
@@ -82,6 +86,28 @@ pub(crate) struct SessionPath {
     /// The call.
     #[param(value_type = SessionIdText)]
     uuid: String,
+}
+
+/// The state of a call.
+#[derive(ToSchema)]
+#[schema(as = CallState, rename_all = "snake_case")]
+#[allow(dead_code, reason = "describes a field")]
+pub(crate) enum CallStateText {
+    Ringing,
+    Parked,
+    Acting,
+    Joining,
+    InRoom,
+    Leaving,
+}
+
+/// The direction of a call, as FreeSWITCH sees it.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[allow(dead_code, reason = "describes a field")]
+pub(crate) enum CallDirection {
+    Inbound,
+    Outbound,
 }
 
 /// The failures of a read by id.

@@ -50,7 +50,7 @@ pub(super) struct ConferencecallList {
 ///
 /// The call runs the conference's `pre_actions` first. Its webhook is `conference.member.joined` or `.join_failed`.
 #[utoipa::path(
-    post, path = "/v1.0/conferencecalls", tag = "conferencecalls (VoIPBIN)", operation_id = "create_conferencecall",
+    post, path = "/v1.0/conferencecalls", tag = "conferencecalls (VoIPBIN)", operation_id = "createConferencecall",
     request_body(content = NewConferencecall, example = json!({"conference_id": CONFERENCE, "reference_type": "call", "reference_id": "7cb70145-a20a-4070-8b23-9131410d301d"})),
     responses(
         (status = 200, description = "The conferencecall is `joining`, or the call is already in the conference.", body = Conferencecall,
@@ -128,7 +128,7 @@ async fn find_call(
 ///
 /// Ordered by creation time. Ended ones are listed for a limited time.
 #[utoipa::path(
-    get, path = "/v1.0/conferencecalls", tag = "conferencecalls (VoIPBIN)", operation_id = "list_conferencecalls",
+    get, path = "/v1.0/conferencecalls", tag = "conferencecalls (VoIPBIN)", operation_id = "listConferencecalls",
     params(VoipbinPage, OfConference),
     responses(
         (status = 200, description = "A page of at most 100 rows.", body = ConferencecallList,
@@ -180,7 +180,7 @@ pub(super) async fn list(
 
 /// Read a conferencecall
 #[utoipa::path(
-    get, path = "/v1.0/conferencecalls/{conferencecall_id}", tag = "conferencecalls (VoIPBIN)", operation_id = "get_conferencecall",
+    get, path = "/v1.0/conferencecalls/{conferencecall_id}", tag = "conferencecalls (VoIPBIN)", operation_id = "getConferencecall",
     params(ConferencecallPath),
     responses(
         (status = 200, description = "The current state.", body = Conferencecall,
@@ -201,7 +201,7 @@ pub(super) async fn get(
 ///
 /// One that is already `leaving` or `leaved` is returned unchanged.
 #[utoipa::path(
-    delete, path = "/v1.0/conferencecalls/{conferencecall_id}", tag = "conferencecalls (VoIPBIN)", operation_id = "delete_conferencecall",
+    delete, path = "/v1.0/conferencecalls/{conferencecall_id}", tag = "conferencecalls (VoIPBIN)", operation_id = "deleteConferencecall",
     params(ConferencecallPath),
     responses(
         (status = 200, description = "The conferencecall is `leaving`; one that had not joined yet is `leaved`.", body = Conferencecall,

@@ -71,7 +71,7 @@ pub(super) struct ConferenceList {
 ///
 /// Names are free text and may repeat. Its webhook is `conference.created`.
 #[utoipa::path(
-    post, path = "/v1.0/conferences", tag = "conferences (VoIPBIN)", operation_id = "create_conference",
+    post, path = "/v1.0/conferences", tag = "conferences (VoIPBIN)", operation_id = "createConference",
     request_body(content = NewVoipbinConference, example = json!({"type": "conference", "name": "test conference", "detail": "test conference for example"})),
     responses(
         (status = 200, description = "The conference is created.", body = Conference,
@@ -118,7 +118,7 @@ pub(super) async fn create(
 /// Ordered by creation time, including conferences of the gateway API. Ended ones are listed for a limited time. An
 /// empty `next_page_token` marks the last page.
 #[utoipa::path(
-    get, path = "/v1.0/conferences", tag = "conferences (VoIPBIN)", operation_id = "list_conferences",
+    get, path = "/v1.0/conferences", tag = "conferences (VoIPBIN)", operation_id = "listConferences",
     params(VoipbinPage),
     responses(
         (status = 200, description = "A page of at most 100 rows.", body = ConferenceList,
@@ -155,7 +155,7 @@ pub(super) async fn list(
 
 /// Read a conference
 #[utoipa::path(
-    get, path = "/v1.0/conferences/{conference_id}", tag = "conferences (VoIPBIN)", operation_id = "get_conference",
+    get, path = "/v1.0/conferences/{conference_id}", tag = "conferences (VoIPBIN)", operation_id = "getConference",
     params(ConferencePath),
     responses(
         (status = 200, description = "The current state.", body = Conference,
@@ -176,7 +176,7 @@ pub(super) async fn get(
 ///
 /// The type cannot change. A new timeout counts from the creation. Its webhook is `conference.updated`.
 #[utoipa::path(
-    put, path = "/v1.0/conferences/{conference_id}", tag = "conferences (VoIPBIN)", operation_id = "update_conference",
+    put, path = "/v1.0/conferences/{conference_id}", tag = "conferences (VoIPBIN)", operation_id = "updateConference",
     params(ConferencePath),
     request_body(content = VoipbinUpdate, example = json!({"name": "another", "timeout": 3600})),
     responses(
@@ -208,7 +208,7 @@ pub(super) async fn update(
 /// Its members go back to park; until all have left it is `terminating`. One that is already ending is returned
 /// unchanged.
 #[utoipa::path(
-    delete, path = "/v1.0/conferences/{conference_id}", tag = "conferences (VoIPBIN)", operation_id = "delete_conference",
+    delete, path = "/v1.0/conferences/{conference_id}", tag = "conferences (VoIPBIN)", operation_id = "deleteConference",
     params(ConferencePath),
     responses(
         (status = 200, description = "The conference is ending.", body = Conference,
@@ -237,7 +237,7 @@ pub(super) async fn delete(
 ///
 /// One recording at a time. Its webhook is `conference.recording.started` or `.failed`.
 #[utoipa::path(
-    post, path = "/v1.0/conferences/{conference_id}/recording_start", tag = "conferences (VoIPBIN)",
+    post, path = "/v1.0/conferences/{conference_id}/recording_start", tag = "conferences (VoIPBIN)", operation_id = "startConferenceRecording",
     params(ConferencePath),
     request_body(content = VoipbinCommand, example = json!({})),
     responses(
@@ -262,7 +262,7 @@ pub(super) async fn recording_start(
 ///
 /// Its webhook is `conference.recording.stopped`.
 #[utoipa::path(
-    post, path = "/v1.0/conferences/{conference_id}/recording_stop", tag = "conferences (VoIPBIN)",
+    post, path = "/v1.0/conferences/{conference_id}/recording_stop", tag = "conferences (VoIPBIN)", operation_id = "stopConferenceRecording",
     params(ConferencePath),
     request_body(content = VoipbinCommand, example = json!({})),
     responses(

@@ -13,14 +13,72 @@ use roomkeeper_core::time::Timestamp;
 /// The documented value of a time that has not come yet.
 pub(super) const NEVER: &str = "9999-01-01 00:00:00.000000";
 
+/// The type of a conference. `connect` has at most two members, and when one leaves, so does the other.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[allow(dead_code, reason = "describes a field")]
+pub(super) enum ConferenceType {
+    Conference,
+    Connect,
+}
+
+/// The status of a conference. It never moves backward.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[allow(dead_code, reason = "describes a field")]
+enum ConferenceStatus {
+    Starting,
+    Progressing,
+    Terminating,
+    Terminated,
+}
+
+/// The status of a conferencecall. It never moves backward.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[allow(dead_code, reason = "describes a field")]
+enum ConferencecallStatus {
+    Joining,
+    Joined,
+    Leaving,
+    Leaved,
+}
+
+/// The kind of object that a conferencecall refers to.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[allow(dead_code, reason = "describes a field")]
+pub(super) enum ReferenceType {
+    Call,
+}
+
+/// The status of a recording.
+#[derive(ToSchema)]
+#[schema(as = VoipbinRecordingStatus, rename_all = "snake_case")]
+#[allow(dead_code, reason = "describes a field")]
+enum RecordingStatusText {
+    Starting,
+    Recording,
+    Ended,
+    Failed,
+}
+
+/// The format of a recording's file.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[allow(dead_code, reason = "describes a field")]
+enum RecordingFormat {
+    Wav,
+}
+
 /// A conference.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Conference {
     id: Uuid,
     customer_id: Uuid,
-    /// `conference` or `connect`.
+    #[schema(value_type = ConferenceType)]
     r#type: &'static str,
-    /// `starting`, `progressing`, `terminating` or `terminated`; it never moves backward.
+    #[schema(value_type = ConferenceStatus)]
     status: &'static str,
     name: String,
     detail: String,
@@ -45,9 +103,10 @@ pub(super) struct Conferencecall {
     id: Uuid,
     customer_id: Uuid,
     conference_id: Uuid,
+    #[schema(value_type = ReferenceType)]
     reference_type: &'static str,
     reference_id: Uuid,
-    /// `joining`, `joined`, `leaving` or `leaved`.
+    #[schema(value_type = ConferencecallStatus)]
     status: &'static str,
     tm_create: String,
     tm_update: String,
@@ -60,8 +119,9 @@ pub(super) struct Recording {
     id: Uuid,
     customer_id: Uuid,
     conference_id: Uuid,
-    /// `starting`, `recording`, `ended` or `failed`.
+    #[schema(value_type = RecordingStatusText)]
     status: &'static str,
+    #[schema(value_type = RecordingFormat)]
     format: &'static str,
     /// The file on the node.
     path: String,

@@ -40,7 +40,7 @@ pub(super) struct RecordingList {
 ///
 /// Ordered by creation time. Ended ones are listed for a limited time.
 #[utoipa::path(
-    get, path = "/v1.0/recordings", tag = "recordings (VoIPBIN)", operation_id = "list_recordings",
+    get, path = "/v1.0/recordings", tag = "recordings (VoIPBIN)", operation_id = "listRecordings",
     params(VoipbinPage, OfConference),
     responses(
         (status = 200, description = "A page of at most 100 rows.", body = RecordingList,
@@ -100,7 +100,7 @@ pub(super) async fn list(
 
 /// Read a recording
 #[utoipa::path(
-    get, path = "/v1.0/recordings/{recording_id}", tag = "recordings (VoIPBIN)", operation_id = "get_recording",
+    get, path = "/v1.0/recordings/{recording_id}", tag = "recordings (VoIPBIN)", operation_id = "getRecording",
     params(RecordingPath),
     responses(
         (status = 200, description = "The recording. Its file is on the node.", body = Recording,

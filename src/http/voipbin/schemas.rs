@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::http::openapi::schemas::{SessionIdText, limit};
 
-use super::forms::NEVER;
+use super::forms::{ConferenceType, NEVER, ReferenceType};
 
 /// A step that a call runs before it joins or after it leaves.
 #[derive(ToSchema)]
@@ -90,8 +90,8 @@ struct PlainOption {}
 /// A new conference.
 #[derive(ToSchema)]
 pub(super) struct NewVoipbinConference {
-    /// `conference` (the default) or `connect`: at most two members, and when one leaves, so does the other.
-    #[schema(pattern = "^(conference|connect)$")]
+    /// `conference` if omitted.
+    #[schema(value_type = Option<ConferenceType>)]
     r#type: Option<String>,
     #[schema(max_length = 255)]
     name: Option<String>,
@@ -140,8 +140,7 @@ pub(super) struct VoipbinUpdate {
 #[derive(ToSchema)]
 pub(super) struct NewConferencecall {
     conference_id: Uuid,
-    /// `call`.
-    #[schema(pattern = "^call$")]
+    #[schema(value_type = ReferenceType)]
     reference_type: String,
     /// The UUID of the call's channel.
     reference_id: Uuid,

@@ -84,7 +84,7 @@ struct DeliveryPath {
 /// Latest first. Successful deliveries are stored for 72 hours, at most the last 10,000; dead ones until they are sent
 /// again.
 #[utoipa::path(
-    get, path = "/webhooks/{id}/deliveries", tag = "webhooks",
+    get, path = "/webhooks/{id}/deliveries", tag = "webhooks", operation_id = "listDeliveries",
     params(EndpointPath, DeliveryQuery),
     responses(
         (status = 200, description = "A page of 50 rows by default, 200 at most.", body = DeliveryList,
@@ -129,7 +129,7 @@ async fn deliveries(
 
 /// Read a delivery
 #[utoipa::path(
-    get, path = "/webhooks/{id}/deliveries/{webhook_id}", tag = "webhooks",
+    get, path = "/webhooks/{id}/deliveries/{webhook_id}", tag = "webhooks", operation_id = "getDelivery",
     params(EndpointPath, DeliveryPath),
     responses(
         (status = 200, description = "The delivery with its body.", body = DeliveryDetail,
@@ -159,7 +159,7 @@ async fn delivery(
 ///
 /// It is sent at once under the same `webhook-id`, with a new retry schedule. No other delivery waits for it.
 #[utoipa::path(
-    post, path = "/webhooks/{id}/deliveries/{webhook_id}/redeliver", tag = "webhooks",
+    post, path = "/webhooks/{id}/deliveries/{webhook_id}/redeliver", tag = "webhooks", operation_id = "resendDelivery",
     params(EndpointPath, DeliveryPath),
     responses(
         (status = 202, description = "The delivery is queued.", body = Redelivery,

@@ -113,7 +113,7 @@ struct WebhookRecovery {
 
 /// List the app's webhook endpoints
 #[utoipa::path(
-    get, path = "/webhooks", tag = "webhooks", operation_id = "webhooks",
+    get, path = "/webhooks", tag = "webhooks", operation_id = "listWebhooks",
     responses((status = 200, description = "Configured endpoints, then the others by creation time.", body = EndpointList,
          example = json!({"webhooks": [{"id": ENDPOINT, "url": "https://example.com/hook", "events": ["conference.*"], "enabled": true, "disabled_reason": null, "disabled_at": null, "configured": false, "created_at": "2026-05-06T12:34:56Z", "last_success_at": "2026-05-06T12:34:56.672025Z", "last_error": null}]})))
 )]
@@ -140,7 +140,7 @@ async fn list(
 ///
 /// Only this response contains the secret.
 #[utoipa::path(
-    post, path = "/webhooks", tag = "webhooks", operation_id = "create_webhook",
+    post, path = "/webhooks", tag = "webhooks", operation_id = "createWebhook",
     request_body(content = WebhookRequest, example = json!({"url": "https://example.com/hook", "events": ["conference.*"]})),
     responses(
         (status = 201, description = "The endpoint is created and gets all events from now on.", body = MadeEndpoint,
@@ -178,7 +178,7 @@ async fn create(
 
 /// Read a webhook endpoint
 #[utoipa::path(
-    get, path = "/webhooks/{id}", tag = "webhooks", operation_id = "webhook",
+    get, path = "/webhooks/{id}", tag = "webhooks", operation_id = "getWebhook",
     params(EndpointPath),
     responses(
         (status = 200, description = "The endpoint and its health.", body = EndpointDetail,
@@ -271,7 +271,7 @@ fn time_before_now(ago: Duration) -> String {
 ///
 /// A configured endpoint can only be disabled and enabled.
 #[utoipa::path(
-    patch, path = "/webhooks/{id}", tag = "webhooks", operation_id = "change_webhook",
+    patch, path = "/webhooks/{id}", tag = "webhooks", operation_id = "updateWebhook",
     params(EndpointPath),
     request_body(content = WebhookChange, example = json!({"enabled": true})),
     responses(
@@ -302,7 +302,7 @@ async fn change(
 ///
 /// Undelivered events are discarded.
 #[utoipa::path(
-    delete, path = "/webhooks/{id}", tag = "webhooks", operation_id = "delete_webhook",
+    delete, path = "/webhooks/{id}", tag = "webhooks", operation_id = "deleteWebhook",
     params(EndpointPath),
     responses(
         (status = 200, description = "The endpoint is removed.", body = EndpointRef,
@@ -325,7 +325,7 @@ async fn remove(
 ///
 /// For 24 hours, bodies are signed with both secrets.
 #[utoipa::path(
-    post, path = "/webhooks/{id}/rotate-secret", tag = "webhooks", operation_id = "rotate_webhook_secret",
+    post, path = "/webhooks/{id}/rotate-secret", tag = "webhooks", operation_id = "rotateWebhookSecret",
     params(EndpointPath),
     request_body(content = WebhookRotation, example = json!({})),
     responses(
@@ -358,7 +358,7 @@ async fn rotate_secret(
 ///
 /// The event is `webhook.test`. Only this endpoint gets it; delivery and log work as for any other event.
 #[utoipa::path(
-    post, path = "/webhooks/{id}/test", tag = "webhooks", operation_id = "test_webhook",
+    post, path = "/webhooks/{id}/test", tag = "webhooks", operation_id = "testWebhook",
     params(EndpointPath),
     responses(
         (status = 202, description = "The delivery is queued.", body = Redelivery,
@@ -390,7 +390,7 @@ async fn test(
 /// All dead deliveries that were queued since that time, in order, including those from while the endpoint was
 /// disabled.
 #[utoipa::path(
-    post, path = "/webhooks/{id}/recover", tag = "webhooks", operation_id = "recover_webhook",
+    post, path = "/webhooks/{id}/recover", tag = "webhooks", operation_id = "recoverDeliveries",
     params(EndpointPath),
     request_body(content = WebhookRecovery, example = json!({"since": "2026-05-06T12:00:00Z"})),
     responses(

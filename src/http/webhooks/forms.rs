@@ -41,6 +41,17 @@ pub(super) enum Status {
     Dead,
 }
 
+/// The reason why an endpoint is disabled: its owner's request, an answer 410 (`gone`), or no success for five days
+/// (`failing`).
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[allow(dead_code, reason = "describes a field")]
+enum DisabledReason {
+    Owner,
+    Gone,
+    Failing,
+}
+
 #[derive(Serialize, ToSchema)]
 #[schema(as = Webhooks)]
 pub(super) struct EndpointList {
@@ -86,7 +97,8 @@ pub(super) struct EndpointRow {
     pub(super) events: Vec<String>,
     /// `false`: the endpoint gets no requests. Its deliveries are stored as dead and can be recovered.
     pub(super) enabled: bool,
-    /// `owner`, `gone` (it answered 410) or `failing` (no success for five days); `null` while it is enabled.
+    /// `null` while it is enabled.
+    #[schema(value_type = Option<DisabledReason>)]
     pub(super) disabled_reason: Option<&'static str>,
     #[schema(format = DateTime)]
     pub(super) disabled_at: Option<String>,

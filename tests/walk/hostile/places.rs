@@ -10,7 +10,14 @@ use super::stage::{DEMO, NODE};
 const NOTHING: &str = "550e8400-e29b-41d4-a716-446655440000";
 /// A URL that may be played.
 const GOOD_URL: &str = "http://127.0.0.1/a.wav";
-const ENDING_OPERATIONS: [&str; 6] = ["delete", "leave", "kick", "lock", "unlock", "hangup"];
+const ENDING_OPERATIONS: [&str; 6] = [
+    "deleteRoom",
+    "leaveRoom",
+    "kickMember",
+    "lockRoom",
+    "unlockRoom",
+    "hangUpCall",
+];
 
 /// Returns the documented operations of the gateway API.
 pub fn operations(document: &Value) -> Vec<(&str, &str, &Value)> {

@@ -76,11 +76,25 @@ dids = ["{OTHER_DID}"]
         stage
     }
 
-    /// Returns the controller's OpenAPI document.
+    /// Returns the controller's OpenAPI document, whose operations contain their shared parameters.
     pub async fn document(&self) -> Value {
         let answer = self.send(&Raw::new("GET", "/openapi.json", DEMO)).await;
         assert_eq!(answer.status, 200);
-        answer.json()
+        let mut document = answer.json();
+        let components = document["components"].clone();
+        let items = document["paths"].as_object_mut().unwrap().values_mut();
+        for operation in items.flat_map(|item| item.as_object_mut().unwrap().values_mut()) {
+            let parameters = operation
+                .get_mut("parameters")
+                .and_then(Value::as_array_mut);
+            for parameter in parameters.into_iter().flatten() {
+                if let Some(reference) = parameter["$ref"].as_str() {
+                    let shared = reference.strip_prefix("#/components").unwrap();
+                    *parameter = components.pointer(shared).unwrap().clone();
+                }
+            }
+        }
+        document
     }
 
     /// Sends the request, and notes the ids in the answer.

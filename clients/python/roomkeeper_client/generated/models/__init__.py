@@ -1,0 +1,375 @@
+"""Contains all the data models used in inputs/outputs"""
+
+from .app_envelope import AppEnvelope
+from .call_answered import CallAnswered
+from .call_answered_event import CallAnsweredEvent
+from .call_answered_event_event import CallAnsweredEventEvent
+from .call_arrived import CallArrived
+from .call_arrived_direction import CallArrivedDirection
+from .call_direction import CallDirection
+from .call_ended import CallEnded
+from .call_envelope import CallEnvelope
+from .call_hangup_event import CallHangupEvent
+from .call_hangup_event_event import CallHangupEventEvent
+from .call_new_event import CallNewEvent
+from .call_new_event_event import CallNewEventEvent
+from .call_state import CallState
+from .command import Command
+from .conference import Conference
+from .conference_created_event import ConferenceCreatedEvent
+from .conference_created_event_event import ConferenceCreatedEventEvent
+from .conference_data import ConferenceData
+from .conference_destroyed_event import ConferenceDestroyedEvent
+from .conference_destroyed_event_event import ConferenceDestroyedEventEvent
+from .conference_list import ConferenceList
+from .conference_member_deafened_event import ConferenceMemberDeafenedEvent
+from .conference_member_deafened_event_event import ConferenceMemberDeafenedEventEvent
+from .conference_member_join_failed_event import ConferenceMemberJoinFailedEvent
+from .conference_member_join_failed_event_event import (
+    ConferenceMemberJoinFailedEventEvent,
+)
+from .conference_member_joined_event import ConferenceMemberJoinedEvent
+from .conference_member_joined_event_event import ConferenceMemberJoinedEventEvent
+from .conference_member_left_event import ConferenceMemberLeftEvent
+from .conference_member_left_event_event import ConferenceMemberLeftEventEvent
+from .conference_member_muted_event import ConferenceMemberMutedEvent
+from .conference_member_muted_event_event import ConferenceMemberMutedEventEvent
+from .conference_member_undeafened_event import ConferenceMemberUndeafenedEvent
+from .conference_member_undeafened_event_event import (
+    ConferenceMemberUndeafenedEventEvent,
+)
+from .conference_member_unmuted_event import ConferenceMemberUnmutedEvent
+from .conference_member_unmuted_event_event import ConferenceMemberUnmutedEventEvent
+from .conference_play_finished_event import ConferencePlayFinishedEvent
+from .conference_play_finished_event_event import ConferencePlayFinishedEventEvent
+from .conference_play_paused_event import ConferencePlayPausedEvent
+from .conference_play_paused_event_event import ConferencePlayPausedEventEvent
+from .conference_play_resumed_event import ConferencePlayResumedEvent
+from .conference_play_resumed_event_event import ConferencePlayResumedEventEvent
+from .conference_play_started_event import ConferencePlayStartedEvent
+from .conference_play_started_event_event import ConferencePlayStartedEventEvent
+from .conference_play_stopped_event import ConferencePlayStoppedEvent
+from .conference_play_stopped_event_event import ConferencePlayStoppedEventEvent
+from .conference_play_volume_changed_event import ConferencePlayVolumeChangedEvent
+from .conference_play_volume_changed_event_event import (
+    ConferencePlayVolumeChangedEventEvent,
+)
+from .conference_post_actions_item import ConferencePostActionsItem
+from .conference_pre_actions_item import ConferencePreActionsItem
+from .conference_recording_failed_event import ConferenceRecordingFailedEvent
+from .conference_recording_failed_event_event import ConferenceRecordingFailedEventEvent
+from .conference_recording_started_event import ConferenceRecordingStartedEvent
+from .conference_recording_started_event_event import (
+    ConferenceRecordingStartedEventEvent,
+)
+from .conference_recording_stopped_event import ConferenceRecordingStoppedEvent
+from .conference_recording_stopped_event_event import (
+    ConferenceRecordingStoppedEventEvent,
+)
+from .conference_status import ConferenceStatus
+from .conference_type import ConferenceType
+from .conference_updated_event import ConferenceUpdatedEvent
+from .conference_updated_event_event import ConferenceUpdatedEventEvent
+from .conferencecall import Conferencecall
+from .conferencecall_list import ConferencecallList
+from .conferencecall_status import ConferencecallStatus
+from .deliveries import Deliveries
+from .delivery import Delivery
+from .delivery_attempt import DeliveryAttempt
+from .delivery_detail import DeliveryDetail
+from .delivery_detail_body import DeliveryDetailBody
+from .delivery_status import DeliveryStatus
+from .disabled_reason import DisabledReason
+from .failure import Failure
+from .failure_detail_type_0 import FailureDetailType0
+from .hangup import Hangup
+from .hangup_cause_type_1 import HangupCauseType1
+from .hangup_cause_type_2_type_1 import HangupCauseType2Type1
+from .hangup_cause_type_3_type_1 import HangupCauseType3Type1
+from .join import Join
+from .join_failure_reason import JoinFailureReason
+from .left_reason import LeftReason
+from .list_deliveries_status import ListDeliveriesStatus
+from .live_envelope import LiveEnvelope
+from .lock_command import LockCommand
+from .lock_status import LockStatus
+from .member_command import MemberCommand
+from .member_command_status import MemberCommandStatus
+from .member_envelope import MemberEnvelope
+from .member_flag_changed import MemberFlagChanged
+from .member_floor import MemberFloor
+from .member_floor_event import MemberFloorEvent
+from .member_floor_event_event import MemberFloorEventEvent
+from .member_join_failed import MemberJoinFailed
+from .member_joined import MemberJoined
+from .member_left import MemberLeft
+from .member_list import MemberList
+from .member_row import MemberRow
+from .member_talking import MemberTalking
+from .member_talking_event import MemberTalkingEvent
+from .member_talking_event_event import MemberTalkingEventEvent
+from .missing_events import MissingEvents
+from .new_conference import NewConference
+from .new_conferencecall import NewConferencecall
+from .new_voipbin_conference import NewVoipbinConference
+from .new_voipbin_conference_data_type_0 import NewVoipbinConferenceDataType0
+from .new_volume import NewVolume
+from .new_webhook import NewWebhook
+from .node import Node
+from .node_list import NodeList
+from .node_state import NodeState
+from .operation import Operation
+from .operation_status import OperationStatus
+from .plain_action import PlainAction
+from .plain_option import PlainOption
+from .play import Play
+from .play_action import PlayAction
+from .play_option import PlayOption
+from .playback_changed import PlaybackChanged
+from .playback_error import PlaybackError
+from .playback_finished import PlaybackFinished
+from .playback_operation import PlaybackOperation
+from .playback_operation_status import PlaybackOperationStatus
+from .playback_started import PlaybackStarted
+from .playback_status import PlaybackStatus
+from .playback_volume import PlaybackVolume
+from .playback_volume_changed import PlaybackVolumeChanged
+from .recording import Recording
+from .recording_changed import RecordingChanged
+from .recording_format import RecordingFormat
+from .recording_list import RecordingList
+from .recording_operation import RecordingOperation
+from .recording_status import RecordingStatus
+from .redelivery import Redelivery
+from .reference_type import ReferenceType
+from .room_created import RoomCreated
+from .room_destroyed import RoomDestroyed
+from .room_detail import RoomDetail
+from .room_envelope import RoomEnvelope
+from .room_list import RoomList
+from .room_ref import RoomRef
+from .room_row import RoomRow
+from .room_updated import RoomUpdated
+from .room_updated_data import RoomUpdatedData
+from .room_updated_post_actions_item import RoomUpdatedPostActionsItem
+from .room_updated_pre_actions_item import RoomUpdatedPreActionsItem
+from .session_list import SessionList
+from .session_row import SessionRow
+from .sleep_action import SleepAction
+from .sleep_option import SleepOption
+from .stream_envelope import StreamEnvelope
+from .stream_event import StreamEvent
+from .stream_filter import StreamFilter
+from .stream_gap_event import StreamGapEvent
+from .stream_gap_event_event import StreamGapEventEvent
+from .stream_interrupted import StreamInterrupted
+from .stream_open_event import StreamOpenEvent
+from .stream_open_event_event import StreamOpenEventEvent
+from .stream_opened import StreamOpened
+from .talk_action import TalkAction
+from .talk_option import TalkOption
+from .voipbin_command import VoipbinCommand
+from .voipbin_recording_status import VoipbinRecordingStatus
+from .voipbin_update import VoipbinUpdate
+from .voipbin_update_data_type_0 import VoipbinUpdateDataType0
+from .webhook import Webhook
+from .webhook_change import WebhookChange
+from .webhook_detail import WebhookDetail
+from .webhook_disabled import WebhookDisabled
+from .webhook_disabled_event import WebhookDisabledEvent
+from .webhook_disabled_event_event import WebhookDisabledEventEvent
+from .webhook_disabled_reason import WebhookDisabledReason
+from .webhook_filter import WebhookFilter
+from .webhook_recovered import WebhookRecovered
+from .webhook_recovery import WebhookRecovery
+from .webhook_ref import WebhookRef
+from .webhook_request import WebhookRequest
+from .webhook_rotation import WebhookRotation
+from .webhook_secret import WebhookSecret
+from .webhook_test_event import WebhookTestEvent
+from .webhook_test_event_event import WebhookTestEventEvent
+from .webhook_tested import WebhookTested
+from .webhooks import Webhooks
+
+__all__ = (
+    "AppEnvelope",
+    "CallAnswered",
+    "CallAnsweredEvent",
+    "CallAnsweredEventEvent",
+    "CallArrived",
+    "CallArrivedDirection",
+    "CallDirection",
+    "CallEnded",
+    "CallEnvelope",
+    "CallHangupEvent",
+    "CallHangupEventEvent",
+    "CallNewEvent",
+    "CallNewEventEvent",
+    "CallState",
+    "Command",
+    "Conference",
+    "ConferenceCreatedEvent",
+    "ConferenceCreatedEventEvent",
+    "ConferenceData",
+    "ConferenceDestroyedEvent",
+    "ConferenceDestroyedEventEvent",
+    "ConferenceList",
+    "ConferenceMemberDeafenedEvent",
+    "ConferenceMemberDeafenedEventEvent",
+    "ConferenceMemberJoinFailedEvent",
+    "ConferenceMemberJoinFailedEventEvent",
+    "ConferenceMemberJoinedEvent",
+    "ConferenceMemberJoinedEventEvent",
+    "ConferenceMemberLeftEvent",
+    "ConferenceMemberLeftEventEvent",
+    "ConferenceMemberMutedEvent",
+    "ConferenceMemberMutedEventEvent",
+    "ConferenceMemberUndeafenedEvent",
+    "ConferenceMemberUndeafenedEventEvent",
+    "ConferenceMemberUnmutedEvent",
+    "ConferenceMemberUnmutedEventEvent",
+    "ConferencePlayFinishedEvent",
+    "ConferencePlayFinishedEventEvent",
+    "ConferencePlayPausedEvent",
+    "ConferencePlayPausedEventEvent",
+    "ConferencePlayResumedEvent",
+    "ConferencePlayResumedEventEvent",
+    "ConferencePlayStartedEvent",
+    "ConferencePlayStartedEventEvent",
+    "ConferencePlayStoppedEvent",
+    "ConferencePlayStoppedEventEvent",
+    "ConferencePlayVolumeChangedEvent",
+    "ConferencePlayVolumeChangedEventEvent",
+    "ConferencePostActionsItem",
+    "ConferencePreActionsItem",
+    "ConferenceRecordingFailedEvent",
+    "ConferenceRecordingFailedEventEvent",
+    "ConferenceRecordingStartedEvent",
+    "ConferenceRecordingStartedEventEvent",
+    "ConferenceRecordingStoppedEvent",
+    "ConferenceRecordingStoppedEventEvent",
+    "ConferenceStatus",
+    "ConferenceType",
+    "ConferenceUpdatedEvent",
+    "ConferenceUpdatedEventEvent",
+    "Conferencecall",
+    "ConferencecallList",
+    "ConferencecallStatus",
+    "Deliveries",
+    "Delivery",
+    "DeliveryAttempt",
+    "DeliveryDetail",
+    "DeliveryDetailBody",
+    "DeliveryStatus",
+    "DisabledReason",
+    "Failure",
+    "FailureDetailType0",
+    "Hangup",
+    "HangupCauseType1",
+    "HangupCauseType2Type1",
+    "HangupCauseType3Type1",
+    "Join",
+    "JoinFailureReason",
+    "LeftReason",
+    "ListDeliveriesStatus",
+    "LiveEnvelope",
+    "LockCommand",
+    "LockStatus",
+    "MemberCommand",
+    "MemberCommandStatus",
+    "MemberEnvelope",
+    "MemberFlagChanged",
+    "MemberFloor",
+    "MemberFloorEvent",
+    "MemberFloorEventEvent",
+    "MemberJoinFailed",
+    "MemberJoined",
+    "MemberLeft",
+    "MemberList",
+    "MemberRow",
+    "MemberTalking",
+    "MemberTalkingEvent",
+    "MemberTalkingEventEvent",
+    "MissingEvents",
+    "NewConference",
+    "NewConferencecall",
+    "NewVoipbinConference",
+    "NewVoipbinConferenceDataType0",
+    "NewVolume",
+    "NewWebhook",
+    "Node",
+    "NodeList",
+    "NodeState",
+    "Operation",
+    "OperationStatus",
+    "PlainAction",
+    "PlainOption",
+    "Play",
+    "PlayAction",
+    "PlayOption",
+    "PlaybackChanged",
+    "PlaybackError",
+    "PlaybackFinished",
+    "PlaybackOperation",
+    "PlaybackOperationStatus",
+    "PlaybackStarted",
+    "PlaybackStatus",
+    "PlaybackVolume",
+    "PlaybackVolumeChanged",
+    "Recording",
+    "RecordingChanged",
+    "RecordingFormat",
+    "RecordingList",
+    "RecordingOperation",
+    "RecordingStatus",
+    "Redelivery",
+    "ReferenceType",
+    "RoomCreated",
+    "RoomDestroyed",
+    "RoomDetail",
+    "RoomEnvelope",
+    "RoomList",
+    "RoomRef",
+    "RoomRow",
+    "RoomUpdated",
+    "RoomUpdatedData",
+    "RoomUpdatedPostActionsItem",
+    "RoomUpdatedPreActionsItem",
+    "SessionList",
+    "SessionRow",
+    "SleepAction",
+    "SleepOption",
+    "StreamEnvelope",
+    "StreamEvent",
+    "StreamFilter",
+    "StreamGapEvent",
+    "StreamGapEventEvent",
+    "StreamInterrupted",
+    "StreamOpenEvent",
+    "StreamOpenEventEvent",
+    "StreamOpened",
+    "TalkAction",
+    "TalkOption",
+    "VoipbinCommand",
+    "VoipbinRecordingStatus",
+    "VoipbinUpdate",
+    "VoipbinUpdateDataType0",
+    "Webhook",
+    "WebhookChange",
+    "WebhookDetail",
+    "WebhookDisabled",
+    "WebhookDisabledEvent",
+    "WebhookDisabledEventEvent",
+    "WebhookDisabledReason",
+    "WebhookFilter",
+    "WebhookRecovered",
+    "WebhookRecovery",
+    "WebhookRef",
+    "WebhookRequest",
+    "WebhookRotation",
+    "WebhookSecret",
+    "WebhookTestEvent",
+    "WebhookTestEventEvent",
+    "WebhookTested",
+    "Webhooks",
+)

@@ -1,0 +1,20 @@
+from typing import Literal
+
+CallState = Literal["acting", "in_room", "joining", "leaving", "parked", "ringing"]
+
+CALL_STATE_VALUES: set[CallState] = {
+    "acting",
+    "in_room",
+    "joining",
+    "leaving",
+    "parked",
+    "ringing",
+}
+
+
+def check_call_state(value: str) -> CallState:
+    if value in CALL_STATE_VALUES:
+        return value
+    raise TypeError(
+        f"Unexpected value {value!r}. Expected one of {CALL_STATE_VALUES!r}"
+    )

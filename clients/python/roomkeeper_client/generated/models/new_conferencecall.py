@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self, TypeVar, cast
+from uuid import UUID
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+from ..models.reference_type import ReferenceType, check_reference_type
+from ..types import UNSET, Unset
+
+T = TypeVar("T", bound="NewConferencecall")
+
+
+@_attrs_define
+class NewConferencecall:
+    """The call that joins, and the conference."""
+
+    conference_id: UUID
+    reference_id: UUID
+    """ The UUID of the call's channel. """
+    reference_type: ReferenceType
+    """ The kind of object that a conferencecall refers to. """
+    command_uid: None | str | Unset = UNSET
+    """ The caller's own id of the command, repeated in the resulting webhook. """
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        conference_id = str(self.conference_id)
+
+        reference_id = str(self.reference_id)
+
+        reference_type: str = self.reference_type
+
+        command_uid: None | str | Unset
+        if isinstance(self.command_uid, Unset):
+            command_uid = UNSET
+        else:
+            command_uid = self.command_uid
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "conference_id": conference_id,
+                "reference_id": reference_id,
+                "reference_type": reference_type,
+            }
+        )
+        if command_uid is not UNSET:
+            field_dict["command_uid"] = command_uid
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
+        d = dict(src_dict)
+        conference_id = UUID(d.pop("conference_id"))
+
+        reference_id = UUID(d.pop("reference_id"))
+
+        reference_type = check_reference_type(d.pop("reference_type"))
+
+        def _parse_command_uid(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        command_uid = _parse_command_uid(d.pop("command_uid", UNSET))
+
+        new_conferencecall = cls(
+            conference_id=conference_id,
+            reference_id=reference_id,
+            reference_type=reference_type,
+            command_uid=command_uid,
+        )
+
+        new_conferencecall.additional_properties = d
+        return new_conferencecall
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties

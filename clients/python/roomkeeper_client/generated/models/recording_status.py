@@ -1,0 +1,17 @@
+from typing import Literal
+
+RecordingStatus = Literal["recording", "starting", "stopping"]
+
+RECORDING_STATUS_VALUES: set[RecordingStatus] = {
+    "recording",
+    "starting",
+    "stopping",
+}
+
+
+def check_recording_status(value: str) -> RecordingStatus:
+    if value in RECORDING_STATUS_VALUES:
+        return value
+    raise TypeError(
+        f"Unexpected value {value!r}. Expected one of {RECORDING_STATUS_VALUES!r}"
+    )

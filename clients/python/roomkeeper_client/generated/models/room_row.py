@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from typing import Any, Self, TypeVar, cast
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+from ..models.playback_status import PlaybackStatus, check_playback_status
+from ..models.recording_status import RecordingStatus, check_recording_status
+from ..types import UNSET, Unset
+
+T = TypeVar("T", bound="RoomRow")
+
+
+@_attrs_define
+class RoomRow:
+    created_at: datetime.datetime
+    """ RFC 3339. A single conference has `created_at` in Unix seconds. """
+    members: int
+    name: str
+    room_id: str
+    """ A conference: its node, and a UUID in lower case. """
+    locked: bool | Unset = UNSET
+    """ Present only while the conference is locked. """
+    playback_status: None | PlaybackStatus | Unset = UNSET
+    recording_status: None | RecordingStatus | Unset = UNSET
+    stale: bool | Unset = UNSET
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        created_at = self.created_at.isoformat()
+
+        members = self.members
+
+        name = self.name
+
+        room_id = self.room_id
+
+        locked = self.locked
+
+        playback_status: None | str | Unset
+        if isinstance(self.playback_status, Unset):
+            playback_status = UNSET
+        elif isinstance(self.playback_status, str):
+            playback_status = self.playback_status
+        else:
+            playback_status = self.playback_status
+
+        recording_status: None | str | Unset
+        if isinstance(self.recording_status, Unset):
+            recording_status = UNSET
+        elif isinstance(self.recording_status, str):
+            recording_status = self.recording_status
+        else:
+            recording_status = self.recording_status
+
+        stale = self.stale
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "created_at": created_at,
+                "members": members,
+                "name": name,
+                "room_id": room_id,
+            }
+        )
+        if locked is not UNSET:
+            field_dict["locked"] = locked
+        if playback_status is not UNSET:
+            field_dict["playback_status"] = playback_status
+        if recording_status is not UNSET:
+            field_dict["recording_status"] = recording_status
+        if stale is not UNSET:
+            field_dict["stale"] = stale
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
+        d = dict(src_dict)
+        created_at = datetime.datetime.fromisoformat(d.pop("created_at"))
+
+        members = d.pop("members")
+
+        name = d.pop("name")
+
+        room_id = d.pop("room_id")
+
+        locked = d.pop("locked", UNSET)
+
+        def _parse_playback_status(data: object) -> None | PlaybackStatus | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                playback_status_type_0 = check_playback_status(data)
+
+                return playback_status_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(None | PlaybackStatus | Unset, data)
+
+        playback_status = _parse_playback_status(d.pop("playback_status", UNSET))
+
+        def _parse_recording_status(data: object) -> None | RecordingStatus | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                recording_status_type_0 = check_recording_status(data)
+
+                return recording_status_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(None | RecordingStatus | Unset, data)
+
+        recording_status = _parse_recording_status(d.pop("recording_status", UNSET))
+
+        stale = d.pop("stale", UNSET)
+
+        room_row = cls(
+            created_at=created_at,
+            members=members,
+            name=name,
+            room_id=room_id,
+            locked=locked,
+            playback_status=playback_status,
+            recording_status=recording_status,
+            stale=stale,
+        )
+
+        room_row.additional_properties = d
+        return room_row
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties

@@ -1,0 +1,290 @@
+//! Schemas of the bodies of events. `webhook::payload` and `events::reader` write them; tests compare.
+#![allow(
+    dead_code,
+    reason = "the macros read these types, the program does not"
+)]
+
+use utoipa::{OpenApi, ToSchema};
+use uuid::Uuid;
+
+use super::schemas::{CommandUidText, RoomIdText, SessionIdText};
+
+/// Declares the `data` of events that a command can cause, and the list of all schemas.
+macro_rules! event_data {
+    ($($(#[$about:meta])* $name:ident { $($(#[$of:meta])* $field:ident: $kind:ty,)* })+) => {
+        $(
+            $(#[$about])*
+            #[derive(ToSchema)]
+            pub(super) struct $name {
+                $($(#[$of])* $field: $kind,)*
+                #[schema(required = false, value_type = CommandUidText)]
+                command_uid: String,
+                #[schema(required = false, value_type = Synthesized)]
+                synthesized: bool,
+            }
+        )+
+    };
+}
+
+/// `true` if a snapshot revealed the change and no event reported it; omitted otherwise.
+#[derive(ToSchema)]
+struct Synthesized(bool);
+
+event_data! {
+    RoomCreated { name: String, }
+    /// The changed fields.
+    RoomUpdated {
+        #[schema(required = false)]
+        name: String,
+        #[schema(required = false)]
+        detail: String,
+        #[schema(required = false, value_type = Object)]
+        data: (),
+        /// Seconds from the creation until the conference ends; 0: never.
+        #[schema(required = false)]
+        timeout: u32,
+        #[schema(required = false, value_type = Vec<Object>)]
+        pre_actions: (),
+        #[schema(required = false, value_type = Vec<Object>)]
+        post_actions: (),
+        #[schema(required = false)]
+        locked: bool,
+    }
+    RoomDestroyed {}
+    MemberJoined {
+        /// The caller's number.
+        caller_id: String,
+        /// The dialled number.
+        did: String,
+        muted: bool,
+        /// The membership.
+        conferencecall_id: Uuid,
+    }
+    MemberLeft { reason: LeftReason, }
+    MemberFlagChanged {}
+    MemberJoinFailed { reason: JoinFailureReason, }
+    PlaybackStarted {
+        operation_id: Uuid,
+        urls: Vec<String>,
+    }
+    PlaybackFinished {
+        operation_id: Uuid,
+        /// The files that could not be played.
+        errors: Vec<PlaybackError>,
+    }
+    PlaybackChanged { operation_id: Uuid, }
+    PlaybackVolumeChanged {
+        /// Empty if nothing plays.
+        operation_id: String,
+        /// In decibels.
+        #[schema(minimum = -50, maximum = 7)]
+        volume: i8,
+    }
+    RecordingChanged { recording_id: Uuid, }
+    CallArrived {
+        caller_id: String,
+        did: String,
+        #[schema(inline)]
+        direction: CallArrivedDirection,
+    }
+    CallAnswered {}
+    CallEnded {
+        /// FreeSWITCH's name of the hang-up cause.
+        cause: String,
+        /// Whole seconds since the answer.
+        duration: u64,
+    }
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+enum CallArrivedDirection {
+    Inbound,
+    Outbound,
+}
+
+/// The reason why a member left.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+enum LeftReason {
+    Hangup,
+    Removed,
+    Moved,
+    RoomDestroyed,
+    Timeout,
+    Orphan,
+}
+
+/// The reason why a call did not join.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+enum JoinFailureReason {
+    Timeout,
+    Refused,
+    Hangup,
+    RoomDestroyed,
+    Moved,
+    Orphan,
+    Removed,
+    ActionFailed,
+}
+
+/// A file that could not be played.
+#[derive(ToSchema)]
+struct PlaybackError {
+    url: String,
+    error: String,
+}
+
+/// Another webhook endpoint of the app.
+#[derive(ToSchema)]
+pub(super) struct WebhookDisabled {
+    endpoint_id: String,
+    url: String,
+    #[schema(inline)]
+    reason: WebhookDisabledReason,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+enum WebhookDisabledReason {
+    Gone,
+    Failing,
+}
+
+/// The endpoint that gets the event.
+#[derive(ToSchema)]
+pub(super) struct WebhookTested {
+    endpoint_id: String,
+    url: String,
+}
+
+#[derive(ToSchema)]
+pub(super) struct MemberTalking {
+    #[schema(value_type = SessionIdText)]
+    session_uuid: String,
+    conferencecall_id: Uuid,
+    talking: bool,
+}
+
+/// The member that has the floor; both `null` if no member has it.
+#[derive(ToSchema)]
+pub(super) struct MemberFloor {
+    #[schema(required = true, value_type = Option<SessionIdText>)]
+    session_uuid: Option<String>,
+    #[schema(required = true)]
+    conferencecall_id: Option<Uuid>,
+}
+
+#[derive(ToSchema)]
+pub(super) struct StreamOpened {
+    /// `true` if the stream continues after the `Last-Event-ID` of the request.
+    resumed: bool,
+}
+
+#[derive(ToSchema)]
+pub(super) struct StreamInterrupted {
+    nodes: Vec<MissingEvents>,
+}
+
+/// The number of missing events of a node.
+#[derive(ToSchema)]
+struct MissingEvents {
+    node: String,
+    /// `null` if unknown.
+    #[schema(required = true)]
+    missing: Option<u64>,
+}
+
+/// Declares the fields around the `data` of an event.
+macro_rules! envelopes {
+    ($($(#[$about:meta])* $name:ident { $($(#[$of:meta])* $field:ident: $kind:ty,)* })+) => {
+        $(
+            $(#[$about])*
+            #[derive(ToSchema)]
+            pub(super) struct $name {
+                #[schema(format = DateTime)]
+                timestamp: String,
+                app_id: String,
+                $($(#[$of])* $field: $kind,)*
+            }
+        )+
+    };
+}
+
+envelopes! {
+    /// An event of a conference.
+    RoomEnvelope {
+        #[schema(value_type = RoomIdText)]
+        room_id: String,
+        /// Counts the events of the conference from 1 without a gap.
+        sequence: u64,
+    }
+    /// An event of a member of a conference.
+    MemberEnvelope {
+        #[schema(value_type = RoomIdText)]
+        room_id: String,
+        #[schema(value_type = SessionIdText)]
+        session_uuid: String,
+        /// Counts the events of the conference from 1 without a gap.
+        sequence: u64,
+    }
+    /// An event of a call.
+    CallEnvelope {
+        #[schema(value_type = SessionIdText)]
+        session_uuid: String,
+        /// Counts the events of the call from 1 without a gap.
+        sequence: u64,
+    }
+    /// An event that concerns no conference and no call.
+    AppEnvelope {
+        /// Always 0.
+        sequence: u64,
+    }
+    /// An event of the event stream alone, which is not stored.
+    LiveEnvelope {
+        #[schema(value_type = RoomIdText)]
+        room_id: String,
+        #[schema(required = false, value_type = SessionIdText)]
+        session_uuid: String,
+    }
+    /// An event about the stream itself.
+    StreamEnvelope {
+        /// The conference of the stream.
+        #[schema(required = false, value_type = RoomIdText)]
+        room_id: String,
+    }
+}
+
+/// All schemas of events; the names of events are in `events`.
+#[derive(OpenApi)]
+#[openapi(components(schemas(
+    RoomCreated,
+    RoomUpdated,
+    RoomDestroyed,
+    MemberJoined,
+    MemberLeft,
+    MemberFlagChanged,
+    MemberJoinFailed,
+    PlaybackStarted,
+    PlaybackFinished,
+    PlaybackChanged,
+    PlaybackVolumeChanged,
+    RecordingChanged,
+    CallArrived,
+    CallAnswered,
+    CallEnded,
+    WebhookDisabled,
+    WebhookTested,
+    MemberTalking,
+    MemberFloor,
+    StreamOpened,
+    StreamInterrupted,
+    RoomEnvelope,
+    MemberEnvelope,
+    CallEnvelope,
+    AppEnvelope,
+    LiveEnvelope,
+    StreamEnvelope,
+)))]
+pub(super) struct EventSchemas;

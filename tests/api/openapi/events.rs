@@ -1,0 +1,288 @@
+//! The events in the document, compared with the bodies that are sent.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use roomkeeper::store::endpoints::DisabledWhy;
+use roomkeeper::webhook::payload::{
+    EndpointEvent, endpoint_message, event_names, live_event, room_message, session_message,
+};
+use roomkeeper_core::call::{CallEvent, CallNotification, Direction};
+use roomkeeper_core::ids::{CallId, MemberId, OperationId, RecordingId, RoomId};
+use roomkeeper_core::play_url::PlayUrl;
+use roomkeeper_core::room::{
+    JoinFailure, LeftReason, LiveChange, MemberFlag, PlayEvent, PlayFailure, RoomEvent,
+    RoomNotification, Update,
+};
+use roomkeeper_core::time::Timestamp;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{api, schema};
+use crate::world::*;
+
+const LEFT: [LeftReason; 6] = [
+    LeftReason::Hangup,
+    LeftReason::Removed,
+    LeftReason::Moved,
+    LeftReason::RoomDestroyed,
+    LeftReason::Timeout,
+    LeftReason::Orphan,
+];
+const NOT_JOINED: [JoinFailure; 8] = [
+    JoinFailure::Timeout,
+    JoinFailure::Refused,
+    JoinFailure::Hangup,
+    JoinFailure::RoomDestroyed,
+    JoinFailure::Moved,
+    JoinFailure::Orphan,
+    JoinFailure::Removed,
+    JoinFailure::ActionFailed,
+];
+
+fn room() -> RoomId {
+    room_id("acW68", 1)
+}
+
+fn call() -> CallId {
+    session_id("acW68", 2)
+}
+
+fn member() -> MemberId {
+    membership_id()
+}
+
+fn play_events() -> Vec<PlayEvent> {
+    let operation: OperationId = "a1b2c3d4-e5f6-7890-abcd-ef1234567890".parse().unwrap();
+    let url = PlayUrl::new("https://cdn.example.com/a.wav").unwrap();
+    vec![
+        PlayEvent::Started {
+            operation,
+            urls: vec![url.clone()],
+        },
+        PlayEvent::Finished {
+            operation,
+            errors: vec![(url, PlayFailure::Refused)],
+        },
+        PlayEvent::Paused { operation },
+        PlayEvent::Resumed { operation },
+        PlayEvent::Stopped { operation },
+        PlayEvent::VolumeChanged {
+            operation: Some(operation),
+            volume: 7,
+        },
+        PlayEvent::VolumeChanged {
+            operation: None,
+            volume: -50,
+        },
+    ]
+}
+
+fn room_events() -> Vec<RoomEvent> {
+    let (call, member) = (call(), member());
+    let recording = RecordingId::generate(node_id("acW68"), Uuid::from_u128(5));
+    let mut all = vec![
+        RoomEvent::Created {
+            name: "standup".to_owned(),
+        },
+        RoomEvent::Updated(Update {
+            name: Some("another".to_owned()),
+            detail: Some("detail".to_owned()),
+            data: json!({"a": 1}).as_object().cloned(),
+            timeout: Some(60),
+            pre_actions: Some(Vec::new()),
+            post_actions: Some(Vec::new()),
+        }),
+        RoomEvent::Locked { locked: true },
+        RoomEvent::Destroyed,
+        RoomEvent::RecordingStarted { recording },
+        RoomEvent::RecordingStopped { recording },
+        RoomEvent::RecordingFailed { recording },
+        RoomEvent::MemberJoined {
+            call,
+            member,
+            caller_id: "+15551234".to_owned(),
+            did: "747713001".to_owned(),
+            muted: true,
+        },
+    ];
+    all.extend(LEFT.map(|reason| RoomEvent::MemberLeft {
+        call,
+        member,
+        reason,
+    }));
+    all.extend(NOT_JOINED.map(|reason| RoomEvent::JoinFailed {
+        call,
+        member,
+        reason,
+    }));
+    for flag in [MemberFlag::Speak, MemberFlag::Hear] {
+        all.extend([true, false].map(|on| RoomEvent::FlagChanged { call, flag, on }));
+    }
+    all.extend(play_events().into_iter().map(RoomEvent::Play));
+    all
+}
+
+fn call_events() -> Vec<CallEvent> {
+    let new = |direction| CallEvent::New {
+        caller_id: "anonymous".to_owned(),
+        did: "747713001".to_owned(),
+        direction,
+    };
+    vec![
+        new(Direction::Inbound),
+        new(Direction::Outbound),
+        CallEvent::Answered,
+        CallEvent::Hangup {
+            cause: "NORMAL_CLEARING".into(),
+            duration: Duration::from_secs(61),
+        },
+    ]
+}
+
+/// The bodies of all events, with and without the fields that any of them can have.
+fn bodies() -> Vec<Value> {
+    let (id, app) = (Uuid::from_u128(6), "demo".parse().unwrap());
+    let at = Timestamp::from_micros(1_778_070_896_672_025);
+    let mut all = Vec::new();
+    for event in room_events() {
+        for is_minimal in [true, false] {
+            let notice = RoomNotification {
+                sequence: 7,
+                event: event.clone(),
+                command_uid: (!is_minimal).then(|| "join-1".parse().unwrap()),
+                synthesized: !is_minimal,
+            };
+            all.push(room_message(id, &app, room(), &notice, at).body);
+        }
+    }
+    for event in call_events() {
+        for synthesized in [true, false] {
+            let notice = CallNotification {
+                sequence: 1,
+                event: event.clone(),
+                synthesized,
+            };
+            all.push(session_message(id, &app, call(), &notice, at).body);
+        }
+    }
+    let endpoint = "ep_a".parse().unwrap();
+    let url = "https://example.com/hook".parse().unwrap();
+    for event in [
+        EndpointEvent::Disabled {
+            why: DisabledWhy::Gone,
+        },
+        EndpointEvent::Disabled {
+            why: DisabledWhy::Failing,
+        },
+        EndpointEvent::Test,
+    ] {
+        all.push(endpoint_message(id, &app, &endpoint, &url, event, at).body);
+    }
+    for change in [
+        LiveChange::Talking {
+            call: call(),
+            member: member(),
+            talking: true,
+        },
+        LiveChange::Floor {
+            holder: Some(call()),
+            member: Some(member()),
+        },
+        LiveChange::Floor {
+            holder: None,
+            member: None,
+        },
+    ] {
+        all.push(live_event(&app, room(), &change, at).body);
+    }
+    all.iter()
+        .map(|body| serde_json::from_str(body).unwrap())
+        .collect()
+}
+
+fn schema_of(event: &str) -> String {
+    let words = event.split(['.', '_']).map(|word| {
+        let (first, rest) = word.split_at(1);
+        first.to_uppercase() + rest
+    });
+    words.chain(["Event".to_owned()]).collect()
+}
+
+/// The names of the documented fields of a schema, and those below `data`.
+fn fields(api: &Value, name: &str) -> (BTreeSet<String>, BTreeSet<String>) {
+    let named = |reference: &Value| {
+        let name = reference["$ref"].as_str().unwrap().rsplit('/').next();
+        &api["components"]["schemas"][name.unwrap()]
+    };
+    let keys = |schema: &Value| -> Vec<String> {
+        let properties = schema["properties"].as_object();
+        let keys = properties.into_iter().flatten();
+        keys.map(|(name, _)| name.clone()).collect()
+    };
+    let parts = &api["components"]["schemas"][name]["allOf"];
+    let own = &parts[1];
+    let top = keys(named(&parts[0])).into_iter().chain(keys(own));
+    (
+        top.collect(),
+        keys(named(&own["properties"]["data"]))
+            .into_iter()
+            .collect(),
+    )
+}
+
+#[test]
+fn every_event_has_its_webhook() {
+    let api = api();
+    let documented: BTreeSet<&str> = api["webhooks"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
+    assert_eq!(documented, event_names().collect());
+    for (event, item) in api["webhooks"].as_object().unwrap() {
+        let operation = &item["post"];
+        assert!(operation["summary"].is_string(), "{event}");
+        assert_eq!(operation["parameters"].as_array().unwrap().len(), 3);
+        let body = &operation["requestBody"]["content"]["application/json"];
+        let reference = format!("#/components/schemas/{}", schema_of(event));
+        assert_eq!(body["schema"]["$ref"], reference);
+    }
+}
+
+#[test]
+fn real_bodies_of_events_fit_their_schemas() {
+    let api = api();
+    let mut seen = BTreeSet::new();
+    for body in bodies() {
+        let event = body["event"].as_str().unwrap();
+        let name = schema_of(event);
+        let reference = json!({"$ref": format!("#/components/schemas/{name}")});
+        let validator = schema(&api, &reference);
+        let errors: Vec<_> = validator
+            .iter_errors(&body)
+            .map(|e| e.to_string())
+            .collect();
+        assert!(errors.is_empty(), "{errors:?} in {body}");
+        let (top, data) = fields(&api, &name);
+        let sent = |body: &Value| -> BTreeSet<String> {
+            body.as_object().unwrap().keys().cloned().collect()
+        };
+        let unknown: Vec<_> = sent(&body).difference(&top).cloned().collect();
+        assert!(unknown.is_empty(), "{unknown:?} in {body}");
+        let unknown: Vec<_> = sent(&body["data"]).difference(&data).cloned().collect();
+        assert!(unknown.is_empty(), "{unknown:?} in {body}");
+        // The schema is that of this event alone.
+        let mut other = body.clone();
+        other["event"] = "conference.other".into();
+        assert!(!validator.is_valid(&other), "{name}");
+        let mut empty = body.clone();
+        empty["data"] = json!("nothing");
+        assert!(!validator.is_valid(&empty), "{name}");
+        seen.insert(event.to_owned());
+    }
+    let live = LiveChange::NAMES.iter().copied();
+    let all: BTreeSet<String> = event_names().chain(live).map(str::to_owned).collect();
+    assert_eq!(seen, all);
+}
