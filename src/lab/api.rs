@@ -74,7 +74,7 @@ impl Api {
         Ok((status, json))
     }
 
-    /// Lists all calls of the app; `None` while the node is not available.
+    /// Lists all calls of the app; `None` while the node is not available, or the app has made too many requests.
     pub(super) async fn calls(&self) -> Result<Option<Vec<ListedCall>>, LabError> {
         let mut calls = Vec::new();
         let mut cursor = String::new();
@@ -85,7 +85,7 @@ impl Api {
                 path.push_str(&cursor);
             }
             let (status, page) = self.request(Method::GET, &path, None).await?;
-            if status == StatusCode::SERVICE_UNAVAILABLE {
+            if is_temporary(status) {
                 return Ok(None);
             }
             let rows = page["sessions"]
@@ -99,14 +99,14 @@ impl Api {
         }
     }
 
-    /// Makes a room with this name, or finds the one that has it; `None` while the node is not available.
+    /// Makes a room with this name, or finds the one that has it; `None` while that is not possible.
     pub(super) async fn room(&self, name: &str) -> Result<Option<String>, LabError> {
         let body = serde_json::json!({ "name": name });
         let (status, json) = self
             .request(Method::POST, "/conferences", Some(body))
             .await?;
         let id = match status {
-            StatusCode::SERVICE_UNAVAILABLE => return Ok(None),
+            status if is_temporary(status) => return Ok(None),
             // A real node may have a room of an earlier lab.
             StatusCode::CONFLICT => &json["detail"]["room_id"],
             _ => &json["room_id"],
@@ -129,6 +129,11 @@ impl Api {
         let (status, _) = self.request(Method::POST, &path, Some(body)).await?;
         Ok(status.is_success())
     }
+}
+
+/// True if the same request can succeed a moment later.
+fn is_temporary(status: StatusCode) -> bool {
+    status == StatusCode::SERVICE_UNAVAILABLE || status == StatusCode::TOO_MANY_REQUESTS
 }
 
 fn unexpected(status: StatusCode, json: &Value) -> LabError {

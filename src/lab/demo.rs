@@ -157,8 +157,8 @@ impl Demo {
         self.node.hang_up_all().await;
     }
 
-    /// Compares the calls with those that the lab keeps, and takes at most one step towards them. Returns the listed calls;
-    /// `None` while the node is not available.
+    /// Compares the calls with those that the lab keeps, and places missing ones. Returns the listed calls; `None` while they
+    /// are not available.
     async fn check(&mut self) -> Result<Option<Vec<ListedCall>>, LabError> {
         let Some(calls) = self.api.calls().await? else {
             return Ok(None);
@@ -206,31 +206,33 @@ impl Demo {
         Ok(())
     }
 
-    /// Places a call if there are too few speakers or parked calls.
+    /// Places calls if there are too few speakers or parked calls.
     async fn place_missing(&mut self, calls: &[ListedCall]) -> Result<(), LabError> {
-        let total = calls.len() + self.arriving.len();
-        if self.speakers.len() < SPEAKERS {
+        let limit = self.callers + SPEAKERS + USED_CALLS;
+        let is_below = |arriving: usize| calls.len() + arriving < limit;
+        while self.speakers.len() < SPEAKERS && is_below(self.arriving.len()) {
             let call = self.place().await?;
             self.speakers.push(Speaker {
                 call,
                 joined: false,
             });
-            return Ok(());
         }
         let arriving = self.arriving.iter().filter(|(call, _)| !self.speaks(call));
         let parked = calls.iter().filter(|call| self.is_free(call));
-        if parked.count() + arriving.count() >= self.callers {
-            self.is_full = false;
-            return Ok(());
-        }
-        if total < self.callers + SPEAKERS + USED_CALLS {
+        let kept = parked.count() + arriving.count();
+        let mut missing = self.callers.saturating_sub(kept);
+        while missing > 0 && is_below(self.arriving.len()) {
             self.place().await?;
-        } else if !self.is_full {
-            self.is_full = true;
+            missing -= 1;
+        }
+        let is_full = missing > 0 || self.speakers.len() < SPEAKERS;
+        if is_full && !self.is_full {
             say(&format!(
-                "  {total} calls are up, as many as the lab keeps: hang one up to get a new one\n"
+                "  {} calls are up, as many as the lab keeps: hang one up to get a new one\n",
+                calls.len() + self.arriving.len()
             ));
         }
+        self.is_full = is_full;
         Ok(())
     }
 

@@ -47,8 +47,9 @@ const NODE: &str = "acW68";
 const DID: &str = "747713001";
 const ROOM: &str = "lobby";
 
-/// The timeout until all calls are where they belong. A simulated node takes milliseconds.
-const READY_TIMEOUT: Duration = Duration::from_secs(20);
+/// The timeout until all calls are where they belong. A simulated node takes milliseconds, a real one on a busy machine
+/// many seconds.
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The timeout of the webhooks of the start, which the first screen replaces.
 const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(3);
@@ -209,6 +210,8 @@ id = "{NODE}"
 id = "{APP}"
 customer_id = "5e4a0680-804e-11ec-8477-2fea5968d85b"
 api_key = "{KEY}"
+# The demo uses the API as the same app.
+rate_limit = 1000
 dids = ["{DID}"]
 [[apps.webhooks]]
 url = "{hook}"
