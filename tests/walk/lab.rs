@@ -97,7 +97,7 @@ impl Lab {
     /// The lines up to the webhooks.
     fn screen(&self) -> Vec<String> {
         let lines = self.lines.lock().unwrap();
-        let end = lines.iter().position(|line| line.contains("Ctrl-C"));
+        let end = lines.iter().position(|line| line.contains("Ctrl-C ends"));
         lines[..=end.unwrap()].to_vec()
     }
 
