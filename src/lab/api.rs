@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::Value;
 
 use super::error::LabError;
-use super::{APP, KEY};
+use super::names::{APP, KEY};
 
 /// The timeout of one request, which takes milliseconds.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);

@@ -9,9 +9,9 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::ROOM;
 use super::api::{Api, ListedCall};
 use super::error::LabError;
+use super::names::{APP, DID, ROOM};
 use super::node::LabNode;
 use super::output::say;
 
@@ -121,8 +121,8 @@ impl Demo {
                     parked.len(),
                     self.callers,
                     calls.len(),
-                    super::DID,
-                    super::APP,
+                    DID,
+                    APP,
                 )));
             }
             tokio::time::sleep(TICK / 5).await;

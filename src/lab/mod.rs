@@ -10,6 +10,7 @@ mod api;
 pub mod callers;
 mod demo;
 mod error;
+mod names;
 mod node;
 mod output;
 pub mod receiver;
@@ -37,15 +38,10 @@ use crate::supervise::ShutdownPhase;
 use crate::webhook::sign::Secret;
 use api::Api;
 use demo::{Demo, SPEAKERS};
+use names::{APP, DID, KEY, NODE};
 use node::LabNode;
 use receiver::Printer;
 use screen::Screen;
-
-const APP: &str = "demo";
-const KEY: &str = "lab-key";
-const NODE: &str = "acW68";
-const DID: &str = "747713001";
-const ROOM: &str = "lobby";
 
 /// The timeout until all calls are where they belong. A simulated node takes milliseconds, a real one on a busy machine
 /// many seconds.

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::error::LabError;
-use super::{DID, NODE};
+use super::names::{DID, NODE};
 use crate::node::{self, EventSink, Link, NodeConfig, NodeHandle, Nudge, Timing, command_error};
 use crate::supervise::ShutdownPhase;
 use freeswitch_esl::Event;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::demo::{Ready, SPEAKERS};
-use super::{APP, KEY, ROOM};
+use super::names::{APP, KEY, ROOM};
 
 /// The content of the first screen.
 #[derive(Debug)]
