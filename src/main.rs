@@ -9,7 +9,8 @@ use clap::Parser;
 use freeswitch_sim::{SimConfig, SimNode};
 use roomkeeper::app;
 use roomkeeper::cli::arguments::{
-    Command, ConfigFile, LabPart, ReplayOptions, SimOptions, TailOptions,
+    Command, ConfigFile, LabOptions as LabArguments, LabPart, ReplayOptions, SimOptions,
+    TailOptions,
 };
 use roomkeeper::cli::tail::{EventQuery, Format};
 use roomkeeper::cli::{
@@ -18,7 +19,7 @@ use roomkeeper::cli::{
 };
 use roomkeeper::config::{Config, ConfigErrors};
 use roomkeeper::lab::callers::{self, CallersConfig};
-use roomkeeper::lab::{self, LabPorts, receiver};
+use roomkeeper::lab::{self, LabOptions, LabPorts, NodeChoice, receiver};
 use roomkeeper::shutdown::stop_signal;
 use roomkeeper::telemetry::{self, LogConfig, LogFormat, TelemetryConfig, TelemetryError};
 
@@ -42,13 +43,9 @@ fn main() -> ExitCode {
             part: Some(part), ..
         } => run_part(part),
         Command::Lab {
-            port,
-            admin_port,
+            options,
             part: None,
-        } => run_lab(LabPorts {
-            http: port,
-            admin: admin_port,
-        }),
+        } => run_lab(options),
         Command::Sim(options) => run_sim(options),
         Command::Room(options) => ask(rooms::run(options)),
         Command::Member(options) => ask(rooms::run_member(options)),
@@ -148,13 +145,32 @@ fn serve(config: Config) -> ExitCode {
     run(async { app::serve(config, metrics, traces).await })
 }
 
-fn run_lab(ports: LabPorts) -> ExitCode {
+fn run_lab(arguments: LabArguments) -> ExitCode {
     // The webhooks are what there is to see; the log speaks up only when something is wrong.
     let metrics = match init_quietly().and_then(|()| telemetry::init_metrics()) {
         Ok(metrics) => metrics,
         Err(error) => return failed(&error),
     };
-    run(async { lab::run(ports, metrics).await })
+    let options = LabOptions {
+        ports: LabPorts {
+            http: arguments.port,
+            admin: arguments.admin_port,
+        },
+        callers: arguments.callers.into(),
+        // The arguments require a password with an address.
+        node: match (arguments.freeswitch, arguments.password) {
+            (Some(address), Some(password)) => NodeChoice::FreeSwitch { address, password },
+            _ => NodeChoice::Simulated,
+        },
+        colours: terminal::colours(arguments.color),
+    };
+    let mut code = None;
+    let result = run(async {
+        let ended = lab::run(options, metrics).await;
+        code = ended.as_ref().err().map(lab::LabError::exit_code);
+        ended
+    });
+    code.map_or(result, ExitCode::from)
 }
 
 fn run_part(part: LabPart) -> ExitCode {
@@ -162,8 +178,13 @@ fn run_part(part: LabPart) -> ExitCode {
         return failed(&error);
     }
     match part {
-        LabPart::Receiver { listen, secret } => {
-            run(async move { receiver::run(listen, secret).await })
+        LabPart::Receiver {
+            listen,
+            secret,
+            color,
+        } => {
+            let colours = terminal::colours(color);
+            run(async move { receiver::run(listen, secret, colours).await })
         }
         LabPart::Callers {
             nodes,

@@ -28,6 +28,8 @@ use serde_json::{Value, json};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const OTHER_SECRET: &str = "whsec_QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE=";
+/// The number of calls at the lab's limit: 3 parked ones, 3 members of its own room, and 5 more.
+const LAB_CALLS: usize = 11;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn project(path: &str) -> PathBuf {
@@ -132,7 +134,24 @@ impl Lab {
         answer.status().as_u16()
     }
 
-    /// Returns the parked call. The lab places a new call when it ends.
+    /// Waits until the application has taken as many calls as the lab keeps besides the parked ones, and returns the rooms.
+    async fn until_full(&self) -> Value {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let sessions = self.get("/sessions").await;
+            let rooms = self.get("/conferences").await["conferences"].clone();
+            let calls = sessions["sessions"].as_array().unwrap();
+            let in_rooms = calls.iter().filter(|call| call["state"] == "in_room");
+            // The rooms of the calls, and the lab's own room with three members.
+            if calls.len() == LAB_CALLS && in_rooms.count() + 2 == calls.len() {
+                return rooms;
+            }
+            assert!(Instant::now() < end, "{sessions}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Returns a parked call. The lab places a new call when it ends.
     async fn parked_call(&self) -> String {
         let all = self.get("/sessions").await;
         let sessions = all["sessions"].as_array().unwrap();
@@ -225,7 +244,8 @@ async fn application_joins_each_new_call(script: &str) {
 
     // A webhook that comes again makes no second room.
     let rooms = async || lab.get("/conferences").await["conferences"].clone();
-    let before = rooms().await;
+    // The application takes each call, so the lab places the next one, up to its limit.
+    let before = lab.until_full().await;
     let now = clock::now();
     let body = new_call(&call);
     let again = deliver(&lab, &url, SECRET, "msg_again", now, &body).await;

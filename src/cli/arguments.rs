@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use clap::{ColorChoice, Parser, Subcommand};
 use clap_complete::Shell;
+use secrecy::SecretString;
 
 use crate::config::{Config, ConfigErrors};
 use crate::webhook::sign::Secret;
@@ -71,6 +72,10 @@ pub use rooms::{
 };
 pub use webhooks::{WebhookArguments, WebhookOptions, WebhookReference};
 
+/// Help text of `lab`.
+const EXIT_CODES_LAB: &str = "\
+Exit codes: 0 a signal ended the lab; 1 it cannot run; 2 invalid arguments; 69 a port is in use, or FreeSWITCH is not available.";
+
 /// Help text of `replay`.
 const HELP_REPLAY: &str = "\
 Examples:
@@ -95,17 +100,14 @@ pub enum Command {
     /// Runs the controller until SIGTERM or SIGINT.
     #[command(after_help = examples!("serve --config roomkeeper.toml"))]
     Serve(ConfigFile),
-    /// Runs a demo in one process: a simulated node, a controller, callers, and a webhook receiver that prints.
+    /// Runs a demo in one process: a node, a controller, callers, and a webhook receiver that prints.
     ///
-    /// A subcommand runs one part alone, next to a real controller and real nodes.
-    #[command(args_conflicts_with_subcommands = true)]
+    /// The node is simulated, or a FreeSWITCH. A subcommand runs one part alone, next to a real controller and real nodes.
+    #[command(args_conflicts_with_subcommands = true, after_help = EXIT_CODES_LAB)]
     Lab {
-        /// The API's port on loopback; another free port if it is in use.
-        #[arg(long, default_value_t = 8080)]
-        port: u16,
-        /// The admin listener's port on loopback; another free port if it is in use.
-        #[arg(long, default_value_t = 9090)]
-        admin_port: u16,
+        /// The settings of the demo.
+        #[command(flatten)]
+        options: LabOptions,
         /// The part to run alone.
         #[command(subcommand)]
         part: Option<LabPart>,
@@ -175,6 +177,35 @@ pub enum Command {
         #[arg(long, value_name = "FOLDER")]
         dir: Option<PathBuf>,
     },
+}
+
+/// The settings of the lab.
+#[derive(clap::Args, Debug)]
+pub struct LabOptions {
+    /// The API's port on loopback; 0 means a free one.
+    #[arg(long, default_value_t = 8080)]
+    pub port: u16,
+    /// The admin listener's port on loopback; 0 means a free one.
+    #[arg(long, default_value_t = 9090)]
+    pub admin_port: u16,
+    /// The number of calls that are kept parked. When one is used, a new one comes in.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(0..=50))]
+    pub callers: u16,
+    /// Uses a FreeSWITCH on the project's freeswitch-conf, by its Event Socket, instead of a simulated node.
+    #[arg(long, value_name = "HOST:PORT", value_parser = node_address, requires = "password")]
+    pub freeswitch: Option<String>,
+    /// The password of that Event Socket. Pass it in the environment to keep it out of the process list.
+    #[arg(
+        long,
+        value_name = "PASSWORD",
+        env = "RK_ESL_PASSWORD",
+        hide_env_values = true,
+        value_parser = secret_password
+    )]
+    pub password: Option<SecretString>,
+    /// Colours of the webhooks.
+    #[arg(long, value_name = "WHEN", default_value_t = ColorChoice::Auto)]
+    pub color: ColorChoice,
 }
 
 /// The settings of the simulated node.
@@ -262,6 +293,9 @@ pub enum LabPart {
             hide_env_values = true
         )]
         secret: Secret,
+        /// Colours in the output.
+        #[arg(long, value_name = "WHEN", default_value_t = ColorChoice::Auto)]
+        color: ColorChoice,
     },
     /// Keeps calls coming in on real nodes, originated by the nodes through their dialplan.
     Callers {
@@ -289,6 +323,23 @@ pub enum LabPart {
 /// Parses a password; the error does not contain it.
 fn password(text: &str) -> Result<Password, Unfit> {
     Password::new(text)
+}
+
+/// Parses a password of a node that the configuration takes as text.
+fn secret_password(text: &str) -> Result<SecretString, Unfit> {
+    Password::new(text).map(|_| SecretString::from(text))
+}
+
+/// Parses `host:port`.
+fn node_address(text: &str) -> Result<String, &'static str> {
+    let port = text
+        .rsplit_once(':')
+        .filter(|(host, _)| !host.is_empty())
+        .and_then(|(_, port)| port.parse::<u16>().ok());
+    match port {
+        Some(port) if port != 0 => Ok(text.to_owned()),
+        _ => Err("an Event Socket is HOST:PORT, for example 127.0.0.1:8021"),
+    }
 }
 
 /// A configuration.

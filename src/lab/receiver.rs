@@ -1,17 +1,20 @@
 //! A webhook receiver that prints: part of the lab, and a separate program for an app that has no receiver yet.
 //!
-//! Owns the check of the signature, which every receiver should do, and the printed line.
+//! Owns the check of the signature, which every receiver should do, and the time from which webhooks are printed.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{get, post};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use super::error::LabError;
 use super::output::say;
+use crate::cli::line;
 use crate::clock;
 use crate::shutdown::stop_signal;
 use crate::webhook::sign::{self, Secret};
@@ -20,50 +23,96 @@ use roomkeeper_core::time::Timestamp;
 /// The tolerance of a signature's time in seconds, against replayed requests.
 const TOLERANCE: u64 = 300;
 
+/// Prints webhooks.
+#[derive(Clone, Debug)]
+pub(super) struct Printer {
+    colours: bool,
+    progress: watch::Sender<Progress>,
+}
+
+/// The progress of a printer.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+struct Progress {
+    /// Webhooks are printed from now on.
+    prints: bool,
+    /// The number of `conference.member.joined` so far.
+    joined: usize,
+}
+
+impl Printer {
+    /// A printer that prints nothing until it is started.
+    pub(super) fn silent(colours: bool) -> Self {
+        Self {
+            colours,
+            progress: watch::Sender::new(Progress::default()),
+        }
+    }
+
+    /// Prints the webhooks that arrive after this many members have joined, or after the timeout.
+    pub(super) async fn start(&self, joined: usize, within: Duration) {
+        let mut progress = self.progress.subscribe();
+        let until = progress.wait_for(|progress| progress.joined >= joined);
+        // Late webhooks are printed below the first screen. The guard in the result would block the next line.
+        let _in_time = tokio::time::timeout(within, until).await.is_ok();
+        self.progress.send_modify(|progress| progress.prints = true);
+    }
+
+    fn print(&self, body: &serde_json::Value) {
+        self.progress.send_modify(|progress| {
+            progress.joined += usize::from(body["event"] == "conference.member.joined");
+        });
+        if self.progress.borrow().prints {
+            say(&format!("  {}", line::event(body, self.colours)));
+        }
+    }
+}
+
+/// The state of the routes.
+#[derive(Clone)]
+struct ReceiverState {
+    secret: Secret,
+    printer: Printer,
+}
+
 /// The routes: `POST /hook` for webhooks, `GET /` for health checks.
-pub(super) fn routes(secret: Secret) -> Router {
+pub(super) fn routes(secret: Secret, printer: Printer) -> Router {
     Router::new()
         .route("/", get(|| async { StatusCode::NO_CONTENT }))
         .route("/hook", post(receive))
-        .with_state(secret)
+        .with_state(ReceiverState { secret, printer })
 }
 
 /// Prints each webhook until a stop signal.
 ///
 /// # Errors
 /// [`LabError::Listen`] if it cannot listen on the address.
-pub async fn run(listen: SocketAddr, secret: Secret) -> Result<(), LabError> {
+pub async fn run(listen: SocketAddr, secret: Secret, colours: bool) -> Result<(), LabError> {
     let stop = stop_signal();
     let listener = TcpListener::bind(listen).await?;
     say(&format!(
         "Prints the webhooks that arrive at http://{}/hook.\n\n",
         listener.local_addr()?
     ));
-    axum::serve(listener, routes(secret))
+    let printer = Printer::silent(colours);
+    printer.start(0, Duration::ZERO).await;
+    axum::serve(listener, routes(secret, printer))
         .with_graceful_shutdown(stop)
         .await?;
     Ok(())
 }
 
 /// Verifies and prints a webhook.
-async fn receive(State(secret): State<Secret>, headers: HeaderMap, body: String) -> StatusCode {
-    if let Err(why) = verify(secret, &headers, &body, clock::now().as_secs()) {
+async fn receive(
+    State(state): State<ReceiverState>,
+    headers: HeaderMap,
+    body: String,
+) -> StatusCode {
+    if let Err(why) = verify(state.secret, &headers, &body, clock::now().as_secs()) {
         say(&format!("  webhook refused: {why}\n"));
         return StatusCode::UNAUTHORIZED;
     }
-    let json: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
-    let text = |name: &str| json[name].as_str().unwrap_or_default().to_owned();
-    let about = match text("session_uuid") {
-        session if session.is_empty() => text("room_id"),
-        session => session,
-    };
-    let time = text("timestamp");
-    let clock = time.get(11..23).unwrap_or(&time);
-    say(&format!(
-        "  {clock}  {:<28} {about}  {}\n",
-        text("event"),
-        json["data"]
-    ));
+    let body: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
+    state.printer.print(&body);
     StatusCode::NO_CONTENT
 }
 

@@ -1,5 +1,7 @@
 //! Reads docker-compose.yml as Compose does, and checks its properties.
 
+mod phones;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Command, Stdio};
 
@@ -16,6 +18,12 @@ pub struct Service {
     pub command: Vec<String>,
     pub environment: BTreeMap<String, String>,
     all: Yaml,
+}
+
+impl Service {
+    pub fn image(&self) -> &str {
+        self.all["image"].as_str().expect("a service has an image")
+    }
 }
 
 /// The whole file.
@@ -144,6 +152,7 @@ fn services_are_those_of_an_installation() {
         "freeswitch-1",
         "freeswitch-2",
         "grafana",
+        "phones",
         "prometheus",
         "proxy",
         "receiver",
@@ -154,11 +163,10 @@ fn services_are_those_of_an_installation() {
     assert_eq!(names, BTreeSet::from(expected));
     for (name, service) in &compose.services {
         let profiles = strings(&service.all["profiles"]);
-        let asked_for = ["grafana", "prometheus"].contains(&name.as_str());
-        let wanted = if asked_for {
-            vec!["monitoring"]
-        } else {
-            vec![]
+        let wanted = match name.as_str() {
+            "grafana" | "prometheus" => vec!["monitoring"],
+            "phones" => vec!["phones"],
+            _ => vec![],
         };
         assert_eq!(profiles, wanted, "{name}");
         for other in needed(&service.all["depends_on"]) {
@@ -253,8 +261,9 @@ fn ports_are_published_on_loopback_only() {
                 panic!("{name} publishes {port}");
             };
             assert_eq!(*address, "127.0.0.1", "{name} publishes {port}");
+            let (_, protocol) = port.split_once('/').unwrap_or((&port, "tcp"));
             assert!(
-                ports.insert((*outside).to_owned()),
+                ports.insert((protocol.to_owned(), (*outside).to_owned())),
                 "{outside} is published twice"
             );
         }
@@ -315,7 +324,7 @@ fn every_image_has_a_version_tag() {
 
 #[test]
 fn freeswitch_gets_the_stop_signal_and_logs_to_stdout() {
-    for name in ["freeswitch-1", "freeswitch-2"] {
+    for name in ["freeswitch-1", "freeswitch-2", "phones"] {
         let compose = Compose::load();
         let service = compose.service(name);
         // The container's first process is FreeSWITCH, so that a stop reaches it and waits until it has hung up its
@@ -491,7 +500,11 @@ fn compose_accepts_the_file() {
         say("No docker compose is installed: docker-compose.yml was checked without it.\n");
         return;
     }
-    for profile in [&[][..], &["--profile", "monitoring"]] {
+    for profile in [
+        &[][..],
+        &["--profile", "monitoring"],
+        &["--profile", "phones"],
+    ] {
         let done = compose(&[profile, &["config", "--quiet"]].concat());
         let done = done.unwrap();
         let output = String::from_utf8_lossy(&done.stderr);

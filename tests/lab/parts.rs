@@ -212,6 +212,7 @@ impl Lab {
         for (name, value) in [
             ("RK_ESL_LISTEN", "127.0.0.1"),
             ("RK_ESL_ACL", "127.0.0.0/8"),
+            ("RK_SIP_ACL", "127.0.0.0/8"),
             ("RK_SIP_IP", "127.0.0.1"),
         ] {
             let old = environment.insert(name.to_owned(), value.to_owned());
@@ -341,7 +342,9 @@ async fn containers_programs_work_and_survive_a_kill_of_each_kind() {
     let callers = lab.dir.path().join("callers");
     poll::until("the callers notice", poll::TIMEOUT, async || {
         let output = fs::read_to_string(&callers).unwrap();
-        output.contains("it cannot be reached").then_some(())
+        output
+            .contains("no call: node is unreachable")
+            .then_some(())
     })
     .await;
     lab.nodes[0].start_again().await;

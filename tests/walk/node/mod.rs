@@ -1,6 +1,8 @@
 //! The walk on a real FreeSWITCH with the project's configuration, and checks of this configuration. Runs wherever a
 //! FreeSWITCH is installed; the server of [`crate::freeswitch`] is configured by others.
 
+mod softphone;
+
 use std::collections::BTreeSet;
 use std::io::BufReader;
 use std::io::Write as _;
