@@ -2200,7 +2200,7 @@ export interface components {
             url?: string | null;
         };
         /** @description A webhook endpoint with its health. */
-        WebhookDetail: components["schemas"]["Webhook"] & {
+        WebhookDetail: components["schemas"]["WebhookSummary"] & {
             /**
              * Format: int64
              * @description The number of stored dead deliveries.
@@ -2211,11 +2211,6 @@ export interface components {
              * @description Time since which all deliveries fail; `null` if they succeed.
              */
             failing_since?: string | null;
-            /**
-             * Format: date-time
-             * @description Time of the last successful delivery.
-             */
-            last_success_at?: string | null;
             /**
              * Format: int64
              * @description The number of events that were lost because the endpoint's queues were full.
@@ -2241,6 +2236,20 @@ export interface components {
         };
         /** @description A webhook endpoint. */
         WebhookEndpointId: string;
+        /** @description The last failed attempt at an endpoint. */
+        WebhookError: {
+            /** Format: date-time */
+            at: string;
+            /** @description The reason of the failure. */
+            error: string;
+            /** @description The event that was not delivered. */
+            event: string;
+            /**
+             * Format: int32
+             * @description The HTTP status of the response; absent without a response.
+             */
+            status?: number | null;
+        };
         /** @enum {string} */
         WebhookFilter: "*" | "conference.*" | "conference.created" | "conference.updated" | "conference.destroyed" | "conference.member.*" | "conference.member.joined" | "conference.member.left" | "conference.member.muted" | "conference.member.unmuted" | "conference.member.deafened" | "conference.member.undeafened" | "conference.member.join_failed" | "conference.play.*" | "conference.play.started" | "conference.play.finished" | "conference.play.paused" | "conference.play.resumed" | "conference.play.stopped" | "conference.play.volume_changed" | "conference.recording.*" | "conference.recording.started" | "conference.recording.stopped" | "conference.recording.failed" | "call.*" | "call.new" | "call.answered" | "call.hangup" | "webhook.*" | "webhook.disabled" | "webhook.test";
         /** @description The `webhook-id` of an event. */
@@ -2283,6 +2292,15 @@ export interface components {
             /** @description The signing secret: `whsec_` and base64. It is not shown again. */
             secret: string;
         };
+        /** @description A webhook endpoint with the results of its attempts. */
+        WebhookSummary: components["schemas"]["Webhook"] & {
+            last_error?: components["schemas"]["WebhookError"] | null;
+            /**
+             * Format: date-time
+             * @description Time of the last successful delivery.
+             */
+            last_success_at?: string | null;
+        };
         WebhookTestEvent: components["schemas"]["AppEnvelope"] & {
             data: components["schemas"]["WebhookTested"];
             /** @enum {string} */
@@ -2294,7 +2312,7 @@ export interface components {
             url: string;
         };
         Webhooks: {
-            webhooks: components["schemas"]["Webhook"][];
+            webhooks: components["schemas"]["WebhookSummary"][];
         };
     };
     responses: {
@@ -4003,6 +4021,8 @@ export interface operations {
                      *             "conference.*"
                      *           ],
                      *           "id": "ep_b15d4a82272357b381b5eb5e5a2a9a5d",
+                     *           "last_error": null,
+                     *           "last_success_at": "2026-05-06T12:34:56.672025Z",
                      *           "url": "https://example.com/hook"
                      *         }
                      *       ]
@@ -4113,6 +4133,12 @@ export interface operations {
                      *       ],
                      *       "failing_since": null,
                      *       "id": "ep_b15d4a82272357b381b5eb5e5a2a9a5d",
+                     *       "last_error": {
+                     *         "at": "2026-05-06T11:20:03.120388Z",
+                     *         "error": "the receiver answered 503",
+                     *         "event": "conference.member.joined",
+                     *         "status": 503
+                     *       },
                      *       "last_success_at": "2026-05-06T12:34:56.672025Z",
                      *       "lost": 0,
                      *       "pending": 0,
@@ -4274,7 +4300,7 @@ export interface operations {
                      *               "status": 500
                      *             }
                      *           ],
-                     *           "created_at": "2026-05-06T12:34:56.672025Z",
+                     *           "created_at": "2026-05-06T12:34:56Z",
                      *           "event": "call.new",
                      *           "id": "msg_018f3c2a9b1d7cc2a3f0b1c2d3e4f5a6",
                      *           "sequence": 1,
@@ -4328,7 +4354,7 @@ export interface operations {
                      *       "body": {
                      *         "event": "call.new"
                      *       },
-                     *       "created_at": "2026-05-06T12:34:56.672025Z",
+                     *       "created_at": "2026-05-06T12:34:56Z",
                      *       "event": "call.new",
                      *       "id": "msg_018f3c2a9b1d7cc2a3f0b1c2d3e4f5a6",
                      *       "sequence": 1,

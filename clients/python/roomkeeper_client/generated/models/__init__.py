@@ -179,6 +179,7 @@ from .webhook_disabled import WebhookDisabled
 from .webhook_disabled_event import WebhookDisabledEvent
 from .webhook_disabled_event_event import WebhookDisabledEventEvent
 from .webhook_disabled_reason import WebhookDisabledReason
+from .webhook_error import WebhookError
 from .webhook_filter import WebhookFilter
 from .webhook_recovered import WebhookRecovered
 from .webhook_recovery import WebhookRecovery
@@ -186,6 +187,7 @@ from .webhook_ref import WebhookRef
 from .webhook_request import WebhookRequest
 from .webhook_rotation import WebhookRotation
 from .webhook_secret import WebhookSecret
+from .webhook_summary import WebhookSummary
 from .webhook_test_event import WebhookTestEvent
 from .webhook_test_event_event import WebhookTestEventEvent
 from .webhook_tested import WebhookTested
@@ -361,6 +363,7 @@ __all__ = (
     "WebhookDisabledEvent",
     "WebhookDisabledEventEvent",
     "WebhookDisabledReason",
+    "WebhookError",
     "WebhookFilter",
     "WebhookRecovered",
     "WebhookRecovery",
@@ -368,6 +371,7 @@ __all__ = (
     "WebhookRequest",
     "WebhookRotation",
     "WebhookSecret",
+    "WebhookSummary",
     "WebhookTestEvent",
     "WebhookTestEventEvent",
     "WebhookTested",

@@ -2,13 +2,17 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from typing import Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 from ..models.disabled_reason import DisabledReason, check_disabled_reason
 from ..types import UNSET, Unset
+
+if TYPE_CHECKING:
+    from ..models.webhook_error import WebhookError
+
 
 T = TypeVar("T", bound="WebhookDetail")
 
@@ -35,13 +39,16 @@ class WebhookDetail:
     """ `null` for a configured endpoint. """
     disabled_at: datetime.datetime | None | Unset = UNSET
     disabled_reason: DisabledReason | None | Unset = UNSET
-    failing_since: datetime.datetime | None | Unset = UNSET
-    """ Time since which all deliveries fail; `null` if they succeed. """
+    last_error: None | Unset | WebhookError = UNSET
     last_success_at: datetime.datetime | None | Unset = UNSET
     """ Time of the last successful delivery. """
+    failing_since: datetime.datetime | None | Unset = UNSET
+    """ Time since which all deliveries fail; `null` if they succeed. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
+        from ..models.webhook_error import WebhookError
+
         configured = self.configured
 
         enabled = self.enabled
@@ -82,13 +89,13 @@ class WebhookDetail:
         else:
             disabled_reason = self.disabled_reason
 
-        failing_since: None | str | Unset
-        if isinstance(self.failing_since, Unset):
-            failing_since = UNSET
-        elif isinstance(self.failing_since, datetime.datetime):
-            failing_since = self.failing_since.isoformat()
+        last_error: dict[str, Any] | None | Unset
+        if isinstance(self.last_error, Unset):
+            last_error = UNSET
+        elif isinstance(self.last_error, WebhookError):
+            last_error = self.last_error.to_dict()
         else:
-            failing_since = self.failing_since
+            last_error = self.last_error
 
         last_success_at: None | str | Unset
         if isinstance(self.last_success_at, Unset):
@@ -97,6 +104,14 @@ class WebhookDetail:
             last_success_at = self.last_success_at.isoformat()
         else:
             last_success_at = self.last_success_at
+
+        failing_since: None | str | Unset
+        if isinstance(self.failing_since, Unset):
+            failing_since = UNSET
+        elif isinstance(self.failing_since, datetime.datetime):
+            failing_since = self.failing_since.isoformat()
+        else:
+            failing_since = self.failing_since
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
@@ -118,15 +133,19 @@ class WebhookDetail:
             field_dict["disabled_at"] = disabled_at
         if disabled_reason is not UNSET:
             field_dict["disabled_reason"] = disabled_reason
-        if failing_since is not UNSET:
-            field_dict["failing_since"] = failing_since
+        if last_error is not UNSET:
+            field_dict["last_error"] = last_error
         if last_success_at is not UNSET:
             field_dict["last_success_at"] = last_success_at
+        if failing_since is not UNSET:
+            field_dict["failing_since"] = failing_since
 
         return field_dict
 
     @classmethod
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
+        from ..models.webhook_error import WebhookError
+
         d = dict(src_dict)
         configured = d.pop("configured")
 
@@ -195,22 +214,22 @@ class WebhookDetail:
 
         disabled_reason = _parse_disabled_reason(d.pop("disabled_reason", UNSET))
 
-        def _parse_failing_since(data: object) -> datetime.datetime | None | Unset:
+        def _parse_last_error(data: object) -> None | Unset | WebhookError:
             if data is None:
                 return data
             if isinstance(data, Unset):
                 return data
             try:
-                if not isinstance(data, str):
+                if not isinstance(data, dict):
                     raise TypeError()
-                failing_since_type_0 = datetime.datetime.fromisoformat(data)
+                last_error_type_0 = WebhookError.from_dict(data)
 
-                return failing_since_type_0
+                return last_error_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
                 pass
-            return cast(datetime.datetime | None | Unset, data)
+            return cast(None | Unset | WebhookError, data)
 
-        failing_since = _parse_failing_since(d.pop("failing_since", UNSET))
+        last_error = _parse_last_error(d.pop("last_error", UNSET))
 
         def _parse_last_success_at(data: object) -> datetime.datetime | None | Unset:
             if data is None:
@@ -229,6 +248,23 @@ class WebhookDetail:
 
         last_success_at = _parse_last_success_at(d.pop("last_success_at", UNSET))
 
+        def _parse_failing_since(data: object) -> datetime.datetime | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                failing_since_type_0 = datetime.datetime.fromisoformat(data)
+
+                return failing_since_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(datetime.datetime | None | Unset, data)
+
+        failing_since = _parse_failing_since(d.pop("failing_since", UNSET))
+
         webhook_detail = cls(
             configured=configured,
             enabled=enabled,
@@ -241,8 +277,9 @@ class WebhookDetail:
             created_at=created_at,
             disabled_at=disabled_at,
             disabled_reason=disabled_reason,
-            failing_since=failing_since,
+            last_error=last_error,
             last_success_at=last_success_at,
+            failing_since=failing_since,
         )
 
         webhook_detail.additional_properties = d

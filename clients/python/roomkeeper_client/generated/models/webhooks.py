@@ -7,7 +7,7 @@ from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 if TYPE_CHECKING:
-    from ..models.webhook import Webhook
+    from ..models.webhook_summary import WebhookSummary
 
 
 T = TypeVar("T", bound="Webhooks")
@@ -15,7 +15,7 @@ T = TypeVar("T", bound="Webhooks")
 
 @_attrs_define
 class Webhooks:
-    webhooks: list[Webhook]
+    webhooks: list[WebhookSummary]
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -36,13 +36,13 @@ class Webhooks:
 
     @classmethod
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
-        from ..models.webhook import Webhook
+        from ..models.webhook_summary import WebhookSummary
 
         d = dict(src_dict)
         webhooks = []
         _webhooks = d.pop("webhooks")
         for webhooks_item_data in _webhooks:
-            webhooks_item = Webhook.from_dict(webhooks_item_data)
+            webhooks_item = WebhookSummary.from_dict(webhooks_item_data)
 
             webhooks.append(webhooks_item)
 
