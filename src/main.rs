@@ -111,7 +111,7 @@ fn replay_recordings(options: ReplayOptions) -> Result<(), Failure> {
     })
 }
 
-/// Something that is asked of a running controller.
+/// Executes a command that queries or controls a running controller.
 fn ask(work: impl Future<Output = Result<(), Failure>>) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -1,9 +1,7 @@
-//! TLS as a client: the cryptography of this process, clients for HTTP that can be had wherever the program runs, and the
-//! configuration of other connections.
+//! TLS as a client: the cryptography of this process, HTTP clients, and the configuration of other connections.
 //!
-//! Owns what is done where the system has no CA certificates, as in a small container: a client is made all the same, for
-//! what is asked over http needs none, and every certificate that a server shows is unknown. Leaves out which files hold
-//! certificates.
+//! Owns the fallback for systems without CA certificates, such as a small container: a client still works over http, and
+//! trusts no server over https. Leaves out the files of certificates.
 
 use std::sync::Arc;
 
@@ -13,32 +11,33 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::Verifier;
 
-/// Makes ring the cryptography of this process. The one place that does; again, it changes nothing.
+/// Installs ring as the cryptography of this process. Further calls change nothing.
 pub fn install_crypto() {
-    // An error means that there is one already, and any will do.
+    // An error means that a provider is installed already; any works.
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
-/// A client as `builder` says, and why it trusts nobody, if that is so: the system's certificates cannot be had.
+/// Creates a client with `builder`. If the system's certificates are not available, the client trusts no server, and the
+/// error is returned beside it.
 ///
 /// # Errors
-/// When it cannot be made in any case.
+/// Fails if no client can be created even without certificates.
 pub fn client(
     builder: impl Fn() -> ClientBuilder,
 ) -> Result<(Client, Option<reqwest::Error>), reqwest::Error> {
     install_crypto();
     match builder().build() {
         Ok(client) => Ok((client, None)),
-        // Whatever else is wrong is wrong with this one, too.
+        // Any other error also fails this client.
         Err(why) => Ok((builder().tls_certs_only([]).build()?, Some(why))),
     }
 }
 
-/// A TLS configuration that trusts whom the system trusts, and why it trusts nobody, if that is so: the system's
-/// certificates cannot be loaded.
+/// Creates a TLS configuration that trusts the system's certificates. If they cannot be loaded, it trusts no server, and
+/// the error is returned beside it.
 ///
 /// # Errors
-/// When it cannot be made in any case.
+/// Fails if no configuration can be created even without certificates.
 pub fn platform_config() -> Result<(ClientConfig, Option<rustls::Error>), rustls::Error> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -61,22 +60,22 @@ pub fn platform_config() -> Result<(ClientConfig, Option<rustls::Error>), rustls
 pub struct Identity {
     /// The certificates.
     pub chain: Vec<CertificateDer<'static>>,
-    /// The key of the first of them.
+    /// The private key of the first certificate.
     pub key: PrivateKeyDer<'static>,
 }
 
-/// The authorities that the system trusts. Empty where the system has none.
+/// Returns the CA certificates that the system trusts; none if the system has none.
 pub fn system_roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
-    // One certificate that cannot be read or used does not cost the others.
+    // A certificate that cannot be read or used is skipped.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     roots
 }
 
-/// A client that trusts these authorities and identifies itself, if it has an identity.
+/// Creates a configuration that trusts these CA certificates and presents the identity, if there is one.
 ///
 /// # Errors
-/// When the identity cannot be used, such as a key of another certificate.
+/// Fails if the identity cannot be used, for example because the key belongs to another certificate.
 pub fn client_config(
     roots: RootCertStore,
     identity: Option<Identity>,

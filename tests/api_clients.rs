@@ -1,7 +1,7 @@
 //! The clients in `clients/`: generated from the committed document, and tried against `roomkeeper lab`.
 //!
-//! The tests that need packages of Python and npm are ignored by default. The stage `clients` of `tests/run` installs
-//! those under `target/clients` and runs them.
+//! The tests that need packages of Python and npm are ignored by default. `tests/run` installs those under
+//! `target/clients` and runs them.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

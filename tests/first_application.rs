@@ -1,7 +1,7 @@
 //! The documents' examples against `roomkeeper lab`: the first application in both languages, two complete
 //! applications, and the README's walk.
 //!
-//! The applications need the clients, which the stage `clients` of `tests/run` installs under `target/clients`.
+//! The applications need the clients, which `tests/run` installs under `target/clients`.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

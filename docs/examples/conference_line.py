@@ -1,4 +1,4 @@
-"""A conference line: who dials the same number meets in the same room. With the package roomkeeper-client.
+"""A conference line: the callers of one number meet in one room. With the package roomkeeper-client.
 
 Callers are greeted when they join, unmuted. A moderator sees and controls the rooms by HTTP:
 

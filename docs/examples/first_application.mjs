@@ -1,4 +1,4 @@
-// Puts each new call into a room of its own. Node.js 20 or later, with the package roomkeeper-client.
+// Puts each new call into a room of its own. Node.js 20.3 or later, with the package roomkeeper-client.
 import { createServer } from "node:http";
 import { buffer } from "node:stream/consumers";
 import { result, Roomkeeper, WebhookVerificationError, WebhookVerifier } from "roomkeeper-client";

@@ -160,7 +160,7 @@ async function handle({ event, room_id, session_uuid, data }) {
 }
 
 function fail(error) {
-  // The state is stored: whoever supervises the process starts it again.
+  // The state is stored: the supervisor of the process starts it again.
   console.error(error);
   process.exit(1);
 }

@@ -19,7 +19,7 @@ use super::table::{Clock, Fit, Table, plain};
 use super::{Failure, consent, execute, lookup, print, terminal};
 
 /// The rows of a list, and the ids that its table shows.
-struct Fetched {
+struct Listing {
     answer: Value,
     ids: ShortIds,
 }
@@ -32,7 +32,7 @@ pub async fn run_room(admin: &Client, command: RoomArguments, view: IdView) -> R
     let clock = Clock::new(view.view.utc);
     match command {
         RoomArguments::List { node, watch: every } => {
-            let text = |fetched: &Fetched| {
+            let text = |fetched: &Listing| {
                 text(fetched, view, "rooms", "There are no rooms.\n", |rows| {
                     room_table(rows, &fetched.ids, &clock)
                 })
@@ -86,7 +86,7 @@ pub async fn run_call(admin: &Client, command: CallArguments, view: IdView) -> R
             state,
             watch: every,
         } => {
-            let text = |fetched: &Fetched| {
+            let text = |fetched: &Listing| {
                 text(fetched, view, "calls", "There are no calls.\n", |rows| {
                     call_table(rows, &fetched.ids, &clock)
                 })
@@ -132,11 +132,11 @@ fn without_wait(wait: Wait) -> Result<(), Failure> {
     }
 }
 
-async fn rooms(admin: &Client, node: Option<NodeId>, view: IdView) -> Result<Fetched, ClientError> {
+async fn rooms(admin: &Client, node: Option<NodeId>, view: IdView) -> Result<Listing, ClientError> {
     let filter = [("node", node.map(|node| node.to_string()))];
     let answer = list(admin, "admin/rooms", "rooms", &filter).await?;
     let ids = shortened(view, || ids(&answer["rooms"], "room_id"));
-    Ok(Fetched { answer, ids })
+    Ok(Listing { answer, ids })
 }
 
 async fn calls(
@@ -144,7 +144,7 @@ async fn calls(
     node: Option<NodeId>,
     state: Option<&str>,
     view: IdView,
-) -> Result<Fetched, ClientError> {
+) -> Result<Listing, ClientError> {
     let node = node.map(|node| node.to_string());
     let shortens = !view.view.json && !view.full_ids;
     let filter = [
@@ -163,7 +163,7 @@ async fn calls(
         }
     }
     let ids = shortened(view, || known);
-    Ok(Fetched { answer, ids })
+    Ok(Listing { answer, ids })
 }
 
 async fn list(
@@ -197,7 +197,7 @@ fn shortened(view: IdView, ids: impl FnOnce() -> Vec<String>) -> ShortIds {
 }
 
 fn text(
-    fetched: &Fetched,
+    fetched: &Listing,
     view: IdView,
     field: &str,
     empty: &str,

@@ -68,7 +68,7 @@ impl CallFilter {
 }
 
 /// A response and the ids that its tables show.
-struct Fetched {
+struct Content {
     answer: Value,
     ids: ShortIds,
 }
@@ -86,7 +86,7 @@ pub async fn show(
     let IdView { view, full_ids } = view;
     let clock = Clock::new(view.utc);
     let shortens = !view.json && !full_ids;
-    let text = |fetched: &Fetched| {
+    let text = |fetched: &Content| {
         if view.json {
             format!("{:#}\n", fetched.answer)
         } else {
@@ -145,7 +145,7 @@ pub async fn watch<T>(
 
 /// Fetches all pages: `{"conferences": […]}`, `{"room": {…}, "members": […]}`, `{"sessions": […]}`, or a call. With
 /// `shortens`, also fetches all ids from which those in tables must differ.
-async fn fetch(api: &Client, query: &Query, shortens: bool) -> Result<Fetched, ClientError> {
+async fn fetch(api: &Client, query: &Query, shortens: bool) -> Result<Content, ClientError> {
     let mut others = Vec::new();
     let answer = match query {
         Query::Rooms(node) => {
@@ -187,7 +187,7 @@ async fn fetch(api: &Client, query: &Query, shortens: bool) -> Result<Fetched, C
     } else {
         ShortIds::default()
     };
-    Ok(Fetched { answer, ids })
+    Ok(Content { answer, ids })
 }
 
 /// The ids in a field of rows.

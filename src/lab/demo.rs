@@ -22,7 +22,7 @@ pub(super) const SPEAKERS: usize = 3;
 /// call would otherwise get calls without end.
 pub(super) const USED_CALLS: usize = 5;
 
-/// The interval between two looks at the calls.
+/// The interval at which the demo lists the calls.
 const TICK: Duration = Duration::from_millis(250);
 
 /// The time after which a placed call must be listed; afterwards it counts as lost.

@@ -267,7 +267,7 @@ impl Registry {
             .get(&new.id)
             .is_some_and(|app| app.removed)
         {
-            // What is left of a deleted app must not become that of a new one.
+            // The remaining data of a deleted app must not become that of a new one.
             self.check_unused(&new.id).await?;
         }
         let app = self

@@ -2,8 +2,8 @@
 """Makes the corpora of the fuzz targets.
 
 - parser: from the recordings, each kind of message once, alone and with the message that follows it, in several cuts
-- snapshot: what FreeSWITCH answered in the recordings when it was asked what there is
-- records: rooms, calls, stays and recordings as they are stored
+- snapshot: FreeSWITCH's lists in the recordings
+- records: rooms, calls, memberships and recordings as they are stored
 
 From the repository:
 
@@ -11,7 +11,7 @@ From the repository:
     cargo install cargo-fuzz
     RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir tests/fuzz parser -- -max_total_time=120
 
-RUSTC_BOOTSTRAP lets a stable compiler take the sanitizer's flags.
+With RUSTC_BOOTSTRAP a stable compiler accepts the sanitizer's flags.
 """
 
 import hashlib
@@ -80,7 +80,7 @@ def snapshot():
                 body = answer.get("_body", "").encode()
             if not body.lstrip().startswith((b"[", b"{")):
                 continue
-            # One of each: what differs in ids and times alone is no other shape.
+            # One of each shape: other ids and times make no other shape.
             shape = hashlib.sha256(re.sub(rb"[0-9a-f-]+", b"", body)).hexdigest()[:12]
             if shape not in shapes and len(body) < 30_000:
                 shapes.add(shape)
@@ -133,7 +133,7 @@ def digits(text):
 
 
 def members():
-    """What stays, and what changes."""
+    """Yields pairs of the constant and the changing record of a member."""
     who, flags = f"m{digits(LOCATED)}|f5|d7|t0", "g2|nB"
     stay = f"c{digits(CORE)}|k{digits(LIFE)}|oB"
     yield who, f"p1|{stay}|{flags}|U8|M|Xm-1"

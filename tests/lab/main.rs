@@ -1,7 +1,8 @@
 //! The container lab and its FreeSWITCH configuration, as far as tests can check them without a container engine.
 //!
 //! [`compose`] reads docker-compose.yml as Compose does, [`images`] compares it with the images' Dockerfiles, [`node`]
-//! reads freeswitch-conf/; [`parts`] starts the containers' programs as plain processes on loopback. `tests/compose` does the same on an engine.
+//! reads freeswitch-conf/; [`parts`] starts the containers' programs as plain processes on loopback. `tests/compose`
+//! does the same on an engine.
 // The whole target is a test, including parts that the lint does not recognize.
 #![allow(clippy::unwrap_used)]
 

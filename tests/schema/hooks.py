@@ -1,7 +1,7 @@
-"""Hooks of schemathesis: ids of what lives take the place of ids that were made up.
+"""Hooks of schemathesis: replace generated ids with those of existing objects.
 
-What lives is known from the answers to schemathesis's own requests alone; nothing is asked besides. Only what was to
-be valid is replaced: a path, query or body that was made wrong on purpose goes out as it was made.
+The objects are known from the answers to schemathesis's own requests; the hooks send none. They replace valid values
+only: a path, query or body that is invalid on purpose stays as generated.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from schemathesis.core.parameters import ParameterLocation
 from schemathesis.generation import GenerationMode
 from schemathesis.generation.meta import TestPhase
 
-# One in so many keeps the id that was made up: what does not exist is part of what callers ask for.
+# One in N generated ids stays, because callers also request objects that do not exist.
 UNKNOWN = 10
 
-# The newest that was heard of; what is older is likely gone.
+# The number of latest objects that are remembered; older ones have probably ended.
 KEPT = 200
 
-# By address, for there is no name service to rely on; the simulated node plays any file.
+# By address, because a name service may be missing; the simulated node plays any file.
 FILES = [f"http://127.0.0.1/{name}.wav" for name in ("hello", "music", "a%20b")]
 
-# What these are asked of should be in a room, or have somebody in it; what those end should rather be empty.
+# Operations on a call in a room, on a room with members, and on a room that should be empty.
 OF_MEMBERS = {"leaveRoom", "muteMember", "unmuteMember"}
 OF_OCCUPIED = {
     "startPlayback",
@@ -42,9 +42,9 @@ ENDING = {"deleteRoom", "deleteConference"}
 
 
 class Living:
-    """Rooms and calls that were in an answer and, as far as answers tell, still are.
+    """Rooms, calls and other objects that exist according to the answers so far.
 
-    Calls are kept with the room that they are in or were sent to, rooms with whether a call was sent there.
+    A call is stored with the room that it is in or joins.
     """
 
     def __init__(self, seed: str) -> None:
@@ -52,17 +52,17 @@ class Living:
         self._random = random.Random(seed)
         self._calls: dict[str, str | None] = {}
         self._rooms: dict[str, None] = {}
-        # Of the VoIPBIN API, whose other ids are those of rooms and calls without their nodes.
+        # Memberships of the VoIPBIN API. Its other ids are those of rooms and calls without the node.
         self._stays: dict[str, None] = {}
         self._recordings: dict[str, None] = {}
         self._endpoints: dict[str, None] = {}
         self._webhooks: dict[str, None] = {}
-        # Places in the event stream, by what it was narrowed to.
+        # Positions in the event stream, by the room of its filter.
         self._places: dict[str, str] = {}
         self._cursors: dict[str, str] = {}
 
     def any(self, what: str, operation: str = "") -> str | None:
-        """One that lives, the likelier one that suits the operation; None: none is known, or one is to be made up."""
+        """Returns an id, preferably one that suits the operation; None to keep the generated one."""
         with self._lock:
             if self._random.randrange(UNKNOWN) == 0:
                 return None
@@ -83,7 +83,7 @@ class Living:
             return bare(one) if what == "conference_id" else one
 
     def _others(self) -> dict[str, dict[str, None]]:
-        """What is of no use to one operation more than to another, by the parameter that it can be."""
+        """Returns the ids that suit all operations equally, by parameter."""
         return {
             "conferencecall_id": self._stays,
             "recording_id": self._recordings,
@@ -96,14 +96,14 @@ class Living:
             return self._places.get(room)
 
     def streamed(self, room: str, text: str) -> None:
-        """Takes note of what a stream has shown."""
+        """Records the position of a stream."""
         with self._lock:
             for line in text.splitlines():
                 if line.startswith("id: "):
                     self._places[room] = line.removeprefix("id: ")
 
     def member(self) -> tuple[str, str] | None:
-        """A call and the room that it is in."""
+        """Returns a call and its room."""
         with self._lock:
             inside = [(call, room) for call, room in self._calls.items() if room]
             return self._random.choice(inside) if inside and self._random.randrange(UNKNOWN) else None
@@ -117,12 +117,12 @@ class Living:
             return self._random.choices(FILES, k=self._random.randint(1, 3))
 
     def some_name(self, made: str) -> str:
-        """A name that is free, mostly: short ones come up again and again."""
+        """Returns a name that is usually free: generated short names repeat."""
         with self._lock:
             return made if self._random.randrange(UNKNOWN) == 0 else f"{made[:54]}{self._random.randrange(10**10)}"
 
     def heard(self, operation: str, url: str, ids: dict[str, Any], status: int, answer: Any) -> None:
-        """Takes note of an answer."""
+        """Records the objects of an answer."""
         call, room = str(ids.get("uuid")), str(ids.get("room_id"))
         with self._lock:
             if status == 404 and operation in OF_MEMBERS and call in self._calls:
@@ -187,10 +187,10 @@ def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -
         if operation == "kickMember" and (member := LIVING.member()):
             case.path_parameters["uuid"], case.path_parameters["room_id"] = member
     if is_linked(case) and not str(case.path_parameters.get("webhook_id", "msg_")).startswith("msg_"):
-        # It is taken for the id of a webhook's receiver, after the parameter's name.
+        # By the parameter's name, schemathesis takes the id of an endpoint.
         case.path_parameters["webhook_id"] = LIVING.any("webhook_id") or f"msg_{0:032x}"
     if operation == "streamEvents" and is_good(case, ParameterLocation.HEADER):
-        # A place cannot be made up either, and belongs to what the stream is narrowed to.
+        # A position cannot be generated, and belongs to the filter of the stream.
         place = LIVING.place(str((case.query or {}).get("room_id")))
         if place is None or "Last-Event-ID" not in case.headers:
             case.headers.pop("Last-Event-ID", None)
@@ -198,7 +198,7 @@ def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -
             case.headers["Last-Event-ID"] = place
     if is_good(case, ParameterLocation.QUERY):
         for what in {"cursor", "page_token"} & set(case.query):
-            # A cursor cannot be made up: that is what it is for.
+            # A cursor is signed, so it cannot be generated.
             cursor = LIVING.cursor(list_of(case))
             if cursor is None:
                 del case.query[what]
@@ -217,7 +217,7 @@ def revive(body: dict[str, Any]) -> None:
     if isinstance(body.get("urls"), list):
         body["urls"] = LIVING.some_files()
     if isinstance(body.get("url"), str):
-        # Nobody is there; that a name must be a public host's cannot be said in the document.
+        # No receiver answers. The document cannot express that the host must be public.
         body["url"] = f"https://example.com/{LIVING.some_name('hook')}"
     if isinstance(body.get("name"), str):
         body["name"] = LIVING.some_name(body["name"])
@@ -232,7 +232,7 @@ def revive(body: dict[str, Any]) -> None:
 
 
 def feasible(action: dict[str, Any]) -> None:
-    """What may follow what, and may be said or played, cannot all be said in the document."""
+    """Replaces values whose rules the document cannot express: the order of actions, files and texts."""
     action.pop("id", None)
     action.pop("next_id", None)
     option = action.get("option") or {}
@@ -241,12 +241,12 @@ def feasible(action: dict[str, Any]) -> None:
     if isinstance(option.get("text"), str):
         option["text"] = "Hello, and welcome."
     if isinstance(option.get("duration"), (int, float)):
-        # Calls that only wait are of no use to anybody.
+        # A call that waits for long tests nothing.
         option["duration"] = option["duration"] % 50
 
 
 def bare(one: str) -> str:
-    """The uuid at the end of an id."""
+    """Returns the UUID at the end of an id."""
     return one[-36:]
 
 
@@ -263,7 +263,7 @@ def after_call(context: HookContext, case: Case[Any], response: Response) -> Non
 
 
 def list_of(case: Case[Any]) -> str:
-    """Which list it is a page of: what it is narrowed to belongs to it."""
+    """Returns the list that a page belongs to, with its filter."""
     return f"{case.formatted_path} {(case.query or {}).get('conference_id')}"
 
 
@@ -272,14 +272,14 @@ def operation_of(case: Case[Any]) -> str:
 
 
 def is_good(case: Case[Any], where: ParameterLocation) -> bool:
-    """Whether this part of a request was to be valid."""
+    """Returns true if this part of a request was generated as valid."""
     if case.meta is None:
         return False
     made = case.meta.components.get(where)
-    # What stands in the document as an example was not made.
+    # An example of the document has no generation mode.
     return made.mode == GenerationMode.POSITIVE if made else case.meta.phase.name == TestPhase.EXAMPLES
 
 
 def is_linked(case: Case[Any]) -> bool:
-    """Whether its path comes from an earlier answer already."""
+    """Returns true if the path comes from an earlier answer."""
     return case.meta is not None and case.meta.phase.name == TestPhase.STATEFUL

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Runs schemathesis against a controller, by the document that it serves, and says what came of it.
+"""Runs schemathesis against a controller, by the document that it serves, and reports the result.
 
 Owns the processes: a simulated node with calls that keep coming in, a controller on a store in memory without limits,
-and rounds of schemathesis until it has asked often enough. Fails when schemathesis found an answer that the document
-does not allow, when anything was answered 5xx, or when too few of the answers were good ones. All is counted by the
-controller's own metrics; nobody but schemathesis asks it for anything that is counted.
+and rounds of schemathesis until it has sent enough requests. Fails if schemathesis finds an answer that the document
+does not allow, if any answer is 5xx, or if too few answers are successful. The controller's metrics count the answers;
+only schemathesis sends requests that they count.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ NODE, PASSWORD = "acW68", "schema-node"
 ADMIN_KEY = "schema-admin-key"
 APP, KEY = "demo", "schema-key"
 CALLS = 100
-PATIENCE = 20.0
+TIMEOUT = 20.0
 GOOD_SHARE = 0.30
 COUNTED = re.compile(r"^roomkeeper_http_requests_total\{(?P<labels>.*)\} (?P<count>\d+)$", re.M)
 
@@ -59,11 +59,11 @@ api_key = "{key}"
 
 
 class Callers:
-    """Calls on the node, made up to their number again whenever some have ended."""
+    """Calls on the node. A call that ends is replaced."""
 
     def __init__(self, address: str) -> None:
         host, port = address.rsplit(":", 1)
-        self._socket = socket.create_connection((host, int(port)), timeout=PATIENCE)
+        self._socket = socket.create_connection((host, int(port)), timeout=TIMEOUT)
         self._lines = self._socket.makefile("rb")
         self._read()
         self._say(f"auth {PASSWORD}")
@@ -77,7 +77,7 @@ class Callers:
 
     def stop(self) -> None:
         self._ended.set()
-        self._thread.join(PATIENCE)
+        self._thread.join(TIMEOUT)
         self._socket.close()
 
     def _run(self) -> None:
@@ -124,7 +124,7 @@ def process(arguments: list[str | Path], log: Path | int) -> Iterator[subprocess
     finally:
         child.terminate()
         try:
-            child.wait(PATIENCE)
+            child.wait(TIMEOUT)
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
@@ -138,13 +138,13 @@ def free_port() -> int:
 
 def ask(url: str) -> str:
     request = urllib.request.Request(url, headers={"X-Admin-API-Key": ADMIN_KEY})
-    with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+    with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
         text: str = answer.read().decode()
         return text
 
 
 def wait_for_node(admin: str) -> None:
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + TIMEOUT
     while True:
         with contextlib.suppress(OSError):
             node = json.loads(ask(f"{admin}/admin/nodes"))["nodes"][0]
@@ -156,7 +156,7 @@ def wait_for_node(admin: str) -> None:
 
 
 def answered(admin: str) -> dict[str, Counter[int]]:
-    """How often each status was answered, by operation, by the controller's own count; the document is not counted."""
+    """Returns the count of each status by operation, from the controller's metrics, without those of the document."""
     statuses: dict[str, Counter[int]] = {}
     for line in COUNTED.finditer(ask(f"{admin}/metrics")):
         labels = dict(re.findall(r'(\w+)="([^"]*)"', line["labels"]))
@@ -167,13 +167,13 @@ def answered(admin: str) -> dict[str, Counter[int]]:
 
 
 def without_good_answer(operations: dict[str, Counter[int]]) -> list[str]:
-    """Operations that there are, and that refused whatever they were asked."""
+    """Returns the existing operations without a successful answer."""
     real = {name: statuses for name, statuses in operations.items() if statuses.keys() - {404, 405}}
     return sorted(name for name, statuses in real.items() if all(status >= 300 for status in statuses))
 
 
 def one_round(schemathesis: Path, api: str, seed: int, examples: int, scratch: Path) -> bool:
-    """Whether all was as the document says."""
+    """Runs schemathesis once. Returns true if every answer fits the document."""
     environment = {
         "ROOMKEEPER_SCHEMA_SEED": str(seed),
         "SCHEMATHESIS_HOOKS": "hooks",

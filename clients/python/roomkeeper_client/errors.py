@@ -22,7 +22,7 @@ class ApiError(Exception):
 
     @property
     def is_temporary(self) -> bool:
-        """Whether the same request may succeed later."""
+        """True if the same request may succeed later."""
         return self.status == 429 or self.status >= 500
 
     @classmethod

@@ -58,7 +58,7 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-class Followed:
+class StreamReader:
     """A stream that a thread reads."""
 
     def __init__(self, client: Roomkeeper, **options: object) -> None:
@@ -112,11 +112,11 @@ class LabTest(unittest.TestCase):
                     return call.uuid
         raise AssertionError("no call is parked")
 
-    def joined_call(self, name: str, **options: object) -> tuple[str, str, Followed]:
+    def joined_call(self, name: str, **options: object) -> tuple[str, str, StreamReader]:
         """A new room with a call in it, and the room's events."""
         call = self.parked_call()
         room = self.client.create_room(body=models.NewConference(name=name, session=call)).room_id
-        followed = Followed(self.client, room_id=room, **options)
+        followed = StreamReader(self.client, room_id=room, **options)
         self.addCleanup(followed.close)
         joined = self.client.join_room(call, body=models.Join(room_id=room, muted=False))
         self.assertEqual(joined.status, "joining")
@@ -229,7 +229,7 @@ class LabTest(unittest.TestCase):
         self.addCleanup(proxy.close)
         waits: list[float] = []
         with Roomkeeper(proxy.url, APP, KEY) as client:
-            followed = Followed(client, events=["conference.created"], sleep=waits.append)
+            followed = StreamReader(client, events=["conference.created"], sleep=waits.append)
             self.addCleanup(followed.close)
             rooms, seen = [], []
             for number in range(6):
@@ -247,7 +247,7 @@ class LabTest(unittest.TestCase):
         for room in rooms:
             self.client.delete_room(room)
 
-    def names(self, followed: Followed, count: int) -> list[str]:
+    def names(self, followed: StreamReader, count: int) -> list[str]:
         found = []
         while len(found) < count:
             streamed = followed.next()

@@ -34,7 +34,7 @@ export class Mailbox {
     return Promise.race([next, late]).finally(() => clearTimeout(timer));
   }
 
-  /** What came and was not taken. */
+  /** The added values that nobody has taken yet. */
   get rest() {
     return this.#values;
   }

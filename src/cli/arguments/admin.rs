@@ -177,7 +177,7 @@ pub struct AuditOptions {
     pub limit: u32,
 }
 
-/// Parses a point in time: RFC 3339, or a span such as `1h` that lies before now.
+/// Parses a point in time: RFC 3339, or a span before now, such as `1h`.
 fn point_in_time(text: &str) -> Result<Timestamp, &'static str> {
     const EXPECTED: &str = "expected RFC 3339 such as 2026-05-06T12:00:00Z, or a time before now such as 30m, 1h or 2d";
     if let Ok(at) = text.parse::<Timestamp>() {

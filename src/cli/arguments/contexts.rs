@@ -40,7 +40,7 @@ pub enum ContextArguments {
         /// The context.
         name: String,
     },
-    /// Creates a context or changes it. What is not given stays as it is. The first context becomes the current one.
+    /// Creates a context or changes it. Omitted settings keep their values. The first context becomes the current one.
     #[command(after_help = examples!("context set lab --api 127.0.0.1:8080 --app demo --key lab-key", "context set production --api https://rk.example.com --app demo --key-stdin"))]
     Set {
         /// 1 to 64 characters of A-Z a-z 0-9 _ -

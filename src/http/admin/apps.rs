@@ -30,7 +30,7 @@ use crate::tenants::{ChangeError, MOST_DIDS, NewApp, WithKey};
 use crate::webhook::endpoint::Endpoints;
 use roomkeeper_core::ids::AppId;
 
-use super::eviction::{Evicted, evict};
+use super::eviction::{EvictionCounts, evict};
 use super::query::Query;
 use super::state::{Operator, Shared};
 
@@ -409,14 +409,14 @@ pub(super) async fn remove(
     query: Query,
 ) -> Result<Json<RemovedApp>, ApiError> {
     let force = query.flag("force")?;
-    let (registry, mut ended) = (Arc::clone(&shared.state.apps), Evicted::default());
+    let (registry, mut ended) = (Arc::clone(&shared.state.apps), EvictionCounts::default());
     if force {
         // It starts nothing new.
         registry.disable(&id).await?;
         ended = evict(&shared.state, &id).await?;
     }
     let app = registry.remove(&id, force).await?;
-    let Evicted { rooms, calls } = ended;
+    let EvictionCounts { rooms, calls } = ended;
     tracing::info!(app.id = %app.id, force, rooms, calls, "deleted an app");
     Ok(Json(RemovedApp {
         app_id: app.id.to_string(),

@@ -23,7 +23,7 @@ const COMMANDS: usize = 16;
 
 /// The numbers of ended rooms and calls.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Evicted {
+pub(super) struct EvictionCounts {
     pub(super) rooms: usize,
     pub(super) calls: usize,
 }
@@ -32,8 +32,8 @@ pub(super) struct Evicted {
 ///
 /// # Errors
 /// The first failed command. Commands that succeeded stay, so a repeated eviction continues.
-pub(super) async fn evict(state: &AdminState, app: &AppId) -> Result<Evicted, ApiError> {
-    Ok(Evicted {
+pub(super) async fn evict(state: &AdminState, app: &AppId) -> Result<EvictionCounts, ApiError> {
+    Ok(EvictionCounts {
         calls: end_all(state, app, EntityKind::Call).await?,
         rooms: end_all(state, app, EntityKind::Room).await?,
     })

@@ -24,9 +24,10 @@ export function routeOf(views) {
 
 /**
  * Creates a page. `storage`: the name of its key in sessionStorage. `begin(kept, setSession)` starts a session with
- * the stored key, if it is valid; a session has `state`, `act`, `list`, `who`, `end()` and `entered()`. `signIn`: `{text, hasApp,
- * wrong, check(appId, key)}`, where `check` returns what is stored, or throws. `titleOf(session, route)`: the title of a detail, or
- * null. `places(session)`: the navigation. `live`: the words while the connection works. `view(props)`: the view of the route.
+ * the stored key, if it is valid; a session has `state`, `act`, `list`, `who`, `end()` and `entered()`. `signIn`: `{text,
+ * hasApp, wrong, check(appId, key)}`, where `check` returns what is stored, or throws. `titleOf(session, route)`: the title
+ * of a detail, or null. `places(session)`: the navigation. `live`: the words while the connection works. `view(props)`: the
+ * view of the route.
  */
 export function createPage({ storage, begin, route, signIn, titleOf, places, live, view }) {
   const app = document.getElementById("app");

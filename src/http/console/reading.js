@@ -10,7 +10,10 @@ const MAX_PAGES = 10;
 /** The part of a room's id after this is its id in the VoIPBIN API. */
 const SEPARATOR = "-room-";
 
-/** `openRoom()`: the room on the page. `memberships`: the VoIPBIN API. `failed(error)`: handles an error, null if the session is over. */
+/**
+ * `openRoom()`: the room on the page. `memberships`: the VoIPBIN API. `failed(error)`: handles an error, null if the session
+ * is over.
+ */
 export function createReader({ api, memberships, dispatch, getState, failed, openRoom, signal }) {
   let readNumber = 0;
   let reading = false;
@@ -64,7 +67,7 @@ export function createReader({ api, memberships, dispatch, getState, failed, ope
     return null;
   }
 
-  /** Reads when the members joined, if neither the list of members nor an event has told it. Only memberships have this time. */
+  /** Reads when the members joined, if neither the list nor an event has reported it. Only memberships have the time. */
   async function readJoinTimes(room) {
     const { members, calls } = getState();
     const isUnknown = ({ uuid, joinedAt }) => joinedAt === null && (calls.get(uuid)?.joinedAt ?? null) === null;

@@ -3,9 +3,9 @@
 // Pure: no clock, no network, no document; actions carry the time. `reduce(state, action)` returns the next state without
 // changing the previous one. Leaves out rendering and requests.
 //
-// Events and responses are merged here; `events.js` has the effect of each event. A response may be older than an event that arrived during the request, so these
-// events are stored and applied again after the response. Events are idempotent: each carries a new value, not a change.
-// The number of members of a room is derived from the calls, never counted from events.
+// Events and responses are merged here; `events.js` has the effect of each event. A response may be older than an event that
+// arrived during the request, so these events are stored and applied again after the response. Events are idempotent: each
+// carries a new value, not a change. The number of members of a room is derived from the calls, never counted from events.
 
 import { logEvent, logGap } from "./activity.js";
 import { flagsOf } from "./commands.js";
@@ -225,7 +225,7 @@ function read(state, { id, rooms, calls, cut, room, detail, members }) {
   return confirmByState(next);
 }
 
-/** Keeps the time of a join that only an event has told, while the call stays in that room. */
+/** Keeps the time of a join that only an event has reported, while the call stays in that room. */
 function keepJoin(call, before) {
   return before && before.roomId === call.roomId ? { ...call, joinedAt: before.joinedAt } : call;
 }

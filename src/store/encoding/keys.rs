@@ -5,8 +5,8 @@
 //! A key starts with the version of the layout ([`LAYOUT`]): a program with another layout increments it and can run beside
 //! the old one, or find and convert its data. The part in braces determines the slot in a cluster: all keys of a node are in
 //! one slot, so that one script can check a lease, change rooms and append webhook messages; all keys of an app are in
-//! another, the apps themselves in a third, and the audit log in a fourth. Of a tenant's texts, keys contain only validated ids and names (without `{`,
-//! `}` and `:`).
+//! another, the apps themselves in a third, and the audit log in a fourth. Of a tenant's texts, keys contain only validated
+//! ids and names (without `{`, `}` and `:`).
 
 use uuid::Uuid;
 

@@ -3,9 +3,9 @@
 //! The lab, tests and a controller with `memory:` use it. The contract tests compare it with the store on Redis.
 //!
 //! Each trait of the contract has a file that implements it: `deliveries`, `node_status`, `polls`, `live`, `usage`,
-//! `limits`, `audit`, and this one for [`Store`] itself. They change the state of one node (`node`): its `outbox`, the `queues` of
-//! deliveries (each a `queue`, recorded in an `endpoint_log`, claimed by `share`), its `cooldowns` and idempotent
-//! `commands`.
+//! `limits`, `audit`, and this one for [`Store`] itself. They change the state of one node (`node`): its `outbox`, the
+//! `queues` of deliveries (each a `queue`, recorded in an `endpoint_log`, claimed by `share`), its `cooldowns` and
+//! idempotent `commands`.
 //!
 //! One mutex protects everything and is never held across an await: a commit changes a few maps, and contention does not
 //! matter for an in-memory store. Expiry is checked on access. A test can pass in the clock.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::webhook::endpoint::{Endpoint, Endpoints};
 use roomkeeper_core::ids::EndpointId;
 
-/// The endpoints that have changed since the worker last looked.
+/// The endpoints that have changed since the worker's last check.
 pub(super) struct ChangedEndpoints {
     known: Arc<Endpoints>,
     /// The changed endpoints that are not handled yet.

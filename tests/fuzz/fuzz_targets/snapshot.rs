@@ -19,7 +19,7 @@ fuzz_target!(|input: &[u8]| {
         for room in &rooms {
             assert_eq!(room.room.node(), node);
             let members = room.members.len() + room.recordings.len();
-            // The shortest that a member can be told in is its uuid.
+            // The shortest description of a member is its UUID.
             assert!(members * 36 <= input.len() * 2);
         }
         let again = translate::conferences(node, whole).expect("as before");

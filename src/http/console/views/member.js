@@ -29,7 +29,7 @@ export function memberItem(room, member, { state, now, act }) {
   );
 }
 
-/** The time in the room; empty for a member whose join the page has not seen, if the API does not tell it. */
+/** The time in the room; empty for a member whose join the page has not seen, if the API does not report it. */
 function timeIn(member, state, now) {
   const at = member.joinedAt ?? state.calls.get(member.uuid)?.joinedAt ?? null;
   if (at === null) return h("span", { class: "member-time" });
