@@ -1,7 +1,7 @@
 //! Deletes apps.
 //!
-//! A deleted app is first marked, together with its endpoints: its keys end, its numbers are free, its endpoints get
-//! nothing more. Any replica then deletes the queues of the endpoints (`endpoints`), and the record of the app when the
+//! An app is first retired: without valid keys and numbers it gets no new rooms and calls once all replicas know. When
+//! it has none, it is marked, together with its endpoints: its keys end, and its endpoints get nothing more. Any replica then deletes the queues of the endpoints (`endpoints`), and the record of the app when the
 //! store has nothing of the app any more. Until then the mark tells the webhook workers that messages of the app need
 //! not wait for its endpoints.
 
@@ -12,22 +12,60 @@ use crate::store::{AppsWrite, EntityKind, StoreError};
 use crate::telemetry::Chain;
 use roomkeeper_core::ids::{AppId, NodeId};
 
-use super::registry::{AppChange, ChangeError, Registry, existing};
+use super::registry::{AppChange, ChangeError, PROPAGATION, Registry, existing};
 use super::snapshot::StoredTenants;
 
 /// The maximum number of rooms or calls of a node that are counted.
 const MOST_COUNTED: usize = 1_000;
 
 impl Registry {
-    /// Deletes an app. Without `force` it must have no open room and no call.
+    /// Deletes an app that has no open room and no call.
     ///
     /// # Errors
-    /// [`ChangeError::InUse`] with the number of its rooms and calls, at most 1,000 of each on a node.
-    pub(crate) async fn remove(&self, id: &AppId, force: bool) -> Result<AppRecord, ChangeError> {
+    /// [`ChangeError::InUse`] with the number of its rooms and calls, at most 1,000 of each on a node. The app is then
+    /// as before.
+    pub(crate) async fn remove_unused(&self, id: &AppId) -> Result<AppRecord, ChangeError> {
         self.refresh().await?;
-        if !force && self.tenants().stored_app(id).is_some() && !self.is_configured(id) {
+        if self.tenants().stored_app(id).is_some() && !self.is_configured(id) {
             self.check_unused(id).await?;
         }
+        let before = self.retire(id).await?;
+        // Until then, other replicas start rooms and calls of the app.
+        tokio::time::sleep(PROPAGATION).await;
+        if let Err(error) = self.check_unused(id).await {
+            self.restore(&before).await?;
+            return Err(error);
+        }
+        self.remove(id).await
+    }
+
+    /// Disables an app and frees its numbers, so that it gets no new rooms and calls; returns its record before.
+    pub(crate) async fn retire(&self, id: &AppId) -> Result<AppRecord, ChangeError> {
+        let mut before = None;
+        let retired = self.change_existing(id, |record| {
+            before = Some(record.clone());
+            record.disabled = true;
+            record.dids.clear();
+            Ok(())
+        });
+        let retired = retired.await?;
+        Ok(before.unwrap_or(retired))
+    }
+
+    /// Gives a retired app its numbers and keys back, unless it was changed meanwhile.
+    async fn restore(&self, before: &AppRecord) -> Result<AppRecord, ChangeError> {
+        self.change_existing(&before.id, |record| {
+            if record.disabled && record.dids.is_empty() {
+                record.disabled = before.disabled;
+                record.dids.clone_from(&before.dids);
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Deletes a retired app.
+    pub(crate) async fn remove(&self, id: &AppId) -> Result<AppRecord, ChangeError> {
         let removed = self
             .change(id, |tenants, found| {
                 let mut app = existing(id, found)?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use roomkeeper::node::CommandError;
 use roomkeeper::reconciler::{Accepted, IntentError, Requester};
 use roomkeeper::store::{EntityId, Store};
+use roomkeeper_core::entity::Target;
 use roomkeeper_core::ids::OperationId;
 use roomkeeper_core::intent::OperationAccepted;
 use serde_json::{Value, json};
@@ -82,7 +83,7 @@ async fn numbers_are_replaced_unless_another_app_has_one() {
     set("nobody", json!({"dids": []})).await.fails(404);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn deleted_app_is_gone_with_its_endpoints() {
     let world = World::new();
     let router = admin(&world, Some("secret"));
@@ -167,7 +168,7 @@ async fn record_of_deleted_app_stays_until_its_data_is_gone() {
     running.await.unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn app_with_rooms_or_calls_is_deleted_by_force_only() {
     let world = World::new();
     let router = admin(&world, Some("secret"));
@@ -209,4 +210,50 @@ async fn app_with_rooms_or_calls_is_deleted_by_force_only() {
     end(&world.store, EntityId::Call(call)).await;
     end(&world.store, EntityId::Room(room)).await;
     create_app(&router, "acme", json!({})).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn forced_deletion_ends_calls_that_began_meanwhile() {
+    let world = World::new();
+    let router = admin(&world, Some("secret"));
+    create_app(&router, "acme", json!({"dids": ["100"]})).await;
+    let (first, second) = (session_id("acW68", 1), session_id("bbbbb", 2));
+    world.session(first, "acme", AT).await;
+    world.script(Ok(hung_up())).script(Ok(hung_up()));
+    let deletion = ask(&router, "DELETE", "/admin/apps/acme?force=true", None);
+    // Another replica, which does not know of the deletion yet, gives the app a call.
+    let late_call = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let row = ask(&router, "GET", "/admin/apps/acme", None).await.json();
+        assert_eq!((&row["disabled"], &row["dids"]), (&json!(true), &json!([])));
+        assert_eq!(world.apps.dids().get("100"), None);
+        world.session(second, "acme", AT).await;
+    };
+    let (answer, ()) = tokio::join!(deletion, late_call);
+    answer.is(
+        200,
+        json!({"app_id": "acme", "ended_rooms": 0, "ended_calls": 2}),
+    );
+    let targets: Vec<_> = world.intents().into_iter().map(|i| i.target).collect();
+    assert_eq!(targets, [Target::Call(first), Target::Call(second)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn app_that_gets_call_during_its_deletion_is_kept() {
+    let world = World::new();
+    let router = admin(&world, Some("secret"));
+    let key = create_app(&router, "acme", json!({"dids": ["100"]})).await;
+    let call = session_id("acW68", 1);
+    let deletion = ask(&router, "DELETE", "/admin/apps/acme", None);
+    let late_call = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(status(&world, "acme", &key).await, 401);
+        world.session(call, "acme", AT).await;
+    };
+    let (answer, ()) = tokio::join!(deletion, late_call);
+    let envelope = answer.fails(409);
+    assert_eq!(envelope["detail"], json!({"rooms": 0, "calls": 1}));
+    assert_eq!(status(&world, "acme", &key).await, 200);
+    assert_eq!(world.apps.dids()["100"], app("acme"));
+    assert!(world.intents().is_empty());
 }
