@@ -104,7 +104,6 @@ async fn list(
     loop {
         let page = state.store.list(node, kind, app, after.as_deref(), PAGE);
         let page = page.await?;
-        // A page can be short without being the last, because unreadable rows are skipped.
         let Some(last) = page.last() else {
             return Ok(entities);
         };
