@@ -1,18 +1,23 @@
 //! Apps are enabled, get other numbers, and are deleted.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use roomkeeper::node::CommandError;
 use roomkeeper::reconciler::{Accepted, IntentError, Requester};
+use roomkeeper::store::memory::MemoryStore;
 use roomkeeper::store::{EntityId, Store};
 use roomkeeper_core::entity::Target;
 use roomkeeper_core::ids::OperationId;
 use roomkeeper_core::intent::OperationAccepted;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::admin::admin;
 use crate::apps::{add, ask, create_app, status};
+use crate::faulty::Faulty;
 use crate::world::*;
 
 const AT: u64 = 1_778_070_896_000;
@@ -150,7 +155,7 @@ async fn record_of_deleted_app_stays_until_its_data_is_gone() {
     world.session(other, "acme", AT).await;
     let mut changes = world.apps.watch();
     changes.mark_unchanged();
-    let stop = tokio_util::sync::CancellationToken::new();
+    let stop = CancellationToken::new();
     let running = tokio::spawn(world.apps.clone().run(stop.clone()));
     tokio::time::sleep(Duration::from_secs(60)).await;
     let stored = async || world.store.read_apps(None).await.unwrap().unwrap();
@@ -166,6 +171,38 @@ async fn record_of_deleted_app_stays_until_its_data_is_gone() {
     .unwrap();
     stop.cancel();
     running.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn usage_is_read_once_for_all_deleted_apps() {
+    let store = Arc::new(MemoryStore::new());
+    let faulty = Faulty::new(store.clone(), &["read_usage"]);
+    let world = World::with_store(faulty.clone(), store.clone(), settings());
+    let router = admin(&world, Some("secret"));
+    let reads_in_a_minute = async || {
+        let before = faulty.fired.load(Ordering::Relaxed);
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(world.apps.clone().run(stop.clone()));
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        stop.cancel();
+        running.await.unwrap();
+        faulty.fired.load(Ordering::Relaxed) - before
+    };
+    for id in ["acme", "beta", "gamma"] {
+        create_app(&router, id, json!({})).await;
+    }
+    assert_eq!(reads_in_a_minute().await, 0);
+    ask(&router, "DELETE", "/admin/apps/acme", None).await;
+    let for_one = reads_in_a_minute().await;
+    assert!(for_one > 0);
+    for id in ["beta", "gamma"] {
+        ask(&router, "DELETE", &format!("/admin/apps/{id}"), None).await;
+    }
+    assert_eq!(reads_in_a_minute().await, for_one);
+    faulty.broken.lock().unwrap().clear();
+    reads_in_a_minute().await;
+    let stored = store.read_apps(None).await.unwrap().unwrap();
+    assert!(stored.records.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
