@@ -912,6 +912,44 @@ async fn invalid_newest_position_is_rebuilt_from_outbox() {
     }
 }
 
+#[tokio::test]
+async fn invalid_positions_do_not_end_lists() {
+    let server = RedisServer::start().await;
+    let store = store(&server, LONG_TIMEOUT);
+    let app: AppId = "acme".parse().unwrap();
+    for n in 1..=5 {
+        let mut commit = change(room(n), Version::ABSENT);
+        commit.entities[0].listed = Some(Listing {
+            app: app.clone(),
+            created_at: Timestamp::from_millis(n.try_into().unwrap()),
+        });
+        store.commit(&commit).await.unwrap();
+    }
+    // The first piece of the list.
+    let piece = format!("{}:", keys::list(node(), EntityKind::Room, &app));
+    for position in ["!a", "!b", "!c", "zz"] {
+        server.run(&["ZADD", &piece, "0", position]).await;
+    }
+    for of_all in [false, true] {
+        let mut seen = Vec::new();
+        let mut after: Option<String> = None;
+        loop {
+            let (kind, from) = (EntityKind::Room, after.as_deref());
+            let page = if of_all {
+                store.list_all(node(), kind, from, 2).await.unwrap()
+            } else {
+                store.list(node(), kind, &app, from, 2).await.unwrap()
+            };
+            after = page.last().map(|entry| entry.position.clone());
+            seen.extend(page.iter().map(|entry| entry.entity));
+            if page.len() < 2 {
+                break;
+            }
+        }
+        assert_eq!(seen, (1..=5).map(room).collect::<Vec<_>>(), "{of_all}");
+    }
+}
+
 /// Covers an upgrade, during which replicas of both versions run.
 #[tokio::test]
 async fn queues_of_earlier_version_are_claimed() {

@@ -23,7 +23,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use serde_json::{Map, Value};
 
-use super::error::{ApiError, shortened};
+use super::error::ApiError;
 use super::quota::UnannouncedBody;
 
 /// The number of bytes above the limit that are read and discarded.
@@ -463,10 +463,9 @@ impl Fields {
         let Some(text) = self.text(name)? else {
             return Ok(None);
         };
-        text.parse().map(Some).map_err(|_| {
-            let found = shortened(text);
-            ApiError::field(name, format!("expected {form}, found {found:?}"))
-        })
+        text.parse()
+            .map(Some)
+            .map_err(|_| ApiError::form(name, form, text))
     }
 
     /// A required text that is parsed.

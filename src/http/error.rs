@@ -31,6 +31,8 @@ const SOON: Duration = Duration::from_secs(1);
 pub(crate) struct ApiError {
     status: StatusCode,
     error: Cow<'static, str>,
+    /// The text for the audit log if `error` repeats text of the request, which can be a secret.
+    audit_error: Option<Cow<'static, str>>,
     detail: Option<Value>,
     retry_after: Option<Duration>,
     /// Logged at `debug` only, because any client can cause it without a key.
@@ -50,6 +52,7 @@ impl ApiError {
         Self {
             status,
             error: error.into(),
+            audit_error: None,
             detail: None,
             retry_after: None,
             is_unlogged: false,
@@ -66,6 +69,14 @@ impl ApiError {
     pub(crate) fn field(name: &str, why: impl Display) -> Self {
         Self::new(StatusCode::BAD_REQUEST, format!("{name}: {why}"))
             .detail(json!({ "field": name }))
+    }
+
+    /// 400 for a field with a text of another form. Repeats the beginning of the text, but not in the audit log.
+    pub(crate) fn form(name: &str, form: &str, found: &str) -> Self {
+        let found: String = found.chars().take(LONGEST_FOUND).collect();
+        let mut error = Self::field(name, format!("expected {form}, found {found:?}"));
+        error.audit_error = Some(format!("{name}: expected {form}").into());
+        error
     }
 
     /// 404.
@@ -178,11 +189,6 @@ impl ApiError {
 /// The longest part of a wrong value that an error repeats.
 const LONGEST_FOUND: usize = 40;
 
-/// The beginning of a wrong value.
-pub(crate) fn shortened(text: &str) -> String {
-    text.chars().take(LONGEST_FOUND).collect()
-}
-
 impl From<CommandError> for ApiError {
     fn from(error: CommandError) -> Self {
         match error {
@@ -240,9 +246,8 @@ impl IntoResponse for ApiError {
         if let Some(wait) = self.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
         }
-        response
-            .extensions_mut()
-            .insert(AuditError(self.error.clone()));
+        let audit_error = self.audit_error.unwrap_or(self.error);
+        response.extensions_mut().insert(AuditError(audit_error));
         if self.is_unlogged {
             response.extensions_mut().insert(observe::DebugLogOnly);
         }

@@ -27,12 +27,19 @@ const API: &[Link] = &[
 
 /// The links of the admin listener.
 const ADMIN: &[Link] = &[
+    ("console", "/console"),
+    ("docs", "/docs"),
+    ("openapi", "/openapi.json"),
     ("healthz", "/healthz"),
     ("readyz", "/readyz"),
     ("metrics", "/metrics"),
     ("nodes", "/admin/nodes"),
-    ("apps", "/admin/apps"),
     ("orphans", "/admin/orphans"),
+    ("apps", "/admin/apps"),
+    ("rooms", "/admin/rooms"),
+    ("calls", "/admin/calls"),
+    ("search", "/admin/search"),
+    ("audit", "/admin/audit"),
 ];
 
 /// The route of the API's listener.

@@ -7,7 +7,7 @@ use axum::http::request::Parts;
 
 use roomkeeper_core::ids::{CallId, InvalidId, RoomId};
 
-use super::error::{ApiError, shortened};
+use super::error::ApiError;
 
 /// An id in a path.
 pub(crate) trait InPath: FromStr<Err = InvalidId> {
@@ -87,11 +87,7 @@ fn positive(text: &str) -> Result<usize, ApiError> {
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     // A number that overflows is still a positive integer and gets clamped.
     let number = digits.then(|| text.parse().unwrap_or(usize::MAX));
-    number.filter(|n| *n > 0).ok_or_else(|| {
-        let found = shortened(text);
-        ApiError::field(
-            "limit",
-            format!("expected a positive integer, found {found:?}"),
-        )
-    })
+    number
+        .filter(|n| *n > 0)
+        .ok_or_else(|| ApiError::form("limit", "a positive integer", text))
 }

@@ -16,6 +16,6 @@ pub(crate) use endpoints::{
 };
 pub use key::KeyDigest;
 pub use registry::Registry;
-pub(crate) use registry::{ChangeError, MOST_DIDS, NewApp, WithKey};
+pub(crate) use registry::{ChangeError, MOST_DIDS, NewApp, PROPAGATION, WithKey};
 pub(crate) use snapshot::AuthenticatedApp;
 pub use snapshot::Tenants;

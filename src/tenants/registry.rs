@@ -38,6 +38,9 @@ use super::snapshot::{
 /// The poll interval of the store.
 const POLL: Duration = Duration::from_secs(1);
 
+/// The time after which a change is effective on every replica whose store responds.
+pub(crate) const PROPAGATION: Duration = Duration::from_secs(2);
+
 /// The interval at which deleted apps are examined: they stay for as long as their ended rooms can be read.
 const SWEEP: Duration = Duration::from_secs(15);
 
@@ -354,10 +357,10 @@ impl Registry {
     }
 
     /// Changes the record of an app that exists.
-    async fn change_existing(
+    pub(super) async fn change_existing(
         &self,
         id: &AppId,
-        change: impl Fn(&mut AppRecord) -> Result<(), ChangeError>,
+        mut change: impl FnMut(&mut AppRecord) -> Result<(), ChangeError>,
     ) -> Result<AppRecord, ChangeError> {
         self.change(id, |_, found| {
             let mut app = existing(id, found)?;
@@ -375,7 +378,7 @@ impl Registry {
     pub(super) async fn change(
         &self,
         id: &AppId,
-        decide: impl Fn(&Tenants, Option<AppRecord>) -> Result<AppChange, ChangeError>,
+        mut decide: impl FnMut(&Tenants, Option<AppRecord>) -> Result<AppChange, ChangeError>,
     ) -> Result<AppRecord, ChangeError> {
         let _one = self.reading.lock().await;
         for _ in 0..ROUNDS {

@@ -1,7 +1,7 @@
 //! Deletes apps.
 //!
-//! A deleted app is first marked, together with its endpoints: its keys end, its numbers are free, its endpoints get
-//! nothing more. Any replica then deletes the queues of the endpoints (`endpoints`), and the record of the app when the
+//! An app is first retired: without valid keys and numbers it gets no new rooms and calls once all replicas know. When
+//! it has none, it is marked, together with its endpoints: its keys end, and its endpoints get nothing more. Any replica then deletes the queues of the endpoints (`endpoints`), and the record of the app when the
 //! store has nothing of the app any more. Until then the mark tells the webhook workers that messages of the app need
 //! not wait for its endpoints.
 
@@ -9,25 +9,65 @@ use futures_util::future::try_join_all;
 
 use crate::store::apps::AppRecord;
 use crate::store::{AppsWrite, EntityKind, StoreError};
-use crate::telemetry::Chain;
 use roomkeeper_core::ids::{AppId, NodeId};
 
-use super::registry::{AppChange, ChangeError, Registry, existing};
+use super::registry::{AppChange, ChangeError, PROPAGATION, Registry, existing};
 use super::snapshot::StoredTenants;
 
 /// The maximum number of rooms or calls of a node that are counted.
 const MOST_COUNTED: usize = 1_000;
 
+/// The maximum number of records that one sweep deletes.
+const MOST_FORGOTTEN: usize = 100;
+
 impl Registry {
-    /// Deletes an app. Without `force` it must have no open room and no call.
+    /// Deletes an app that has no open room and no call.
     ///
     /// # Errors
-    /// [`ChangeError::InUse`] with the number of its rooms and calls, at most 1,000 of each on a node.
-    pub(crate) async fn remove(&self, id: &AppId, force: bool) -> Result<AppRecord, ChangeError> {
+    /// [`ChangeError::InUse`] with the number of its rooms and calls, at most 1,000 of each on a node. The app is then
+    /// as before.
+    pub(crate) async fn remove_unused(&self, id: &AppId) -> Result<AppRecord, ChangeError> {
         self.refresh().await?;
-        if !force && self.tenants().stored_app(id).is_some() && !self.is_configured(id) {
+        if self.tenants().stored_app(id).is_some() && !self.is_configured(id) {
             self.check_unused(id).await?;
         }
+        let before = self.retire(id).await?;
+        // Until then, other replicas start rooms and calls of the app.
+        tokio::time::sleep(PROPAGATION).await;
+        if let Err(error) = self.check_unused(id).await {
+            self.restore(&before).await?;
+            return Err(error);
+        }
+        self.remove(id).await
+    }
+
+    /// Disables an app and frees its numbers, so that it gets no new rooms and calls; returns its record before.
+    pub(crate) async fn retire(&self, id: &AppId) -> Result<AppRecord, ChangeError> {
+        let mut before = None;
+        let retired = self.change_existing(id, |record| {
+            before = Some(record.clone());
+            record.disabled = true;
+            record.dids.clear();
+            Ok(())
+        });
+        let retired = retired.await?;
+        Ok(before.unwrap_or(retired))
+    }
+
+    /// Gives a retired app its numbers and keys back, unless it was changed meanwhile.
+    async fn restore(&self, before: &AppRecord) -> Result<AppRecord, ChangeError> {
+        self.change_existing(&before.id, |record| {
+            if record.disabled && record.dids.is_empty() {
+                record.disabled = before.disabled;
+                record.dids.clone_from(&before.dids);
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Deletes a retired app.
+    pub(crate) async fn remove(&self, id: &AppId) -> Result<AppRecord, ChangeError> {
         let removed = self
             .change(id, |tenants, found| {
                 let mut app = existing(id, found)?;
@@ -73,43 +113,45 @@ impl Registry {
     /// Deletes the records of deleted apps of which nothing is left. Failures are retried with the next sweep.
     pub(super) async fn sweep_apps(&self) {
         let tenants = self.tenants();
-        for app in tenants.stored.values().filter(|app| app.removed) {
-            if let Err(error) = self.forget_app(&app.id).await {
-                tracing::warn!(
-                    app.id = %app.id,
-                    error = %Chain(&error),
-                    "cannot finish the deletion of an app yet"
-                );
-            }
+        let removed = tenants.stored.values().filter(|app| app.removed);
+        let removed: Vec<&AppId> = removed.map(|app| &app.id).collect();
+        if removed.is_empty() {
+            return;
+        }
+        if let Err(error) = self.forget_apps(&removed).await {
+            error.log_effect(None, "cannot finish the deletion of apps yet");
         }
     }
 
-    async fn forget_app(&self, id: &AppId) -> Result<(), StoreError> {
-        for node in &self.nodes {
-            if self.store.read_usage(*node).await?.apps.contains_key(id) {
-                return Ok(());
-            }
-        }
+    /// Decides on all these apps at once, because the sweep delays the poll of the store.
+    async fn forget_apps(&self, removed: &[&AppId]) -> Result<(), StoreError> {
+        let reads = self.nodes.iter().map(|node| self.store.read_usage(*node));
+        let usages = try_join_all(reads).await?;
         let _one = self.reading.lock().await;
         self.read().await?;
         let tenants = self.tenants();
         let Some(version) = tenants.version else {
             return Ok(());
         };
-        let has_endpoint = tenants.endpoints.values().any(|hook| hook.app == *id);
-        let is_removed = tenants.stored.get(id).is_some_and(|app| app.removed);
-        if has_endpoint || !is_removed {
+        let is_unused = |id: &AppId| {
+            let is_stored = usages.iter().any(|usage| usage.apps.contains_key(id));
+            let has_endpoint = tenants.endpoints.values().any(|hook| hook.app == *id);
+            let is_removed = tenants.stored.get(id).is_some_and(|app| app.removed);
+            is_removed && !is_stored && !has_endpoint
+        };
+        let unused = removed.iter().copied().filter(|id| is_unused(id));
+        let unused: Vec<&AppId> = unused.take(MOST_FORGOTTEN).collect();
+        if unused.is_empty() {
             return Ok(());
         }
-        if self
-            .store
-            .put_apps(version, &[AppsWrite::App(id, None)])
-            .await?
-        {
+        let writes: Vec<_> = unused.iter().map(|id| AppsWrite::App(id, None)).collect();
+        if self.store.put_apps(version, &writes).await? {
             let mut known = StoredTenants::from_tenants(&tenants);
-            known.stored.remove(id);
+            for id in unused {
+                known.stored.remove(id);
+                tracing::info!(app.id = %id, "deleted the record of an app");
+            }
             self.publish(known, None);
-            tracing::info!(app.id = %id, "deleted the record of an app");
         }
         Ok(())
     }

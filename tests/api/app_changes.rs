@@ -1,17 +1,23 @@
 //! Apps are enabled, get other numbers, and are deleted.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use roomkeeper::node::CommandError;
 use roomkeeper::reconciler::{Accepted, IntentError, Requester};
+use roomkeeper::store::memory::MemoryStore;
 use roomkeeper::store::{EntityId, Store};
+use roomkeeper_core::entity::Target;
 use roomkeeper_core::ids::OperationId;
 use roomkeeper_core::intent::OperationAccepted;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::admin::admin;
 use crate::apps::{add, ask, create_app, status};
+use crate::faulty::Faulty;
 use crate::world::*;
 
 const AT: u64 = 1_778_070_896_000;
@@ -82,7 +88,7 @@ async fn numbers_are_replaced_unless_another_app_has_one() {
     set("nobody", json!({"dids": []})).await.fails(404);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn deleted_app_is_gone_with_its_endpoints() {
     let world = World::new();
     let router = admin(&world, Some("secret"));
@@ -149,7 +155,7 @@ async fn record_of_deleted_app_stays_until_its_data_is_gone() {
     world.session(other, "acme", AT).await;
     let mut changes = world.apps.watch();
     changes.mark_unchanged();
-    let stop = tokio_util::sync::CancellationToken::new();
+    let stop = CancellationToken::new();
     let running = tokio::spawn(world.apps.clone().run(stop.clone()));
     tokio::time::sleep(Duration::from_secs(60)).await;
     let stored = async || world.store.read_apps(None).await.unwrap().unwrap();
@@ -167,7 +173,39 @@ async fn record_of_deleted_app_stays_until_its_data_is_gone() {
     running.await.unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
+async fn usage_is_read_once_for_all_deleted_apps() {
+    let store = Arc::new(MemoryStore::new());
+    let faulty = Faulty::new(store.clone(), &["read_usage"]);
+    let world = World::with_store(faulty.clone(), store.clone(), settings());
+    let router = admin(&world, Some("secret"));
+    let reads_in_a_minute = async || {
+        let before = faulty.fired.load(Ordering::Relaxed);
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(world.apps.clone().run(stop.clone()));
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        stop.cancel();
+        running.await.unwrap();
+        faulty.fired.load(Ordering::Relaxed) - before
+    };
+    for id in ["acme", "beta", "gamma"] {
+        create_app(&router, id, json!({})).await;
+    }
+    assert_eq!(reads_in_a_minute().await, 0);
+    ask(&router, "DELETE", "/admin/apps/acme", None).await;
+    let for_one = reads_in_a_minute().await;
+    assert!(for_one > 0);
+    for id in ["beta", "gamma"] {
+        ask(&router, "DELETE", &format!("/admin/apps/{id}"), None).await;
+    }
+    assert_eq!(reads_in_a_minute().await, for_one);
+    faulty.broken.lock().unwrap().clear();
+    reads_in_a_minute().await;
+    let stored = store.read_apps(None).await.unwrap().unwrap();
+    assert!(stored.records.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn app_with_rooms_or_calls_is_deleted_by_force_only() {
     let world = World::new();
     let router = admin(&world, Some("secret"));
@@ -209,4 +247,50 @@ async fn app_with_rooms_or_calls_is_deleted_by_force_only() {
     end(&world.store, EntityId::Call(call)).await;
     end(&world.store, EntityId::Room(room)).await;
     create_app(&router, "acme", json!({})).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn forced_deletion_ends_calls_that_began_meanwhile() {
+    let world = World::new();
+    let router = admin(&world, Some("secret"));
+    create_app(&router, "acme", json!({"dids": ["100"]})).await;
+    let (first, second) = (session_id("acW68", 1), session_id("bbbbb", 2));
+    world.session(first, "acme", AT).await;
+    world.script(Ok(hung_up())).script(Ok(hung_up()));
+    let deletion = ask(&router, "DELETE", "/admin/apps/acme?force=true", None);
+    // Another replica, which does not know of the deletion yet, gives the app a call.
+    let late_call = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let row = ask(&router, "GET", "/admin/apps/acme", None).await.json();
+        assert_eq!((&row["disabled"], &row["dids"]), (&json!(true), &json!([])));
+        assert_eq!(world.apps.dids().get("100"), None);
+        world.session(second, "acme", AT).await;
+    };
+    let (answer, ()) = tokio::join!(deletion, late_call);
+    answer.is(
+        200,
+        json!({"app_id": "acme", "ended_rooms": 0, "ended_calls": 2}),
+    );
+    let targets: Vec<_> = world.intents().into_iter().map(|i| i.target).collect();
+    assert_eq!(targets, [Target::Call(first), Target::Call(second)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn app_that_gets_call_during_its_deletion_is_kept() {
+    let world = World::new();
+    let router = admin(&world, Some("secret"));
+    let key = create_app(&router, "acme", json!({"dids": ["100"]})).await;
+    let call = session_id("acW68", 1);
+    let deletion = ask(&router, "DELETE", "/admin/apps/acme", None);
+    let late_call = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(status(&world, "acme", &key).await, 401);
+        world.session(call, "acme", AT).await;
+    };
+    let (answer, ()) = tokio::join!(deletion, late_call);
+    let envelope = answer.fails(409);
+    assert_eq!(envelope["detail"], json!({"rooms": 0, "calls": 1}));
+    assert_eq!(status(&world, "acme", &key).await, 200);
+    assert_eq!(world.apps.dids()["100"], app("acme"));
+    assert!(world.intents().is_empty());
 }

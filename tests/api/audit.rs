@@ -11,7 +11,7 @@ use roomkeeper_core::time::Timestamp;
 use serde_json::{Value, json};
 
 use crate::admin::admin;
-use crate::apps::{ask, create_app};
+use crate::apps::{add, ask, create_app};
 use crate::world::*;
 
 const AT: u64 = 1_778_070_896_000;
@@ -134,6 +134,29 @@ async fn refused_and_failed_requests_are_entries_with_their_error() {
     assert_eq!(found[1]["error"], "room not found");
     assert_eq!(found[1]["request_id"], id);
     assert_eq!(found[1]["target"], missing.to_string());
+}
+
+#[tokio::test]
+async fn entries_do_not_repeat_text_of_body() {
+    let world = World::new();
+    let router = router(&world);
+    let url = "https//hooks.example.com/s3cret";
+    let envelope = world
+        .post("/api/v1/webhooks", json!({"url": url}))
+        .await
+        .fails(400);
+    assert!(envelope.to_string().contains("s3cret"), "{envelope}");
+    add(&router, "acme", json!({"webhook_url": url}))
+        .await
+        .fails(400);
+    let found = entries(&router, "", 2).await;
+    assert_eq!(
+        field(&found, "error"),
+        [
+            "webhook_url: expected a URL such as https://app.example.com/hook",
+            "url: expected a URL such as https://example.com/hook",
+        ]
+    );
 }
 
 #[tokio::test]

@@ -34,7 +34,10 @@ async fn index_links_to_paths_that_exist() {
         ),
         (
             &admin,
-            &["apps", "healthz", "metrics", "nodes", "orphans", "readyz"],
+            &[
+                "apps", "audit", "calls", "console", "docs", "healthz", "metrics", "nodes",
+                "openapi", "orphans", "readyz", "rooms", "search",
+            ],
         ),
     ] {
         let answer = get(router, "/", None).await;
@@ -63,7 +66,12 @@ async fn browser_gets_index_as_page_without_scripts() {
     let world = World::new();
     let admin = admin(&world, None);
     let accept = Some("text/html,application/xhtml+xml;q=0.9,*/*;q=0.8");
-    for (router, link) in [(&world.router, "/console"), (&admin, "/readyz")] {
+    for (router, link) in [
+        (&world.router, "/console"),
+        (&admin, "/console"),
+        (&admin, "/readyz"),
+        (&admin, "/admin/rooms"),
+    ] {
         let answer = get(router, "/", accept).await;
         assert_eq!(answer.status(), 200);
         assert_eq!(answer.headers()["content-type"], "text/html; charset=utf-8");

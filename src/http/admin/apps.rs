@@ -2,8 +2,6 @@
 //!
 //! A key or a webhook secret is part of one response only: that of the request that created it.
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::header::CACHE_CONTROL;
@@ -391,7 +389,8 @@ pub(super) async fn set_dids(
 /// Delete an app
 ///
 /// Its keys end, its numbers are free again, its webhook endpoints are deleted with everything that waits for them.
-/// With `force`, the app is disabled first, its calls are hung up and its rooms end.
+/// With `force`, its calls are hung up and its rooms end first. The app is disabled and without numbers from the start;
+/// the answer takes at least the two seconds after which every replica applies that.
 #[utoipa::path(
     delete, path = "/admin/apps/{app_id}", tag = "apps", operation_id = "deleteApp",
     params(AppPath, RemovalQuery),
@@ -409,13 +408,15 @@ pub(super) async fn remove(
     query: Query,
 ) -> Result<Json<RemovedApp>, ApiError> {
     let force = query.flag("force")?;
-    let (registry, mut ended) = (Arc::clone(&shared.state.apps), EvictionCounts::default());
-    if force {
-        // It starts nothing new.
-        registry.disable(&id).await?;
-        ended = evict(&shared.state, &id).await?;
-    }
-    let app = registry.remove(&id, force).await?;
+    let registry = &shared.state.apps;
+    let (app, ended) = if force {
+        registry.retire(&id).await?;
+        let ended = evict(&shared.state, &id).await?;
+        (registry.remove(&id).await?, ended)
+    } else {
+        let app = registry.remove_unused(&id).await?;
+        (app, EvictionCounts::default())
+    };
     let EvictionCounts { rooms, calls } = ended;
     tracing::info!(app.id = %app.id, force, rooms, calls, "deleted an app");
     Ok(Json(RemovedApp {

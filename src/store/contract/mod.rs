@@ -116,7 +116,8 @@ pub trait Store:
         limit: usize,
     ) -> Result<Vec<EntityId>, StoreError>;
 
-    /// Lists an app's live entities of one kind on one node, after a position, in the lists' order.
+    /// Lists an app's live entities of one kind on one node, after a position, in the lists' order. Fewer than `limit` are
+    /// the last, here and in the other lists.
     async fn list(
         &self,
         node: NodeId,

@@ -33,6 +33,13 @@ fn entries_at(
     entries.collect()
 }
 
+/// The start behind these positions; `None` at the end of the list. A page with invalid positions needs more of them: a
+/// page that is too short would be the last.
+fn next_start(positions: &[String], limit: usize) -> Option<String> {
+    let last = positions.last().filter(|_| positions.len() >= limit)?;
+    Some(format!("({last}"))
+}
+
 impl RedisStore {
     /// Reads a page of a list of entities.
     pub(super) async fn list_entities(
@@ -44,13 +51,23 @@ impl RedisStore {
         limit: usize,
     ) -> Result<Vec<ListEntry>, StoreError> {
         let key = keys::list(node, kind, app);
-        let from = page_start(node, &key, after)?;
-        let positions: Vec<String> = self
-            .run(&LIST, &key, 1, |command| {
-                command.arg(&key).arg(&from).arg(limit);
-            })
-            .await?;
-        Ok(entries_at(node, kind, &key, positions))
+        let mut from = page_start(node, &key, after)?;
+        let mut entries = Vec::new();
+        loop {
+            let positions: Vec<String> = self
+                .run(&LIST, &key, 1, |command| {
+                    command.arg(&key).arg(&from).arg(limit);
+                })
+                .await?;
+            let next = next_start(&positions, limit);
+            entries.extend(entries_at(node, kind, &key, positions));
+            match next {
+                Some(next) if entries.len() < limit => from = next,
+                _ => break,
+            }
+        }
+        entries.truncate(limit);
+        Ok(entries)
     }
 
     /// Reads a page of the merged lists of all apps.
@@ -62,14 +79,23 @@ impl RedisStore {
         limit: usize,
     ) -> Result<Vec<ListEntry>, StoreError> {
         let (key, prefix) = (keys::lists(node), keys::list_prefix(node, kind));
-        let from = page_start(node, &prefix, after)?;
-        let positions: Vec<String> = self
-            .run(&LIST_ALL, &key, 1, |command| {
-                command.arg(&key).arg(&prefix).arg(&from).arg(limit);
-            })
-            .await?;
-        let mut entries = entries_at(node, kind, &prefix, positions);
-        entries.sort_unstable();
+        let mut from = page_start(node, &prefix, after)?;
+        let mut entries = Vec::new();
+        loop {
+            let mut positions: Vec<String> = self
+                .run(&LIST_ALL, &key, 1, |command| {
+                    command.arg(&key).arg(&prefix).arg(&from).arg(limit);
+                })
+                .await?;
+            positions.sort_unstable();
+            positions.truncate(limit);
+            let next = next_start(&positions, limit);
+            entries.extend(entries_at(node, kind, &prefix, positions));
+            match next {
+                Some(next) if entries.len() < limit => from = next,
+                _ => break,
+            }
+        }
         entries.truncate(limit);
         Ok(entries)
     }
