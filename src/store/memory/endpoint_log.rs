@@ -148,7 +148,9 @@ impl EndpointLog {
                     self.log(status).remove(&kept.delivery.position);
                 }
             }
-            DeliveryResult::Retry { .. } | DeliveryResult::Park { .. } => {}
+            DeliveryResult::Retry { .. }
+            | DeliveryResult::Park { .. }
+            | DeliveryResult::Restart => {}
         }
     }
 

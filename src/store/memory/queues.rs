@@ -220,6 +220,10 @@ impl Queues {
                 queue.retry_head(after, now);
                 self.ready.insert(app, queue.due, key);
             }
+            DeliveryResult::Restart => {
+                queue.restart_head(now);
+                self.ready.insert(app, queue.due, key);
+            }
             DeliveryResult::Delivered | DeliveryResult::Dead | DeliveryResult::Forgotten => {
                 queue.remove_head(now);
                 finished.behind = u64::try_from(queue.waiting.len()).unwrap_or(u64::MAX);
@@ -271,9 +275,7 @@ impl Queues {
                 && let Some(delivery) = head
             {
                 self.ready.remove(queue.due, key);
-                queue.failed_attempts = 0;
-                queue.failing_since = None;
-                queue.due = now;
+                queue.restart_head(now);
                 self.ready.insert(&delivery.message.app, now, key.clone());
             }
         }

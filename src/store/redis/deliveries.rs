@@ -227,6 +227,7 @@ impl Deliveries for RedisStore {
             DeliveryResult::Park { after, .. } if claim.parked => ("retry", after, Duration::ZERO),
             DeliveryResult::Retry { after } => ("retry", after, Duration::ZERO),
             DeliveryResult::Park { after, hold } => ("park", after, hold),
+            DeliveryResult::Restart => ("restart", Duration::ZERO, Duration::ZERO),
             DeliveryResult::Dead => ("dead", Duration::ZERO, Duration::ZERO),
             DeliveryResult::Forgotten => ("forgotten", Duration::ZERO, Duration::ZERO),
         };
