@@ -197,7 +197,7 @@ impl Queues {
         self.ready.remove(queue.due, &key);
         let log = self.logs.entry(claim.endpoint.clone()).or_default();
         if let Some(attempt) = attempt {
-            log.note_attempt(id, attempt, result == DeliveryResult::Delivered, now);
+            log.note_attempt(id, attempt, result, now);
         }
         let mut finished = FinishOutcome {
             failing_for: log.failing_for(now),

@@ -36,10 +36,9 @@ impl Worker {
                 let report = post.instrument(span.clone()).await;
                 span.record("outcome", report.outcome());
                 drop(span);
-                let mut attempt = report.attempt();
+                let attempt = report.attempt();
                 let is_outdated = attempt != Attempt::Accepted && self.has_moved(endpoint);
                 let result = if is_outdated {
-                    attempt = Attempt::Failed { retry_after: None };
                     DeliveryResult::Restart
                 } else {
                     let jitter = rand::random();
@@ -58,7 +57,10 @@ impl Worker {
         };
         let record = attempted.as_ref().map(|(_, record)| record);
         let finished = self.finish(&claim, result, record).await;
-        if let (Some((attempt, _)), Some(finished)) = (attempted, finished) {
+        if let (Some((attempt, _)), Some(finished)) = (attempted, finished)
+            // An earlier URL says nothing about the endpoint.
+            && result != DeliveryResult::Restart
+        {
             self.disable_if_failed(&claim, attempt, finished).await;
         }
         let has_more = match result {

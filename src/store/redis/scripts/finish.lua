@@ -29,7 +29,7 @@ if ARGV[9] ~= '' then
   if result == 'delivered' then
     attempt('HSET', health, endpoint .. ':ok', at)
     attempt('HDEL', health, endpoint .. ':bad')
-  else
+  elseif result ~= 'restart' then
     attempt('HSETNX', health, endpoint .. ':bad', at)
     attempt('HSET', health, endpoint .. ':err', ARGV[15])
   end
