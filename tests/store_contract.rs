@@ -2145,6 +2145,8 @@ contract! {
     redelivery_makes_waiting_retry_due_at_once,
     delivery_behind_parked_one_waits_until_its_end,
     retried_endpoint_has_its_waiting_deliveries_due,
+    restarted_delivery_is_due_with_new_schedule,
+    restarted_delivery_does_not_change_health,
     last_error_is_kept_until_endpoint_is_retried,
     dead_deliveries_are_recovered_in_order,
     endpoint_fails_from_its_first_failure_until_a_success,

@@ -130,6 +130,7 @@ mod tests {
                     }
                     DeliveryResult::Dead
                     | DeliveryResult::Delivered
+                    | DeliveryResult::Restart
                     | DeliveryResult::Forgotten => None,
                 },
             )
@@ -224,6 +225,7 @@ mod tests {
                 DeliveryResult::Retry { after } | DeliveryResult::Park { after, .. } => Some(after),
                 DeliveryResult::Delivered
                 | DeliveryResult::Dead
+                | DeliveryResult::Restart
                 | DeliveryResult::Forgotten => None,
             };
             let (exact, moved) = (delay(exact).unwrap(), delay(moved).unwrap());

@@ -2,6 +2,7 @@
 
 use super::deliveries::attempt;
 use super::*;
+use roomkeeper::store::deliveries::DeliveryStatus;
 
 pub async fn delivery_behind_parked_one_waits_until_its_end(s: Subject) {
     let park = DeliveryResult::Park {
@@ -112,6 +113,79 @@ pub async fn retried_endpoint_has_its_waiting_deliveries_due(s: Subject) {
     let nobody = endpoint(9);
     let unknown = s.store.retry_endpoint(node(), &nobody);
     unknown.await.unwrap();
+}
+
+pub async fn restarted_delivery_is_due_with_new_schedule(s: Subject) {
+    let retry = DeliveryResult::Retry {
+        after: Duration::ZERO,
+    };
+    let park = DeliveryResult::Park {
+        after: Duration::ZERO,
+        hold: LONG,
+    };
+    s.queue(
+        &[endpoint(1)],
+        vec![message(1, 1), message(1, 2), message(2, 1)],
+    )
+    .await;
+    for claim in s.claim(LONG).await {
+        let result = match claim.message.id.as_str() {
+            "msg_1_1" => park,
+            _ => retry,
+        };
+        s.answered(&claim, result, &attempt(1, Some(500))).await;
+    }
+    s.pass(SHORT).await;
+    let claims = s.claim(LONG).await;
+    assert_eq!(claims.len(), 2);
+    // The attempts are in progress, so this does not change their queues.
+    s.store.retry_endpoint(node(), &endpoint(1)).await.unwrap();
+    for claim in &claims {
+        assert_eq!(claim.failed_attempts, 1);
+        let restart = DeliveryResult::Restart;
+        s.answered(claim, restart, &attempt(2, Some(500))).await;
+    }
+    let mut claims = s.claim(LONG).await;
+    claims.sort_by(|a, b| a.message.id.cmp(&b.message.id));
+    let found: Vec<_> = claims
+        .iter()
+        .map(|c| {
+            let id = c.message.id.as_str();
+            (id, c.parked, c.failed_attempts, c.failing_for)
+        })
+        .collect();
+    // The delivery behind the parked one still waits for it.
+    let new = Duration::ZERO;
+    assert_eq!(
+        found,
+        [("msg_1_1", true, 0, new), ("msg_2_1", false, 0, new)]
+    );
+    for row in s.log(1, DeliveryStatus::Pending).await {
+        let attempts = if row.message.id == "msg_1_2" { 0 } else { 2 };
+        assert_eq!(row.attempts.len(), attempts, "{}", row.message.id);
+    }
+    let delivered = DeliveryResult::Delivered;
+    assert!(s.finish(&claims[0], delivered).await);
+    assert_eq!(s.claim_one(LONG).await.message, message(1, 2));
+}
+
+pub async fn restarted_delivery_does_not_change_health(s: Subject) {
+    s.queue(&[endpoint(1)], vec![message(1, 1), message(2, 1)])
+        .await;
+    let [first, second] = &s.claim(LONG).await[..] else {
+        panic!("two deliveries are due");
+    };
+    let retry = DeliveryResult::Retry { after: LONG };
+    s.answered(first, retry, &attempt(1, Some(500))).await;
+    assert!(s.health(1).await.failing_for.is_some());
+    s.store.retry_endpoint(node(), &endpoint(1)).await.unwrap();
+    let restart = DeliveryResult::Restart;
+    let failing_for = s.answered(second, restart, &attempt(2, Some(500))).await;
+    assert_eq!(failing_for, None);
+    let health = s.health(1).await;
+    assert_eq!((health.failing_for, health.delivered_ago), (None, None));
+    let errors = s.store.last_errors(node(), &[endpoint(1)]).await.unwrap();
+    assert_eq!(errors, [None]);
 }
 
 pub async fn last_error_is_kept_until_endpoint_is_retried(s: Subject) {

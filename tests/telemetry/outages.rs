@@ -117,6 +117,27 @@ async fn redis_that_refuses_writes_has_one_line_with_its_error() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn read_only_redis_has_one_line_with_its_error() {
+    let world = world().await;
+    let before = lines(&world).len();
+    let redis = world.redis.as_ref().unwrap();
+    // Its master does not exist, but it is a replica all the same.
+    redis.run(&["REPLICAOF", "127.0.0.1", "1"]).await;
+    poll::until("failed calls to the store", poll::TIMEOUT, async || {
+        let _answer = world.controller.once("GET", "/conferences", None).await;
+        let name = "roomkeeper_store_errors_total";
+        let failed = world.controller.metric(name, "lease").await;
+        (failed >= 3.0).then_some(())
+    })
+    .await;
+    let found = lines_about(&world, before, "Redis");
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert_eq!(found[0]["message"], "Redis refuses requests");
+    let error = found[0]["error"].as_str().unwrap();
+    assert!(error.contains("ReadOnly"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn node_outage_has_one_line_at_each_end() {
     let world = world().await;
     let address = world.switch.address().to_string();

@@ -188,6 +188,9 @@ pub enum DeliveryResult {
         /// The time for which the deliveries behind it still wait, unless it ends earlier.
         hold: Duration,
     },
+    /// Retry it at once with a new schedule: the attempt was at an earlier URL of the endpoint, whose health it does not
+    /// change.
+    Restart,
     /// Give it up: it is dead, the next of the queue can be attempted at once.
     Dead,
     /// The endpoint no longer exists: the delivery is removed.

@@ -96,22 +96,24 @@ impl EndpointLog {
         !new.held
     }
 
-    /// Stores an attempt and updates the health.
+    /// Stores an attempt and updates the health, unless the attempt was at an earlier URL.
     pub(super) fn note_attempt(
         &mut self,
         id: &str,
         attempt: &AttemptRecord,
-        is_delivered: bool,
+        result: DeliveryResult,
         now: Duration,
     ) {
+        let is_delivered = result == DeliveryResult::Delivered;
+        let is_failure = !is_delivered && result != DeliveryResult::Restart;
         if is_delivered {
             self.delivered_at = Some(now);
             self.failing_since = None;
-        } else {
+        } else if is_failure {
             self.failing_since.get_or_insert(now);
         }
         if let Some(kept) = self.deliveries.get_mut(id) {
-            if !is_delivered {
+            if is_failure {
                 let event = &kept.delivery.message.event;
                 self.last_error = Some(LastError::from_attempt(attempt, event));
             }
@@ -148,7 +150,9 @@ impl EndpointLog {
                     self.log(status).remove(&kept.delivery.position);
                 }
             }
-            DeliveryResult::Retry { .. } | DeliveryResult::Park { .. } => {}
+            DeliveryResult::Retry { .. }
+            | DeliveryResult::Park { .. }
+            | DeliveryResult::Restart => {}
         }
     }
 

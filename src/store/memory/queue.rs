@@ -42,6 +42,13 @@ impl Queue {
         self.due = now.saturating_add(after);
     }
 
+    /// Makes the head due at once, with a new schedule.
+    pub(super) fn restart_head(&mut self, now: Duration) {
+        self.failed_attempts = 0;
+        self.failing_since = None;
+        self.due = now;
+    }
+
     /// Moves the head after a failed attempt into a separate queue, which is returned; the next message waits for `hold`.
     pub(super) fn park_head(&mut self, after: Duration, hold: Duration, now: Duration) -> Self {
         let mut parked = Self {
@@ -58,9 +65,7 @@ impl Queue {
 
     /// Removes the head. The next message is due at this time.
     pub(super) fn remove_head(&mut self, next_due: Duration) -> Option<String> {
-        self.failed_attempts = 0;
-        self.failing_since = None;
-        self.due = next_due;
+        self.restart_head(next_due);
         self.waiting.pop_front()
     }
 }

@@ -197,7 +197,7 @@ impl Queues {
         self.ready.remove(queue.due, &key);
         let log = self.logs.entry(claim.endpoint.clone()).or_default();
         if let Some(attempt) = attempt {
-            log.note_attempt(id, attempt, result == DeliveryResult::Delivered, now);
+            log.note_attempt(id, attempt, result, now);
         }
         let mut finished = FinishOutcome {
             failing_for: log.failing_for(now),
@@ -218,6 +218,10 @@ impl Queues {
             // A parked message stays in its queue.
             DeliveryResult::Retry { after } | DeliveryResult::Park { after, .. } => {
                 queue.retry_head(after, now);
+                self.ready.insert(app, queue.due, key);
+            }
+            DeliveryResult::Restart => {
+                queue.restart_head(now);
                 self.ready.insert(app, queue.due, key);
             }
             DeliveryResult::Delivered | DeliveryResult::Dead | DeliveryResult::Forgotten => {
@@ -271,9 +275,7 @@ impl Queues {
                 && let Some(delivery) = head
             {
                 self.ready.remove(queue.due, key);
-                queue.failed_attempts = 0;
-                queue.failing_since = None;
-                queue.due = now;
+                queue.restart_head(now);
                 self.ready.insert(&delivery.message.app, now, key.clone());
             }
         }

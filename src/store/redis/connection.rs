@@ -474,12 +474,9 @@ impl ServerConnection {
         let demoted = has_code(error, "READONLY");
         let is_useless = demoted || is_broken(error);
         if is_useless {
-            let why = if demoted {
-                let why = "the server is read-only";
-                self.health.failed(why);
-                why
-            } else {
-                "it broke"
+            let why = match demoted {
+                true => "the server is read-only",
+                false => "it broke",
             };
             self.leave(generation, why);
         }
@@ -500,7 +497,7 @@ impl ConnectionState {
             .is_some()
         {
             self.watch = None;
-            // An outage, if there is one, is logged; a connection that can be replaced at once is not.
+            // An outage or refusal, if there is one, is logged; a connection that can be replaced at once is not.
             tracing::debug!(
                 connection = generation,
                 "left the connection to Redis: {why}"

@@ -227,10 +227,11 @@ impl Deliveries for RedisStore {
             DeliveryResult::Park { after, .. } if claim.parked => ("retry", after, Duration::ZERO),
             DeliveryResult::Retry { after } => ("retry", after, Duration::ZERO),
             DeliveryResult::Park { after, hold } => ("park", after, hold),
+            DeliveryResult::Restart => ("restart", Duration::ZERO, Duration::ZERO),
             DeliveryResult::Dead => ("dead", Duration::ZERO, Duration::ZERO),
             DeliveryResult::Forgotten => ("forgotten", Duration::ZERO, Duration::ZERO),
         };
-        let failed = attempt.filter(|_| result != "delivered");
+        let failed = attempt.filter(|_| !["delivered", "restart"].contains(&result));
         let error = failed.map(|failed| LastError::from_attempt(failed, &claim.message.event));
         let error = error.as_ref().map_or_else(String::new, to_json);
         let attempt = attempt.map_or_else(String::new, to_json);

@@ -16,15 +16,7 @@ use crate::telemetry::outage::{OutageChange, OutageLog};
 use crate::telemetry::{Chain, millis};
 
 /// Errors that a caller handles: they are no outage.
-const HANDLED: [&str; 6] = [
-    "NOSCRIPT",
-    "WRONGTYPE",
-    "MOVED",
-    "ASK",
-    "TRYAGAIN",
-    // Leads to another connection, which is logged.
-    "READONLY",
-];
+const HANDLED: [&str; 5] = ["NOSCRIPT", "WRONGTYPE", "MOVED", "ASK", "TRYAGAIN"];
 
 /// A server that refuses some requests answers others, so a refusal ends after this time without another one.
 const REFUSAL_QUIET: Duration = Duration::from_secs(10);
@@ -111,9 +103,13 @@ impl ServerHealth {
 
     /// Notes a new connection to the server at this address.
     pub(super) fn connected(&self, address: &dyn Display, generation: u64) {
-        *self.address() = Some(address.to_string());
+        let address = address.to_string();
+        let last = self.address().replace(address.clone());
         if self.unreachable.is_down() {
             self.log_end();
+        } else if self.refusing.is_down() && last.is_some_and(|last| last == address) {
+            // A read-only server is left at each refused write, so it is connected to again and again.
+            tracing::debug!(server = %address, connection = generation, "connected to Redis again");
         } else {
             tracing::info!(server = %address, connection = generation, "connected to Redis");
         }
@@ -192,4 +188,33 @@ pub(super) fn is_broken(error: &RedisError) -> bool {
 pub(super) fn has_code(error: &RedisError, code: &str) -> bool {
     let errors = error.clone().into_server_errors();
     errors.is_some_and(|errors| errors.iter().any(|(_, error)| error.code() == code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_only() -> RedisError {
+        let answer = b"-READONLY You can't write against a read only replica.\r\n";
+        let answer = redis::parse_redis_value(answer).unwrap();
+        answer.extract_error().unwrap_err()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn read_only_server_refuses_until_no_write_fails_for_a_time() {
+        let health = ServerHealth::new("127.0.0.1:6379");
+        health.connected(&"127.0.0.1:6379", 1);
+        for connection in 2..10 {
+            health.answered(&Err(read_only()));
+            health.connected(&"127.0.0.1:6379", connection);
+            // Reads still succeed.
+            health.answered(&Ok(Value::Okay));
+            assert!(health.refusing.is_down());
+            assert!(!health.unreachable.is_down());
+            tokio::time::advance(REFUSAL_QUIET / 2).await;
+        }
+        tokio::time::advance(REFUSAL_QUIET / 2).await;
+        health.answered(&Ok(Value::Okay));
+        assert!(!health.refusing.is_down());
+    }
 }

@@ -1,7 +1,5 @@
 //! One attempt of a worker: the request, the next delay, and storing the outcome.
 
-use std::time::Duration;
-
 use tokio::time::sleep;
 use tracing::field::Empty;
 use tracing::{Instrument, Span, debug, info_span, warn};
@@ -38,13 +36,10 @@ impl Worker {
                 let report = post.instrument(span.clone()).await;
                 span.record("outcome", report.outcome());
                 drop(span);
-                let mut attempt = report.attempt();
+                let attempt = report.attempt();
                 let is_outdated = attempt != Attempt::Accepted && self.has_moved(endpoint);
                 let result = if is_outdated {
-                    attempt = Attempt::Failed { retry_after: None };
-                    DeliveryResult::Retry {
-                        after: Duration::ZERO,
-                    }
+                    DeliveryResult::Restart
                 } else {
                     let jitter = rand::random();
                     let (failed, failing_for) = (claim.failed_attempts, claim.failing_for);
@@ -62,11 +57,16 @@ impl Worker {
         };
         let record = attempted.as_ref().map(|(_, record)| record);
         let finished = self.finish(&claim, result, record).await;
-        if let (Some((attempt, _)), Some(finished)) = (attempted, finished) {
+        if let (Some((attempt, _)), Some(finished)) = (attempted, finished)
+            // An earlier URL says nothing about the endpoint.
+            && result != DeliveryResult::Restart
+        {
             self.disable_if_failed(&claim, attempt, finished).await;
         }
         let has_more = match result {
-            DeliveryResult::Retry { .. } | DeliveryResult::Park { .. } => true,
+            DeliveryResult::Retry { .. }
+            | DeliveryResult::Park { .. }
+            | DeliveryResult::Restart => true,
             DeliveryResult::Delivered | DeliveryResult::Dead | DeliveryResult::Forgotten => {
                 finished.is_none_or(|finished| finished.behind > 0)
             }
@@ -179,6 +179,7 @@ impl Worker {
                 hold.as_secs_f64()
             ),
             DeliveryResult::Park { after, .. } => format!("again in {:.1} s", after.as_secs_f64()),
+            DeliveryResult::Restart => "at once at the new URL".to_owned(),
             DeliveryResult::Dead | DeliveryResult::Forgotten => "given up".to_owned(),
         };
         let problem = match &report.result {
@@ -249,7 +250,9 @@ impl Worker {
             DeliveryResult::Dead => "dead",
             DeliveryResult::Forgotten => "forgotten",
             DeliveryResult::Park { .. } if !parked => "parked",
-            DeliveryResult::Retry { .. } | DeliveryResult::Park { .. } => return,
+            DeliveryResult::Retry { .. }
+            | DeliveryResult::Park { .. }
+            | DeliveryResult::Restart => return,
         };
         metrics::counter!(telemetry::WEBHOOK_DELIVERIES, "node" => self.node.to_string(), "result" => result)
             .increment(1);

@@ -2,8 +2,8 @@
 --
 -- KEYS  1 due, 2 claims, 3 failed, 4 health, 5 list of the queue, 6 list of the queue for its parked head,
 --       7 the delivery
--- ARGV  1 name of the queue, 2 token, 3 'delivered' | 'retry' | 'park' | 'dead' | 'forgotten', 4 ms until the retry,
---       5 ms for which the deliveries behind it wait, 6 name of the queue for its parked head,
+-- ARGV  1 name of the queue, 2 token, 3 'delivered' | 'retry' | 'park' | 'restart' | 'dead' | 'forgotten',
+--       4 ms until the retry, 5 ms for which the deliveries behind it wait, 6 name of the queue for its parked head,
 --       7 prefix of the node's keys, 8 endpoint, 9 the attempt ('' for none), 10 limit of attempts,
 --       11 limit of dead deliveries, 12 limit of delivered ones, 13 their keeping time in ms, 14 the endpoint's app,
 --       15 the endpoint's error if the attempt failed ('' otherwise)
@@ -29,7 +29,7 @@ if ARGV[9] ~= '' then
   if result == 'delivered' then
     attempt('HSET', health, endpoint .. ':ok', at)
     attempt('HDEL', health, endpoint .. ':bad')
-  else
+  elseif result ~= 'restart' then
     attempt('HSETNX', health, endpoint .. ':bad', at)
     attempt('HSET', health, endpoint .. ':err', ARGV[15])
   end
@@ -59,6 +59,10 @@ if result == 'retry' or result == 'park' then
 end
 
 replace('HDEL', failed_of, queue)
+if result == 'restart' then
+  set_due(due, app, endpoint, queue, at)
+  return { 0, failing, 0 }
+end
 -- A parked delivery ends: the ones behind it need not wait any longer.
 local held = string.match(queue, '^([^#]*)#')
 if held and redis.call('HGET', failed_of, 'held:' .. held) == queue then

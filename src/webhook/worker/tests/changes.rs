@@ -10,12 +10,36 @@ fn moved(endpoint: &Endpoint, url: &Url) -> Endpoint {
     }
 }
 
+impl Receiver {
+    /// Starts a receiver that answers each request with this status, after a permit.
+    async fn always_after(permit: &Arc<Notify>, status: StatusCode) -> Self {
+        let permit = Arc::clone(permit);
+        Self::start(move |_| {
+            let permit = Arc::clone(&permit);
+            Box::pin(async move {
+                permit.notified().await;
+                status.into_response()
+            })
+        })
+        .await
+    }
+}
+
 /// Starts a worker with this endpoint, and waits for its first round.
 async fn follow(bench: &Bench, first: Endpoint) -> (Running, watch::Sender<Arc<Endpoints>>) {
+    follow_with(bench, first, Settings::default()).await
+}
+
+/// As [`follow`], with these settings.
+async fn follow_with(
+    bench: &Bench,
+    first: Endpoint,
+    settings: Settings,
+) -> (Running, watch::Sender<Arc<Endpoints>>) {
     let (change, endpoints) = watch::channel(Arc::new(Endpoints::new([first])));
     let store = Flaky::new(bench, false);
     let of_worker = Arc::clone(&store) as Arc<dyn Store>;
-    let running = bench.start_following(of_worker, endpoints, Settings::default());
+    let running = bench.start_following(of_worker, endpoints, settings);
     until("the first round", || async {
         store.reads.load(Ordering::SeqCst) > 0
     })
@@ -70,15 +94,7 @@ async fn messages_behind_parked_one_follow_it_to_new_url() {
 async fn attempt_that_fails_after_url_changed_is_repeated_at_new_url() {
     let bench = Bench::new();
     let answer = Arc::new(Notify::new());
-    let permit = Arc::clone(&answer);
-    let mut old = Receiver::start(move |_| {
-        let permit = Arc::clone(&permit);
-        Box::pin(async move {
-            permit.notified().await;
-            StatusCode::GONE.into_response()
-        })
-    })
-    .await;
+    let mut old = Receiver::always_after(&answer, StatusCode::GONE).await;
     let mut new = Receiver::always(StatusCode::OK).await;
     let before = endpoint(&old.url, &["*"]);
     let (_running, change) = follow(&bench, before.clone()).await;
@@ -93,6 +109,51 @@ async fn attempt_that_fails_after_url_changed_is_repeated_at_new_url() {
         [],
         "the old URL is gone, not the endpoint"
     );
+}
+
+#[tokio::test]
+async fn failed_attempt_at_old_url_does_not_disable_endpoint() {
+    let bench = Bench::new();
+    let answer = Arc::new(Notify::new());
+    let mut old = Receiver::always_after(&answer, StatusCode::INTERNAL_SERVER_ERROR).await;
+    let mut new = Receiver::always(StatusCode::OK).await;
+    let before = endpoint(&old.url, &["*"]);
+    let settings = Settings {
+        // The first failure that counts disables the endpoint.
+        disabled_after: Duration::ZERO,
+        ..Settings::default()
+    };
+    let (_running, change) = follow_with(&bench, before.clone(), settings).await;
+    bench.emit(1, [1]).await;
+    old.next().await;
+    change.send_replace(Arc::new(Endpoints::new([moved(&before, &new.url)])));
+    answer.notify_one();
+    new.next().await;
+    bench.until_delivered().await;
+    assert_eq!(bench.disabler.all(), []);
+}
+
+#[tokio::test]
+async fn attempt_at_old_url_does_not_count_for_schedule_at_new_url() {
+    let bench = Bench::new();
+    let answer = Arc::new(Notify::new());
+    let mut old = Receiver::always_after(&answer, StatusCode::INTERNAL_SERVER_ERROR).await;
+    let mut new = Receiver::always(StatusCode::INTERNAL_SERVER_ERROR).await;
+    let before = endpoint(&old.url, &["*"]);
+    let (_running, change) = follow(&bench, before.clone()).await;
+    bench.emit(1, [1]).await;
+    old.next().await;
+    change.send_replace(Arc::new(Endpoints::new([moved(&before, &new.url)])));
+    answer.notify_one();
+    // The schedule has two delays, so three attempts.
+    for _ in 0..2 {
+        new.next().await;
+        bench.until_retry_is_set().await;
+        bench.advance(2 * HOUR);
+    }
+    new.next().await;
+    bench.until_delivered().await;
+    assert_eq!(bench.dead(&old.url).await.len(), 1);
 }
 
 #[tokio::test]
