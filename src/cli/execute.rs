@@ -181,14 +181,14 @@ async fn confirmed(
     follower: &mut Follower<'_>,
     limit: Duration,
 ) -> Result<Outcome, Failure> {
-    let answer = match answer {
+    let mut answer = match answer {
         // FreeSWITCH did not answer the controller in time. The command stands, so its event can still come.
         Err(error) if error.status() == Some(StatusCode::GATEWAY_TIMEOUT) => {
             print_to_stderr(&format!(
                 "{}: {error}; waiting for the event",
                 request.words
             ));
-            Value::Null
+            json!({})
         }
         answer => answer?,
     };
@@ -199,6 +199,7 @@ async fn confirmed(
     let search = async {
         loop {
             let event = follower.next().await?;
+            confirmation.complete(&mut answer, &event);
             match confirmation.verdict(&answer, &event) {
                 Some(Verdict::Confirmed) => return Ok(event),
                 Some(Verdict::Failed(reason)) => {
