@@ -124,7 +124,12 @@ fn python_client_works_with_lab() {
 fn typescript_client_works_with_lab() {
     let mut command = process::command("node");
     command
-        .args(["--test", "test/retry.test.mjs", "test/lab.test.mjs"])
+        .args([
+            "--test",
+            "test/retry.test.mjs",
+            "test/stream.test.mjs",
+            "test/lab.test.mjs",
+        ])
         .current_dir(project("target/clients/typescript"));
     run(command);
 }

@@ -73,7 +73,12 @@ pub use rooms::{
 pub use webhooks::{WebhookArguments, WebhookOptions, WebhookReference};
 
 /// Help text of `lab`.
-const EXIT_CODES_LAB: &str = "\
+const HELP_LAB: &str = "\
+Examples:
+  roomkeeper lab
+  roomkeeper lab --port 0 --admin-port 0 --callers 10
+  roomkeeper lab --freeswitch 127.0.0.1:8021 --password ClueCon
+
 Exit codes: 0 a signal ended the lab; 1 it cannot run; 2 invalid arguments; 69 a port is in use, or FreeSWITCH is not available.";
 
 /// Help text of `replay`.
@@ -103,7 +108,7 @@ pub enum Command {
     /// Runs a demo in one process: a node, a controller, callers, and a webhook receiver that prints.
     ///
     /// The node is simulated, or a FreeSWITCH. A subcommand runs one part alone, next to a real controller and real nodes.
-    #[command(args_conflicts_with_subcommands = true, after_help = EXIT_CODES_LAB)]
+    #[command(args_conflicts_with_subcommands = true, after_help = HELP_LAB)]
     Lab {
         /// The settings of the demo.
         #[command(flatten)]
@@ -280,6 +285,7 @@ pub struct ReplayOptions {
 #[derive(Subcommand, Debug)]
 pub enum LabPart {
     /// Prints each webhook that arrives at /hook, after verifying its signature.
+    #[command(after_help = examples!("lab receiver --secret whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"))]
     Receiver {
         /// The address to listen on.
         #[arg(long, default_value = "127.0.0.1:9999")]
@@ -298,6 +304,7 @@ pub enum LabPart {
         color: ColorChoice,
     },
     /// Keeps calls coming in on real nodes, originated by the nodes through their dialplan.
+    #[command(after_help = examples!("lab callers --node 127.0.0.1:8021 --password ClueCon --calls 10"))]
     Callers {
         /// A node's Event Socket; can be repeated.
         #[arg(long = "node", value_name = "HOST:PORT", required = true)]

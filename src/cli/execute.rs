@@ -38,7 +38,7 @@ pub async fn run(client: &Client, request: Request, wait: Wait, json: bool) -> R
 }
 
 /// Executes several commands of one kind, in order, and prints the outcome of each. One that fails does not keep the
-/// others from being executed.
+/// others from being executed, unless they would fail for the same reason.
 ///
 /// # Errors
 /// [`Failure`]: at least one of them failed.
@@ -51,14 +51,18 @@ pub async fn run_all(
     let total = requests.len();
     let words = format!("{total} commands");
     let progress = terminal::spinner(&words);
-    let done = until_signal(&words, execute_all(client, requests, wait, json, &progress)).await;
+    let mut report = Report::default();
+    let work = execute_all(client, requests, wait, json, &progress, &mut report);
+    let done = until_signal(&words, work).await;
     progress.finish_and_clear();
-    let Report { documents, failed } = done?;
-    if json {
+    let Report { documents, failed } = report;
+    // The commands before an error or a signal were executed.
+    if json && (done.is_ok() || !documents.is_empty()) {
         print(&format!("{:#}\n", json!({ "results": documents })))?;
     } else if total == 0 {
         print("There is nothing to do.\n")?;
     }
+    done?;
     match failed {
         0 => Ok(()),
         _ => Err(Failure::Command(format!(
@@ -79,7 +83,8 @@ async fn execute_all(
     wait: Wait,
     json: bool,
     progress: &ProgressBar,
-) -> Result<Report, Failure> {
+    report: &mut Report,
+) -> Result<(), Failure> {
     let names = requests
         .iter()
         .filter_map(|request| request.confirmation.as_ref())
@@ -88,7 +93,6 @@ async fn execute_all(
         Some(_) if !requests.is_empty() => Some(Follower::open(client, names).await?),
         Some(_) | None => None,
     };
-    let mut report = Report::default();
     for request in &requests {
         let outcome = match (&mut follower, wait.limit()) {
             (Some(follower), Some(limit)) => {
@@ -119,7 +123,7 @@ async fn execute_all(
             progress.suspend(|| print(&line))?;
         }
     }
-    Ok(report)
+    Ok(())
 }
 
 /// Executes a command and waits for its confirmation, if that is wanted.
@@ -181,14 +185,14 @@ async fn confirmed(
     follower: &mut Follower<'_>,
     limit: Duration,
 ) -> Result<Outcome, Failure> {
-    let answer = match answer {
+    let mut answer = match answer {
         // FreeSWITCH did not answer the controller in time. The command stands, so its event can still come.
         Err(error) if error.status() == Some(StatusCode::GATEWAY_TIMEOUT) => {
             print_to_stderr(&format!(
                 "{}: {error}; waiting for the event",
                 request.words
             ));
-            Value::Null
+            json!({})
         }
         answer => answer?,
     };
@@ -199,6 +203,7 @@ async fn confirmed(
     let search = async {
         loop {
             let event = follower.next().await?;
+            confirmation.complete(&mut answer, &event);
             match confirmation.verdict(&answer, &event) {
                 Some(Verdict::Confirmed) => return Ok(event),
                 Some(Verdict::Failed(reason)) => {

@@ -66,6 +66,7 @@ impl Request {
             command_uid: self.fields.get("command_uid").cloned(),
             data: None,
             answer_field: None,
+            start: None,
             settled: &[],
         });
         self
@@ -111,6 +112,8 @@ pub struct Confirmation {
     pub data: Option<(&'static str, Value)>,
     /// A field that answer and event share, such as `operation_id`.
     pub answer_field: Option<&'static str>,
+    /// The name of the first event of the command, if the later ones do not repeat its id.
+    pub start: Option<&'static str>,
     /// Values of the answer's `status` after which no event comes.
     pub settled: &'static [&'static str],
 }
@@ -127,7 +130,21 @@ pub enum Verdict {
 impl Confirmation {
     /// The names of all events to follow, for the filter of the stream.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
-        self.events.iter().chain(&self.failures).copied()
+        let events = self.events.iter().chain(&self.failures);
+        events.chain(&self.start).copied()
+    }
+
+    /// Completes an answer that was lost: an event of the command has the field that answer and event share.
+    pub fn complete(&self, answer: &mut Value, event: &Value) {
+        let data = &event["data"];
+        let uid = self.command_uid.as_ref();
+        let is_ours = uid.is_some() && data.get("command_uid") == uid;
+        if let (Value::Object(fields), Some(field)) = (answer, self.answer_field)
+            && let Some(value) = data.get(field)
+            && is_ours
+        {
+            fields.entry(field).or_insert_with(|| value.clone());
+        }
     }
 
     /// True if no event follows this answer.
@@ -373,6 +390,41 @@ mod tests {
         ));
         assert!(play.is_settled(&json!({"operation_id": ""})));
         assert!(!play.is_settled(&answer));
+    }
+
+    #[test]
+    fn event_with_uid_completes_lost_answer() {
+        let play = Request::post("", "")
+            .with("command_uid", "ours")
+            .confirmed_by(
+                Subject::Room(ROOM.parse().unwrap()),
+                "conference.play.finished",
+            )
+            .confirmation(|confirmation| {
+                confirmation.answer_field = Some("operation_id");
+                confirmation.start = Some("conference.play.started");
+            })
+            .confirmation
+            .unwrap();
+        let started = |uid: Value, operation: &str| {
+            let data = json!({"command_uid": uid, "operation_id": operation});
+            event("conference.play.started", data)
+        };
+        let finished = event(
+            "conference.play.finished",
+            json!({"operation_id": "one", "errors": []}),
+        );
+        let mut answer = json!({});
+        for uid in [json!("theirs"), Value::Null] {
+            play.complete(&mut answer, &started(uid, "two"));
+            assert_eq!(play.verdict(&answer, &finished), None);
+        }
+        play.complete(&mut answer, &started(json!("ours"), "one"));
+        assert_eq!(play.verdict(&answer, &finished), Some(Verdict::Confirmed));
+        // An answer that came is not changed.
+        play.complete(&mut answer, &started(json!("ours"), "two"));
+        assert_eq!(answer, json!({"operation_id": "one"}));
+        assert!(play.names().any(|name| name == "conference.play.started"));
     }
 
     #[test]

@@ -146,7 +146,10 @@ fn play(room: RoomId, urls: &[Url]) -> Request {
     playback(room, "play", "conference.play.finished")
         .with("urls", urls)
         .fails_with(&["conference.play.stopped"])
-        .confirmation(|each| each.answer_field = Some("operation_id"))
+        .confirmation(|each| {
+            each.answer_field = Some("operation_id");
+            each.start = Some("conference.play.started");
+        })
 }
 
 fn stop(room: RoomId) -> Request {

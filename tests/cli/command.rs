@@ -117,8 +117,14 @@ impl RunningCommand {
     }
 
     pub async fn ends(&mut self) -> Option<i32> {
-        let status = poll::until("it ends", TIMEOUT, async || self.child.try_wait().unwrap());
-        status.await.code()
+        let status = poll::until("it ends", TIMEOUT, async || self.child.try_wait().unwrap()).await;
+        // Each reader holds its lines until the end of the output.
+        poll::until("its output was read", TIMEOUT, async || {
+            let readers = Arc::strong_count(&self.stdout) + Arc::strong_count(&self.stderr) - 2;
+            (readers == 0).then_some(())
+        })
+        .await;
+        status.code()
     }
 
     /// Sends SIGINT, as Ctrl-C does, and waits for the end.

@@ -23,8 +23,7 @@ struct Example {
 fn collect(command: &clap::Command, path: &[String], examples: &mut Vec<Example>) {
     for below in command.get_subcommands() {
         let name = below.get_name();
-        // The parts of the lab are programs of their own.
-        if name == "help" || (path.is_empty() && name == "lab") {
+        if name == "help" {
             continue;
         }
         let path = [path, &[name.to_owned()]].concat();
@@ -122,6 +121,9 @@ const SCRIPT: &[&str] = &[
 /// Commands whose examples do not run here, with the reason.
 const NOT_RUN: &[(&str, &str)] = &[
     ("serve", "runs until a signal"),
+    ("lab", "runs until a signal"),
+    ("lab receiver", "runs until a signal"),
+    ("lab callers", "runs until a signal"),
     ("sim", "runs until a signal"),
     ("check", "needs a file"),
     ("replay", "needs a file"),

@@ -1,9 +1,9 @@
 //! `--wait`: the confirmation of commands, their failure, and the end of a wait.
 
 use freeswitch_sim::core::Media;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::command::{RunningCommand, document};
+use crate::command::{RunningCommand, document, shown};
 use crate::program::poll::{self, TIMEOUT};
 use crate::program::proxy::{Hold, Proxy};
 use crate::program::switch::Switch;
@@ -154,4 +154,51 @@ async fn played_file_is_confirmed_when_it_has_ended() {
         errors.contains(&format!("play {room} failed: {broken}: ")),
         "{errors}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn command_without_answer_in_time_is_confirmed_by_event_with_its_id() {
+    let mut setup = Setup::on(Store::Memory);
+    setup.command_timeout = 1;
+    let (world, proxy) = world_behind_proxy(setup).await;
+    let room = world.room("standup").await;
+    let call = world.call("527121101").await;
+    world.join(&call, &room).await;
+    let url = "http://127.0.0.1/long.wav";
+    let media = Media {
+        duration: Some(600_000_000),
+        opening: 0,
+    };
+    world.switch.sim().set_media(url, media);
+    shown(&world, &["room", "play", "standup", url]);
+    poll::until("the node plays it", TIMEOUT, async || {
+        let status = world.fs(&format!("conference {room} play_status")).await;
+        status.contains("long.wav").then_some(())
+    })
+    .await;
+    for (args, event, id) in [
+        (
+            &["room", "stop", "standup"][..],
+            "conference.play.stopped",
+            "operation_id",
+        ),
+        (
+            &["room", "record", "standup"],
+            "conference.recording.started",
+            "recording_id",
+        ),
+    ] {
+        // FreeSWITCH executes commands, and its answers come too late.
+        let held = proxy.hold_answers();
+        let all = [args, &["--wait", "--json"]].concat();
+        let mut command = RunningCommand::start(&world, &all);
+        command.reports("waiting for the event").await;
+        held.release();
+        assert_eq!(command.ends().await, Some(0), "{}", command.errors());
+        let done: Value = serde_json::from_str(&command.printed().join("\n")).unwrap();
+        assert_eq!(done["event"]["event"], event);
+        assert!(done[id].is_string(), "{done}");
+        assert_eq!(done[id], done["event"]["data"][id]);
+        world.controller.until_synced().await;
+    }
 }

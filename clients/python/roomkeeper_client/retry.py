@@ -64,6 +64,8 @@ class RetryTransport(httpx.BaseTransport):
         self._policy = policy
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if request.extensions.get("roomkeeper_retry") is False:
+            return self._inner.handle_request(request)
         request.read()
         request = with_command_uid(request)
         attempt = 1

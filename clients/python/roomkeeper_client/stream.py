@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -83,8 +84,10 @@ class EventStream:
     def close(self) -> None:
         """End the stream."""
         self._closed.set()
-        if self._response is not None:
-            self._response.close()
+        response = self._response
+        if response is not None:
+            _end_read(response)
+            response.close()
 
     def __enter__(self) -> EventStream:
         return self
@@ -104,25 +107,54 @@ class EventStream:
         if self.last_event_id is not None:
             headers["Last-Event-ID"] = self.last_event_id
         timeout = httpx.Timeout(10.0, read=_SILENCE)
+        # The stream waits and reconnects by itself, until it is closed.
+        extensions = {"roomkeeper_retry": False}
         stream = self._client.stream(
-            "GET", "/api/v1/events", params=self._query, headers=headers, timeout=timeout
+            "GET",
+            "/api/v1/events",
+            params=self._query,
+            headers=headers,
+            timeout=timeout,
+            extensions=extensions,
         )
         with stream as response:
             self._response = response
-            if response.status_code != 200:
-                raise ApiError.from_body(response.status_code, response.read(), retry_after(response))
             try:
-                for sent in EventSource(response).iter_sse():
-                    if sent.retry is not None:
-                        self._retry = sent.retry / 1000
-                    event = parse_event(sent.data)
-                    is_stored = bool(sent.id) and sent.id != self.last_event_id
-                    if is_stored:
-                        self.last_event_id = sent.id
-                    self._failures = 0
-                    yield StreamedEvent(sent.id if is_stored else None, event)
-                    if "room_id" in self._query and sent.event == "conference.destroyed":
-                        self._closed.set()
-                        return
+                yield from self._events(response)
             except SSEError as error:
                 raise httpx.RemoteProtocolError(str(error)) from error
+            finally:
+                self._response = None
+
+    def _events(self, response: httpx.Response) -> Iterator[StreamedEvent]:
+        # The stream may have been closed before there was a response.
+        if self._closed.is_set():
+            return
+        if response.status_code != 200:
+            raise ApiError.from_body(response.status_code, response.read(), retry_after(response))
+        for sent in EventSource(response).iter_sse():
+            if sent.retry is not None:
+                self._retry = sent.retry / 1000
+            event = parse_event(sent.data)
+            is_stored = bool(sent.id) and sent.id != self.last_event_id
+            if is_stored:
+                self.last_event_id = sent.id
+            self._failures = 0
+            yield StreamedEvent(sent.id if is_stored else None, event)
+            if "room_id" in self._query and sent.event == "conference.destroyed":
+                self._closed.set()
+            if self._closed.is_set():
+                return
+
+
+def _end_read(response: httpx.Response) -> None:
+    """End a read of another thread, which closing the socket alone does not do."""
+    stream = response.extensions.get("network_stream")
+    connection = stream.get_extra_info("socket") if stream is not None else None
+    if isinstance(connection, socket.socket):
+        try:
+            # The method of `SSLSocket` would also remove its TLS state, which the read still uses.
+            socket.socket.shutdown(connection, socket.SHUT_RDWR)
+        except OSError:
+            # The connection has ended.
+            pass

@@ -15,8 +15,17 @@ export interface RetryPolicy {
   jitter: () => number;
 }
 
-export const sleep = (seconds: number): Promise<void> =>
-  new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+/** Waits for seconds, or until the signal is aborted. */
+export const sleep = (seconds: number, signal?: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    const end = (): void => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", end);
+      resolve();
+    };
+    const timer = setTimeout(end, seconds * 1000);
+    signal?.addEventListener("abort", end);
+  });
 
 export const DEFAULT_POLICY: RetryPolicy = {
   attempts: 4,

@@ -23,8 +23,8 @@ export interface StreamOptions {
   signal?: AbortSignal;
   /** The longest wait before a reconnect, in seconds. */
   longestWait?: number;
-  /** Waits for seconds; tests replace it. */
-  sleep?: (seconds: number) => Promise<void>;
+  /** Waits for seconds, or until the signal is aborted; tests replace it. */
+  sleep?: (seconds: number, signal?: AbortSignal) => Promise<void>;
   /** Returns a number from 0 to 1; tests replace it. */
   jitter?: () => number;
 }
@@ -79,8 +79,7 @@ export class EventStream implements AsyncIterable<StreamedEvent> {
         }
       }
       if (signal?.aborted || this.#isOver) return;
-      const wait = (this.#options.sleep ?? sleep)(this.#wait(asked));
-      await (signal ? Promise.race([wait, aborted(signal)]) : wait);
+      await (this.#options.sleep ?? sleep)(this.#wait(asked), signal);
     }
   }
 
@@ -117,7 +116,7 @@ export class EventStream implements AsyncIterable<StreamedEvent> {
         parser.feed(decoder.decode(value, { stream: true }));
         for (const message of messages.splice(0)) {
           yield this.#received(message);
-          if (this.#isOver) return;
+          if (this.#isOver || this.#options.signal?.aborted) return;
         }
       }
     } finally {
@@ -143,10 +142,6 @@ export class EventStream implements AsyncIterable<StreamedEvent> {
     if (this.#options.roomId && event.event === "conference.destroyed") this.#isOver = true;
     return message.id ? { id: message.id, event } : { event };
   }
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
 }
 
 /** A connection that failed or ended; the stream opens another one. */

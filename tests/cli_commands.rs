@@ -2,6 +2,8 @@
 // The whole file is a test, but the lint does not recognize helpers as such.
 #![allow(clippy::unwrap_used)]
 
+#[path = "cli/batches.rs"]
+mod batches;
 #[path = "cli/command.rs"]
 mod command;
 #[path = "cli/contexts.rs"]
