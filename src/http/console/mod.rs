@@ -85,6 +85,7 @@ const ASSETS: &[Asset] = assets![
     SCRIPT "operator/state.js",
     SCRIPT "operator/actions.js",
     SCRIPT "operator/parts.js",
+    SCRIPT "operator/poller.js",
     SCRIPT "operator/apps.js",
     SCRIPT "operator/audit.js",
     SCRIPT "operator/calls.js",

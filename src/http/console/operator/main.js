@@ -5,12 +5,12 @@
 
 import { ApiError, adminApi, path } from "../api.js";
 import { createPage, routeOf } from "../page.js";
-import { pause } from "../stream.js";
 import { createActions } from "./actions.js";
 import { appsView } from "./apps.js";
 import { auditView } from "./audit.js";
 import { callsView } from "./calls.js";
 import { nodesView } from "./nodes.js";
+import { createPoller } from "./poller.js";
 import { roomsView } from "./rooms.js";
 import { initial, orphanCount, queryOf, reduce } from "./state.js";
 
@@ -19,8 +19,6 @@ const VIEWS = { rooms: roomsView, calls: callsView, nodes: nodesView, apps: apps
 /** The field of the response of each list. */
 const FIELDS = { rooms: "rooms", calls: "calls", audit: "entries" };
 
-/** The pause between two reads. */
-const POLL_MS = 3_000;
 /** The interval of reading the apps, which change rarely. */
 const APPS_MS = 30_000;
 /** The pause after a key press in a filter. */
@@ -75,7 +73,7 @@ function begin({ key }, setSession) {
   }
 
   const reader = createReader({ api, dispatch, getState: () => here.state });
-  const poller = createPoller({ readOnce: () => reader.read(route()), dispatch, signal: over.signal, refused: () => page.signOut("The key is no longer valid.") });
+  const poller = createPoller({ readOnce: () => reader.read(route()), dispatch, isVisible: visible, signal: over.signal, refused: () => page.signOut("The key is no longer valid.") });
   const clock = setInterval(() => {
     dispatch({ type: "tick", at: Date.now() });
   }, 1000);
@@ -188,50 +186,6 @@ function createReader({ api, dispatch, getState }) {
       return Promise.all(reads);
     },
   };
-}
-
-/** Reads at intervals while the tab is visible, and less often while that fails. */
-function createPoller({ readOnce, dispatch, signal, refused }) {
-  let timer = null;
-  let busy = false;
-  let again = false;
-  let attempt = 0;
-
-  async function attemptRead() {
-    try {
-      await readOnce();
-      attempt = 0;
-      dispatch({ type: "link", status: "open", at: Date.now() });
-      return POLL_MS;
-    } catch (error) {
-      if (signal.aborted) return null;
-      if (!(error instanceof ApiError)) throw error;
-      if (error.status === 401) {
-        refused();
-        return null;
-      }
-      const wait = Math.max(POLL_MS, pause(attempt), error.retryAfterMs ?? 0);
-      attempt += 1;
-      dispatch({ type: "link", status: "lost", at: Date.now(), retryAt: Date.now() + wait, error: error.text });
-      return wait;
-    }
-  }
-
-  async function now() {
-    clearTimeout(timer);
-    again = busy;
-    if (busy) return;
-    busy = true;
-    let wait = null;
-    do {
-      again = false;
-      wait = await attemptRead();
-    } while (again && wait !== null && !signal.aborted);
-    busy = false;
-    if (wait !== null && !signal.aborted) timer = setTimeout(() => visible() && now(), wait);
-  }
-
-  return { now, end: () => clearTimeout(timer) };
 }
 
 page.run();
