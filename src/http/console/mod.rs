@@ -89,6 +89,7 @@ const ASSETS: &[Asset] = assets![
     SCRIPT "operator/apps.js",
     SCRIPT "operator/audit.js",
     SCRIPT "operator/calls.js",
+    SCRIPT "operator/filters.js",
     SCRIPT "operator/nodes.js",
     SCRIPT "operator/rooms.js",
 ];

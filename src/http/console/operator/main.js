@@ -9,6 +9,7 @@ import { createActions } from "./actions.js";
 import { appsView } from "./apps.js";
 import { auditView } from "./audit.js";
 import { callsView } from "./calls.js";
+import { createFilters } from "./filters.js";
 import { nodesView } from "./nodes.js";
 import { createPoller } from "./poller.js";
 import { roomsView } from "./rooms.js";
@@ -21,8 +22,6 @@ const FIELDS = { rooms: "rooms", calls: "calls", audit: "entries" };
 
 /** The interval of reading the apps, which change rarely. */
 const APPS_MS = 30_000;
-/** The pause after a key press in a filter. */
-const TYPING_MS = 350;
 
 const route = () => routeOf(VIEWS);
 const visible = () => document.visibilityState === "visible";
@@ -74,6 +73,7 @@ function begin({ key }, setSession) {
 
   const reader = createReader({ api, dispatch, getState: () => here.state });
   const poller = createPoller({ readOnce: () => reader.read(route()), dispatch, isVisible: visible, signal: over.signal, refused: () => page.signOut("The key is no longer valid.") });
+  const filters = createFilters({ dispatch, read });
   const clock = setInterval(() => {
     dispatch({ type: "tick", at: Date.now() });
   }, 1000);
@@ -86,22 +86,13 @@ function begin({ key }, setSession) {
   function end() {
     over.abort();
     clearInterval(clock);
+    filters.end();
     poller.end();
   }
 
-  let typing = null;
   here.act = {
     ...createActions({ api, dispatch, getState: () => here.state, read, refused: () => page.signOut("The key is no longer valid.") }),
-    /** Changes a filter; `later` while the user types. */
-    filter(name, change, later = false) {
-      clearTimeout(typing);
-      const set = () => {
-        dispatch({ type: "filter", name, change });
-        read();
-      };
-      if (later) typing = setTimeout(set, TYPING_MS);
-      else set();
-    },
+    filter: filters.change,
     more(name) {
       dispatch({ type: "list.more", name });
       read();
