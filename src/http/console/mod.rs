@@ -86,6 +86,7 @@ const ASSETS: &[Asset] = assets![
     SCRIPT "operator/actions.js",
     SCRIPT "operator/parts.js",
     SCRIPT "operator/poller.js",
+    SCRIPT "operator/reader.js",
     SCRIPT "operator/apps.js",
     SCRIPT "operator/audit.js",
     SCRIPT "operator/calls.js",
