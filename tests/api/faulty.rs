@@ -8,9 +8,12 @@ use std::sync::{Arc, Mutex};
 use roomkeeper::store::StoreError;
 use roomkeeper::store::memory::MemoryStore;
 
+/// The methods that never respond while they are unavailable.
+const SILENT: [&str; 2] = ["ping", "list_all"];
+
 pub struct Faulty {
     pub inner: Arc<MemoryStore>,
-    /// The unavailable methods; "ping" never responds.
+    /// The unavailable methods; those in [`SILENT`] never respond.
     pub broken: Mutex<BTreeSet<&'static str>>,
     /// The number of calls of unavailable methods.
     pub fired: AtomicU64,
@@ -28,7 +31,7 @@ impl Faulty {
     async fn gate(&self, method: &'static str) -> Result<&MemoryStore, StoreError> {
         if self.broken.lock().unwrap().contains(method) {
             self.fired.fetch_add(1, Ordering::Relaxed);
-            if method == "ping" {
+            if SILENT.contains(&method) {
                 std::future::pending::<()>().await;
             }
             return Err(StoreError::Unavailable("unavailable for a test".into()));

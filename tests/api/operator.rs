@@ -1,16 +1,22 @@
 //! The operator's view of the rooms and calls of all apps, and the operator's commands.
 
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
 use axum::Router;
+use roomkeeper::http::admin_router;
 use roomkeeper::node::CommandError;
 use roomkeeper::reconciler::{Accepted, Intent, IntentError, Link, Requester};
 use roomkeeper_core::entity::Target;
 use roomkeeper_core::ids::OperationId;
 use roomkeeper_core::intent::{DeleteRoom, Hangup, OperationAccepted};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::admin::admin;
+use crate::admin::{admin, state};
 use crate::apps::ask;
+use crate::faulty::Faulty;
 use crate::world::*;
 
 const AT: u64 = 1_778_070_896_000;
@@ -174,6 +180,31 @@ async fn search_stops_at_its_limit() {
     let found = get(&router, "/admin/search?number=747713001").await;
     assert_eq!(found["calls"].as_array().unwrap().len(), 100);
     assert_eq!(found["truncated"], true);
+}
+
+#[tokio::test]
+async fn second_search_at_once_gives_503() {
+    let world = World::new();
+    let faulty = Faulty::new(world.store.clone(), &["list_all"]);
+    let mut state = state(&world, Some("secret"));
+    state.store = faulty.clone();
+    let router = admin_router(state, &settings());
+    let path = "/admin/search?number=123";
+    let first = tokio::spawn({
+        let router = router.clone();
+        async move { ask(&router, "GET", path, None).await.status }
+    });
+    while faulty.fired.load(Ordering::Relaxed) == 0 {
+        assert!(!first.is_finished(), "the search does not read the store");
+        tokio::task::yield_now().await;
+    }
+    let second = timeout(Duration::from_secs(5), ask(&router, "GET", path, None));
+    second.await.expect("refused at once").fails(503);
+    // The permit of an abandoned search is free.
+    first.abort();
+    assert!(first.await.unwrap_err().is_cancelled());
+    faulty.broken.lock().unwrap().clear();
+    assert_eq!(get(&router, path).await["truncated"], false);
 }
 
 #[tokio::test]

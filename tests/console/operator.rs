@@ -78,6 +78,13 @@ impl Operator {
             .await;
     }
 
+    /// The number of searches that the page has requested.
+    async fn searches(&self) -> u64 {
+        let script = "return performance.getEntriesByType('resource')
+            .filter((one) => one.name.includes('/admin/search')).length";
+        self.browser.js(script).await.as_u64().unwrap()
+    }
+
     async fn assert_no_browser_errors(&self) {
         assert_eq!(self.browser.errors().await, Vec::<String>::new());
     }
@@ -157,11 +164,20 @@ async fn operator_finds_calls_by_number_and_hangs_one_up() {
     browser.fill("#calls-number", "555902202").await;
     browser.sees_no(".all-calls", "527121101").await;
     browser.sees(".all-calls", "555902202").await;
+    browser.sees("main", "Found at").await;
+    let searches = operator.searches().await;
     browser.click_text("[data-session] button", "Hang up").await;
     browser.sees("dialog", "Hang up 555902202?").await;
     browser.click("dialog [type=submit]").await;
     world.receiver.first(&second, "call.hangup").await;
     browser.sees("main", "No call with this number").await;
+    assert_eq!(operator.searches().await, searches, "polls do not search");
+    browser.click_text("main button", "Search again").await;
+    browser
+        .until("the page searches again", async || {
+            operator.searches().await == searches + 1
+        })
+        .await;
     browser.fill("#calls-number", " ").await;
     browser.sees(".all-calls", "527121101").await;
     operator.choose("#calls-state", "in_room").await;

@@ -1,5 +1,7 @@
 //! `/admin/calls` and `/admin/search`: the live calls of all apps.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Extension, Json};
@@ -35,8 +37,8 @@ use super::state::{Inner, Operator, Shared};
 /// The maximum number of calls that a search reads. The store has no index of numbers.
 const MOST_SEARCHED: usize = 20_000;
 
-/// The number of calls that a search reads at a time.
-const BATCH: usize = 500;
+/// The number of positions that a search reads at a time. Each read visits the lists of all apps, so a search needs few.
+const BATCH: usize = 5_000;
 
 /// The maximum number of calls that a search returns.
 const MOST_FOUND: usize = 100;
@@ -258,7 +260,7 @@ pub(super) async fn hangup(
 /// Find calls by number
 ///
 /// Calls whose caller's number or dialled number contains the given text, oldest first. A search reads at most 20,000
-/// calls and returns at most 100.
+/// calls and returns at most 100. A replica executes one search at a time and refuses a second one with 503.
 #[utoipa::path(
     get, path = "/admin/search", tag = "calls", operation_id = "searchCalls",
     params(SearchQuery),
@@ -279,9 +281,13 @@ pub(super) async fn search(
         return Err(ApiError::field("number", "expected 3 to 64 characters"));
     }
     let scope = Scope::from_query(&shared, &query)?;
+    let Ok(_permit) = shared.search.try_acquire() else {
+        let error = "another search is in progress; try again";
+        return Err(ApiError::unavailable(error, Duration::from_secs(1)));
+    };
     let list = scope.list(&shared, EntityKind::Call, List::Sessions);
     let (mut calls, mut searched, mut after) = (Vec::new(), 0, None);
-    let truncated = loop {
+    let truncated = 'search: loop {
         let entries = list.entries(after.as_deref(), BATCH).await?;
         let Some((last, _)) = entries.last() else {
             break false;
@@ -298,22 +304,24 @@ pub(super) async fn search(
                 Listed::Entity(EntityId::Room(_)) | Listed::View(_) => Ok(None),
             }
         });
-        let found: Vec<Option<CallState>> =
-            stream::iter(reads).buffered(READS).try_collect().await?;
-        let found = found
-            .into_iter()
-            .flatten()
-            .filter(|call| call.caller_id().contains(number) || call.did().contains(number));
-        calls.extend(found.map(|call| {
+        let mut reads = stream::iter(reads).buffered(READS);
+        while let Some(call) = reads.try_next().await? {
+            let Some(call) = call.filter(|call| has_number(call, number)) else {
+                continue;
+            };
+            if calls.len() == MOST_FOUND {
+                break 'search true;
+            }
             let stale = scope.nodes.stale(call.id().node());
-            CallRow::from_call(&call, stale)
-        }));
-        if calls.len() > MOST_FOUND {
-            calls.truncate(MOST_FOUND);
-            break true;
+            calls.push(CallRow::from_call(&call, stale));
         }
     };
     Ok(Json(FoundCalls { calls, truncated }))
+}
+
+/// True if the caller's number or the dialled number contains this text.
+fn has_number(call: &CallState, number: &str) -> bool {
+    call.caller_id().contains(number) || call.did().contains(number)
 }
 
 /// Reads a live call, or returns 404.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use tokio::sync::Semaphore;
 
 use crate::audit::{AuditRecorder, AuditSettings};
 use crate::http::auth::{Attempt, only};
@@ -63,6 +64,8 @@ pub(super) struct Inner {
     pub(super) cursor_key: CursorKey,
     /// Nodes that have once been synced or found unreachable: readiness no longer waits for them.
     pub(super) settled: Mutex<BTreeSet<NodeId>>,
+    /// The permit of the one search that may be in progress: it reads the calls of the whole fleet.
+    pub(super) search: Semaphore,
 }
 
 impl Inner {
@@ -72,6 +75,7 @@ impl Inner {
             webhooks: settings.webhooks,
             cursor_key: settings.cursor_key.clone(),
             settled: Mutex::default(),
+            search: Semaphore::new(1),
         }
     }
 

@@ -85,9 +85,12 @@ const ASSETS: &[Asset] = assets![
     SCRIPT "operator/state.js",
     SCRIPT "operator/actions.js",
     SCRIPT "operator/parts.js",
+    SCRIPT "operator/poller.js",
+    SCRIPT "operator/reader.js",
     SCRIPT "operator/apps.js",
     SCRIPT "operator/audit.js",
     SCRIPT "operator/calls.js",
+    SCRIPT "operator/filters.js",
     SCRIPT "operator/nodes.js",
     SCRIPT "operator/rooms.js",
 ];

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { CONFIRM_MS } from "./console/pending.js";
-import { initial, orphanCount, queryOf, reduce, shownCalls } from "./console/operator/state.js";
+import { endingCalls, initial, isFound, orphanCount, queryOf, reduce, shownCalls } from "./console/operator/state.js";
 
 const run = (state, ...actions) => actions.reduce(reduce, state);
 const list = (state, name, rows, rest = {}) => ({ type: "list", name, query: queryOf(state, name), rows, ...rest });
@@ -35,6 +35,19 @@ test("a search by number is its own request, filtered by state on the page", () 
   assert.equal(state.lists.calls.truncated, true);
   state = run(state, { type: "filter", name: "calls", change: { number: "52" } });
   assert.equal(queryOf(state, "calls"), "/calls?limit=100&app_id=a&state=parked", "too short to search");
+});
+
+test("a found call whose hang-up is pending is read, and removed when it has ended", () => {
+  let state = run(initial(0), { type: "filter", name: "calls", change: { number: "5271" } });
+  assert.equal(isFound(state, "calls"), false, "the search has not ended");
+  state = run(state, list(state, "calls", [{ uuid: "1" }, { uuid: "2" }], { at: 5 }), requested("hangup:2"), requested("hangup:3"));
+  assert.deepEqual([isFound(state, "calls"), state.lists.calls.at, endingCalls(state)], [true, 5, ["2"]]);
+  state = run(state, { type: "call.ended", id: "2" });
+  assert.deepEqual(shownCalls(state), [{ uuid: "1" }]);
+  assert.deepEqual([...state.pending.keys()], ["hangup:3"]);
+  state = run(state, { type: "filter", name: "calls", change: {} });
+  assert.equal(isFound(state, "calls"), false, "an unchanged filter searches again");
+  assert.deepEqual(run(state, { type: "call.ended", id: "1" }).lists.calls.rows, null);
 });
 
 test("commands are pending until a read shows their effect", () => {

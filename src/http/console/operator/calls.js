@@ -1,10 +1,10 @@
 // All calls, with a search by number.
 
 import { h } from "../dom.js";
-import { copyButton, heading, mark, table } from "../views/parts.js";
+import { button, clock, copyButton, heading, mark, table } from "../views/parts.js";
 import { CALL_STATES, appChoice, choice, filters, listOf, nodeChoice, text } from "./parts.js";
 import { age, hangupButton } from "./rooms.js";
-import { shownCalls } from "./state.js";
+import { isFound, isSearch, shownCalls } from "./state.js";
 
 export function callsView(props) {
   const { state, act } = props;
@@ -25,6 +25,7 @@ export function callsView(props) {
         choice({ id: "calls-state", label: "State", value: given.state, options: [["", "All states"], ...states], on: (value) => act.filter("calls", { state: value }) }),
       ),
     ),
+    isSearch(given) && searchAge(state, act),
     listOf({
       name: "calls",
       state,
@@ -39,6 +40,18 @@ export function callsView(props) {
           rows: rows.map((call) => ({ key: call.uuid, attributes: { "data-session": call.uuid }, cells: cellsOf(call, props) })),
         }),
     }),
+  );
+}
+
+/** The time of a search, which is not repeated by itself. */
+function searchAge(state, act) {
+  const found = isFound(state, "calls");
+  const { at } = state.lists.calls;
+  return h(
+    "p",
+    { class: "list-end muted", key: "search" },
+    h("span", null, found && at !== null ? ["Found at ", clock(new Date(at).toISOString())] : "Searching …"),
+    button({ label: "Search again", kind: "small", disabled: !found, on: () => act.filter("calls", {}) }),
   );
 }
 

@@ -1,30 +1,22 @@
 // The operator's page, on the admin listener: all apps, rooms, calls and nodes, and the audit log.
 //
-// It reads what it shows again every few seconds, while the tab is visible. The key is only in sessionStorage and in the
-// closure of the API.
+// It reads what it shows again every few seconds, while the tab is visible, except the result of a search. The key is only
+// in sessionStorage and in the closure of the API.
 
-import { ApiError, adminApi, path } from "../api.js";
+import { adminApi } from "../api.js";
 import { createPage, routeOf } from "../page.js";
-import { pause } from "../stream.js";
 import { createActions } from "./actions.js";
 import { appsView } from "./apps.js";
 import { auditView } from "./audit.js";
 import { callsView } from "./calls.js";
+import { createFilters } from "./filters.js";
 import { nodesView } from "./nodes.js";
+import { createPoller } from "./poller.js";
+import { createReader } from "./reader.js";
 import { roomsView } from "./rooms.js";
-import { initial, orphanCount, queryOf, reduce } from "./state.js";
+import { initial, orphanCount, reduce } from "./state.js";
 
 const VIEWS = { rooms: roomsView, calls: callsView, nodes: nodesView, apps: appsView, audit: auditView };
-
-/** The field of the response of each list. */
-const FIELDS = { rooms: "rooms", calls: "calls", audit: "entries" };
-
-/** The pause between two reads. */
-const POLL_MS = 3_000;
-/** The interval of reading the apps, which change rarely. */
-const APPS_MS = 30_000;
-/** The pause after a key press in a filter. */
-const TYPING_MS = 350;
 
 const route = () => routeOf(VIEWS);
 const visible = () => document.visibilityState === "visible";
@@ -75,7 +67,8 @@ function begin({ key }, setSession) {
   }
 
   const reader = createReader({ api, dispatch, getState: () => here.state });
-  const poller = createPoller({ readOnce: () => reader.read(route()), dispatch, signal: over.signal, refused: () => page.signOut("The key is no longer valid.") });
+  const poller = createPoller({ readOnce: () => reader.read(route()), dispatch, isVisible: visible, signal: over.signal, refused: () => page.signOut("The key is no longer valid.") });
+  const filters = createFilters({ dispatch, read });
   const clock = setInterval(() => {
     dispatch({ type: "tick", at: Date.now() });
   }, 1000);
@@ -88,22 +81,13 @@ function begin({ key }, setSession) {
   function end() {
     over.abort();
     clearInterval(clock);
+    filters.end();
     poller.end();
   }
 
-  let typing = null;
   here.act = {
     ...createActions({ api, dispatch, getState: () => here.state, read, refused: () => page.signOut("The key is no longer valid.") }),
-    /** Changes a filter; `later` while the user types. */
-    filter(name, change, later = false) {
-      clearTimeout(typing);
-      const set = () => {
-        dispatch({ type: "filter", name, change });
-        read();
-      };
-      if (later) typing = setTimeout(set, TYPING_MS);
-      else set();
-    },
+    filter: filters.change,
     more(name) {
       dispatch({ type: "list.more", name });
       read();
@@ -115,123 +99,6 @@ function begin({ key }, setSession) {
     closeNotice: (id) => dispatch({ type: "notice.close", id }),
   };
   read();
-}
-
-/** Reads what a place shows. A failure of one part is shown there; without a connection the whole read fails. */
-function createReader({ api, dispatch, getState }) {
-  let appsAt = -Infinity;
-
-  /** Runs a part of a read. Its own errors go to `failed`. */
-  async function part(run, failed) {
-    try {
-      await run();
-    } catch (error) {
-      if (!(error instanceof ApiError)) throw error;
-      if (error.status === 0 || error.status === 401) throw error;
-      failed(error);
-    }
-  }
-
-  async function readList(name) {
-    const query = queryOf(getState(), name);
-    const rows = [];
-    let page = { cursor: "" };
-    for (let n = 0; n < getState().lists[name].pages && (n === 0 || page.cursor); n += 1) {
-      page = await api.get(`${query}${page.cursor ? `&cursor=${encodeURIComponent(page.cursor)}` : ""}`);
-      rows.push(...page[FIELDS[name]]);
-    }
-    dispatch({ type: "list", name, query, rows, cursor: page.cursor ?? "", truncated: page.truncated === true });
-  }
-
-  const list = (name) => {
-    const query = queryOf(getState(), name);
-    return part(() => readList(name), (error) => dispatch({ type: "list.failed", name, query, error: error.text }));
-  };
-
-  const room = (id) =>
-    part(
-      async () => dispatch({ type: "room", id, row: await api.get(path`/rooms/${id}`) }),
-      (error) => dispatch({ type: "room", id, gone: error.status === 404, error: error.text }),
-    );
-
-  const nodes = () =>
-    part(
-      async () => dispatch({ type: "nodes", change: { rows: (await api.get("/nodes")).nodes, at: Date.now() } }),
-      (error) => dispatch({ type: "nodes", change: { error: error.text } }),
-    );
-
-  const orphans = () =>
-    part(
-      async () => {
-        const { nodes: found, records = [] } = await api.get("/orphans");
-        dispatch({ type: "orphans", change: { nodes: found, records } });
-      },
-      (error) => dispatch({ type: "orphans", change: { error: error.text } }),
-    );
-
-  const apps = () =>
-    part(
-      async () => {
-        dispatch({ type: "apps", change: { rows: (await api.get("/apps")).apps } });
-        appsAt = Date.now();
-      },
-      (error) => dispatch({ type: "apps", change: { error: error.text } }),
-    );
-
-  return {
-    read({ place, id }) {
-      const reads = [nodes()];
-      if (place === "rooms") reads.push(id ? room(id) : list("rooms"));
-      if (place === "calls" || place === "audit") reads.push(list(place));
-      if (place === "nodes") reads.push(orphans());
-      if (place === "apps" || Date.now() - appsAt > APPS_MS) reads.push(apps());
-      return Promise.all(reads);
-    },
-  };
-}
-
-/** Reads at intervals while the tab is visible, and less often while that fails. */
-function createPoller({ readOnce, dispatch, signal, refused }) {
-  let timer = null;
-  let busy = false;
-  let again = false;
-  let attempt = 0;
-
-  async function attemptRead() {
-    try {
-      await readOnce();
-      attempt = 0;
-      dispatch({ type: "link", status: "open", at: Date.now() });
-      return POLL_MS;
-    } catch (error) {
-      if (signal.aborted) return null;
-      if (!(error instanceof ApiError)) throw error;
-      if (error.status === 401) {
-        refused();
-        return null;
-      }
-      const wait = Math.max(POLL_MS, pause(attempt), error.retryAfterMs ?? 0);
-      attempt += 1;
-      dispatch({ type: "link", status: "lost", at: Date.now(), retryAt: Date.now() + wait, error: error.text });
-      return wait;
-    }
-  }
-
-  async function now() {
-    clearTimeout(timer);
-    again = busy;
-    if (busy) return;
-    busy = true;
-    let wait = null;
-    do {
-      again = false;
-      wait = await attemptRead();
-    } while (again && wait !== null && !signal.aborted);
-    busy = false;
-    if (wait !== null && !signal.aborted) timer = setTimeout(() => visible() && now(), wait);
-  }
-
-  return { now, end: () => clearTimeout(timer) };
 }
 
 page.run();

@@ -1,7 +1,7 @@
 // The state of the operator's page and its reducer. Pure, like that of an app's page (`../state.js`).
 //
-// There is no event stream of all apps, so the page reads what it shows again and again. A response whose filters are no
-// longer those of the page is ignored.
+// There is no event stream of all apps, so the page reads what it shows again and again, except the result of a search. A
+// response whose filters are no longer those of the page is ignored.
 
 import { announce, closeNotice, initialNotices, notice } from "../notices.js";
 import { lapse, requested, settle } from "../pending.js";
@@ -16,7 +16,8 @@ const FILTERS = {
 /** The maximum number of pages that a list reads again. */
 export const MAX_PAGES = 10;
 
-const blank = () => ({ rows: null, cursor: "", pages: 1, truncated: false, error: null });
+/** `at`: the time of the read. */
+const blank = () => ({ rows: null, cursor: "", pages: 1, truncated: false, at: null, error: null });
 
 export function initial(now) {
   return {
@@ -36,7 +37,8 @@ export function initial(now) {
 /** The shortest number that the API searches. */
 const MIN_NUMBER = 3;
 
-const isSearch = ({ number = "" }) => number.trim().length >= MIN_NUMBER;
+/** True for filters that search calls by number. */
+export const isSearch = ({ number = "" }) => number.trim().length >= MIN_NUMBER;
 
 /** The request of a list: its path and query, without the cursor. */
 export function queryOf(state, name) {
@@ -72,6 +74,8 @@ export function reduce(state, action) {
       const filters = { ...state.filters, [action.name]: { ...state.filters[action.name], ...action.change } };
       return { ...state, filters, lists: { ...state.lists, [action.name]: blank() } };
     }
+    case "call.ended":
+      return callEnded(state, action.id);
     case "room":
       return confirm({ ...state, room: { id: action.id, row: action.row ?? null, gone: action.gone === true, error: action.error ?? null } }, "room", state);
     case "nodes":
@@ -104,9 +108,14 @@ function link(state, { status, at, retryAt = null, error = null }) {
   return status === "open" && before.lost ? announce(next, "Reconnected") : next;
 }
 
-function listRead(state, { name, query, rows, cursor = "", truncated = false }) {
+function listRead(state, { name, query, rows, cursor = "", truncated = false, at = null }) {
   if (query !== queryOf(state, name)) return state;
-  return confirm(withList(state, name, { rows, cursor, truncated, error: null }), name, state);
+  return confirm(withList(state, name, { rows, cursor, truncated, at, error: null }), name, state);
+}
+
+function callEnded(state, id) {
+  const rows = state.lists.calls.rows?.filter((call) => call.uuid !== id) ?? null;
+  return settle(withList(state, "calls", { rows }), [`hangup:${id}`]);
 }
 
 function withList(state, name, change) {
@@ -158,6 +167,15 @@ function tick(state, at) {
 }
 
 // ---- selectors ------------------------------------------------------------------------------------------------------
+
+/** True while a list shows the result of a search. The API searches all calls of the fleet, so a poll does not repeat it. */
+export const isFound = (state, name) => isSearch(state.filters[name]) && state.lists[name].rows !== null;
+
+/** The ids of the listed calls whose hang-up is pending. */
+export function endingCalls(state) {
+  const ids = (state.lists.calls.rows ?? []).map((call) => call.uuid);
+  return ids.filter((id) => state.pending.has(`hangup:${id}`));
+}
 
 /** The calls to show. */
 export function shownCalls(state) {
