@@ -188,10 +188,7 @@ async fn confirmed(
     let mut answer = match answer {
         // FreeSWITCH did not answer the controller in time. The command stands, so its event can still come.
         Err(error) if error.status() == Some(StatusCode::GATEWAY_TIMEOUT) => {
-            print_to_stderr(&format!(
-                "{}: {error}; waiting for the event",
-                request.words
-            ));
+            print_to_stderr(&format!("{}: {error}", request.words));
             json!({})
         }
         answer => answer?,
@@ -200,6 +197,10 @@ async fn confirmed(
     let Some(confirmation) = confirmation.filter(|each| !each.is_settled(&answer)) else {
         return Ok(answer.into());
     };
+    // On a terminal, the spinner shows it.
+    if !console::user_attended_stderr() {
+        print_to_stderr(&format!("{}: waiting for the event", request.words));
+    }
     let search = async {
         loop {
             let event = follower.next().await?;
