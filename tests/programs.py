@@ -4,7 +4,7 @@
 `cargo test` runs one program after the other. Most of them wait for timers and for other processes, so the processor is
 idle half of the time. Every program runs as under `cargo test`: in the folder of its package, with its variables.
 
-Usage: tests/programs.py [--jobs N] [--table FILE] [--skip NAME]... -- CARGO-ARGUMENTS
+Usage: tests/programs.py [--jobs N] [--table FILE] [--only NAME]... -- CARGO-ARGUMENTS
 
 The output of a program is printed when it ends. The exit code is 1 if a program failed, and that of cargo if the build did.
 """
@@ -65,11 +65,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--jobs", type=int, default=3, help="programs at a time")
     parser.add_argument("--table", type=pathlib.Path, help="the file for the table of times")
-    parser.add_argument("--skip", action="append", default=[], help="a program that another stage runs")
+    parser.add_argument("--only", action="append", default=[], help="run only this program")
     parser.add_argument("cargo", nargs="*", help="arguments for cargo, after --")
     options = parser.parse_args()
 
-    programs = [entry for entry in build(options.cargo) if entry[0] not in options.skip]
+    programs = [entry for entry in build(options.cargo) if not options.only or entry[0] in options.only]
+    if missing := set(options.only) - {name for name, _, _ in programs}:
+        sys.exit("no such test program: " + ", ".join(sorted(missing)))
     rank = {name: place for place, name in enumerate(LONGEST_FIRST)}
     programs.sort(key=lambda entry: rank.get(entry[0], len(rank)))
     started, printing, rows, failed = time.monotonic(), threading.Lock(), [], []
