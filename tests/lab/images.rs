@@ -123,8 +123,8 @@ fn unknown_use_of_an_image_is_reported() {
         ),
         (
             "Dockerfile",
-            "&& strip --strip-debug",
-            "&& upx",
+            "&& cp target/release",
+            "&& upx target/release",
             "no program upx",
         ),
         (
