@@ -282,8 +282,11 @@ async fn app_that_gets_call_during_its_deletion_is_kept() {
     let key = create_app(&router, "acme", json!({"dids": ["100"]})).await;
     let call = session_id("acW68", 1);
     let deletion = ask(&router, "DELETE", "/admin/apps/acme", None);
+    let mut changes = world.apps.watch();
     let late_call = async {
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        while world.apps.dids().contains_key("100") {
+            changes.changed().await.unwrap();
+        }
         assert_eq!(status(&world, "acme", &key).await, 401);
         world.session(call, "acme", AT).await;
     };

@@ -413,9 +413,7 @@ async fn entries_wait_for_the_store_and_are_written_at_the_end() {
     let ends = stop.clone();
     let running = tokio::spawn(async move { writer.run(&ends).await });
     let pause = std::time::Duration::from_millis(100);
-    while faulty.fired.load(std::sync::atomic::Ordering::SeqCst) < 3 {
-        tokio::time::sleep(pause).await;
-    }
+    faulty.until_fired(3).await;
     faulty.broken.lock().unwrap().clear();
     let stored = async || {
         let read = memory.read_audit(AuditLogKind::Apps, "", None, usize::MAX);

@@ -17,6 +17,7 @@ pub struct Faulty {
     pub broken: Mutex<BTreeSet<&'static str>>,
     /// The number of calls of unavailable methods.
     pub fired: AtomicU64,
+    changed: tokio::sync::Notify,
 }
 
 impl Faulty {
@@ -25,12 +26,30 @@ impl Faulty {
             inner,
             broken: Mutex::new(broken.iter().copied().collect()),
             fired: AtomicU64::new(0),
+            changed: tokio::sync::Notify::new(),
         })
+    }
+
+    /// Waits until unavailable methods were called this many times.
+    pub async fn until_fired(&self, times: u64) {
+        let fired = async {
+            loop {
+                let changed = self.changed.notified();
+                if self.fired.load(Ordering::Relaxed) >= times {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        let limit = std::time::Duration::from_secs(60);
+        let fired = tokio::time::timeout(limit, fired).await;
+        fired.expect("the fault fires");
     }
 
     async fn gate(&self, method: &'static str) -> Result<&MemoryStore, StoreError> {
         if self.broken.lock().unwrap().contains(method) {
             self.fired.fetch_add(1, Ordering::Relaxed);
+            self.changed.notify_waiters();
             if SILENT.contains(&method) {
                 std::future::pending::<()>().await;
             }
