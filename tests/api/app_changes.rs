@@ -259,8 +259,14 @@ async fn forced_deletion_ends_calls_that_began_meanwhile() {
     world.script(Ok(hung_up())).script(Ok(hung_up()));
     let deletion = ask(&router, "DELETE", "/admin/apps/acme?force=true", None);
     // Another replica, which does not know of the deletion yet, gives the app a call.
+    let (begins, began) = tokio::sync::oneshot::channel();
+    *world.controller.during.lock().unwrap() = Some(Box::new(move |_, _| {
+        begins.send(()).unwrap();
+        Box::pin(std::future::ready(()))
+    }));
     let late_call = async {
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        // The first call is hung up.
+        began.await.unwrap();
         let row = ask(&router, "GET", "/admin/apps/acme", None).await.json();
         assert_eq!((&row["disabled"], &row["dids"]), (&json!(true), &json!([])));
         assert_eq!(world.apps.dids().get("100"), None);
