@@ -10,10 +10,12 @@ use uuid::Uuid;
 
 use crate::audit::AuditSettings;
 use crate::node::Nudge;
+use crate::reconciler::DialTemplates;
 use crate::store::deliveries::QueueLimits;
 use crate::telemetry::{LogConfig, TelemetryConfig};
 use crate::webhook::endpoint::Endpoint;
 use crate::webhook::guard::Policy;
+use roomkeeper_core::dial::DialRules;
 use roomkeeper_core::ids::{AppId, NodeId};
 use roomkeeper_core::play_url::PlayUrl;
 
@@ -33,6 +35,8 @@ pub struct Config {
     pub play: PlayConfig,
     /// Calls outside of rooms.
     pub calls: CallsConfig,
+    /// Calls that apps may make.
+    pub dial: DialConfig,
     /// Rooms.
     pub conference: ConferenceConfig,
     /// Recordings of rooms.
@@ -133,6 +137,17 @@ pub struct MediaProxyConfig {
 pub struct CallsConfig {
     /// Time limit of a parked call.
     pub park_timeout: Duration,
+}
+
+/// Calls that apps may make.
+#[derive(Clone, Debug)]
+pub struct DialConfig {
+    /// The allowed destinations.
+    pub rules: DialRules,
+    /// The forms of dial strings.
+    pub templates: DialTemplates,
+    /// The limit of an app's dial-outs in progress.
+    pub max_per_app: u32,
 }
 
 /// Rooms.

@@ -6,18 +6,20 @@ use crate::clock;
 use crate::media::link::Links;
 use freeswitch_esl::command::{
     Api, AppName, ChannelUuid, Command, ConferenceCommand, ConferenceName, ConferenceVarName,
-    ExecutionId, HangupCause, Line, MediaUrl, MemberAction, MemberSelector, ProfileName,
-    RecordingPath, Unfit, VarName, VarValue, Voice,
+    DialString, DialTemplate, ExecutionId, HangupCause, Line, MediaUrl, MemberAction,
+    MemberSelector, Origination, ProfileName, QuotedText, RecordingPath, SipHeaderName, Unfit,
+    VarName, VarValue, Voice,
 };
 use roomkeeper_core::action::Step;
 use roomkeeper_core::call::StepId;
+use roomkeeper_core::dial::Destination;
 use roomkeeper_core::entity::Target;
 use roomkeeper_core::ids::{CallId, RoomId};
 use roomkeeper_core::play_url::PlayUrl;
-use roomkeeper_core::room::{Kind, MemberFlag, PlayCommand};
+use roomkeeper_core::room::{DialRequest, Kind, MemberFlag, PlayCommand, Registration};
 
 use super::plans;
-use super::variables::{META_VARIABLE, STEP_VARIABLE};
+use super::variables::{APP_VARIABLE, DIAL_VARIABLE, META_VARIABLE, STEP_VARIABLE};
 use roomkeeper_core::conference_meta as meta;
 use roomkeeper_core::switch_command::{SwitchAction, SwitchCommand};
 
@@ -34,8 +36,32 @@ pub struct CommandSettings {
     pub speech_voice: Voice,
     /// The time after which FreeSWITCH hangs up a parked call.
     pub park_timeout: Duration,
+    /// The forms of dial strings.
+    pub dial: DialTemplates,
     /// Links to the media proxy. Without them FreeSWITCH fetches files from their own servers.
     pub links: Option<Links>,
+}
+
+/// The forms of dial strings; a destination without one cannot be called.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct DialTemplates {
+    /// That of numbers.
+    pub number: Option<DialTemplate>,
+    /// That of SIP addresses.
+    pub address: Option<DialTemplate>,
+}
+
+impl DialTemplates {
+    /// Returns the dial string of a destination.
+    fn dial_string(&self, to: &Destination) -> Result<DialString, Unfit> {
+        let template = match to {
+            Destination::Number(_) => &self.number,
+            Destination::Address(_) => &self.address,
+        };
+        let what = "a destination without a configured route";
+        let template = template.as_ref().ok_or(Unfit::Reserved { what })?;
+        template.fill(&to.to_string())
+    }
 }
 
 /// The text of a switch command for operators. Shows a step by its application.
@@ -164,6 +190,7 @@ fn call_command(
         ),
         SwitchAction::Prepare => Api::SetVars(channel, plans::preparation()?),
         SwitchAction::Answer => Api::Answer(channel),
+        SwitchAction::CancelDial => Api::Kill(channel, None),
         SwitchAction::Hangup { cause } => {
             Api::Kill(channel, cause.as_ref().map(HangupCause::new).transpose()?)
         }
@@ -177,6 +204,13 @@ fn member_command(
     channel: ChannelUuid,
     settings: &CommandSettings,
 ) -> Result<Api, Unfit> {
+    if let SwitchAction::Dial {
+        request,
+        registration,
+    } = action
+    {
+        return dial(request, registration, room, channel, settings);
+    }
     if let SwitchAction::SetFlag { flag, on } = action {
         let action = match (flag, on) {
             (MemberFlag::Speak, true) => MemberAction::Unmute,
@@ -198,10 +232,7 @@ fn member_command(
     };
     let entry = plans::Entry {
         name: name(room)?,
-        profile: match kind {
-            Kind::Conference => settings.profile.clone(),
-            Kind::Connect => settings.connect_profile.clone(),
-        },
+        profile: profile(*kind, settings),
         muted: *muted,
         obeys_lock: *kind == Kind::Connect,
         registration: registration
@@ -213,6 +244,68 @@ fn member_command(
         channel,
         plans::enter(entry, settings.park_timeout)?,
     ))
+}
+
+/// Makes a call that executes the plan of a join once it is answered.
+fn dial(
+    request: &DialRequest,
+    registration: &Registration,
+    room: RoomId,
+    channel: ChannelUuid,
+    settings: &CommandSettings,
+) -> Result<Api, Unfit> {
+    let entry = plans::Entry {
+        name: name(room)?,
+        profile: profile(registration.kind, settings),
+        muted: request.muted,
+        obeys_lock: registration.kind == Kind::Connect,
+        registration: Some(VarValue::new(meta::encode_for_plan(registration))?),
+    };
+    let header = |header: &roomkeeper_core::dial::SipHeader| {
+        Ok((
+            SipHeaderName::new(header.name())?,
+            QuotedText::new(header.value())?,
+        ))
+    };
+    let quoted = |text: &str| QuotedText::new(text);
+    Ok(Api::Originate(Box::new(Origination {
+        uuid: channel,
+        timeout: request.timeout(),
+        caller_number: request
+            .from
+            .as_ref()
+            .map(|from| quoted(from.as_str()))
+            .transpose()?,
+        caller_name: request
+            .caller_name
+            .as_ref()
+            .map(|name| quoted(name.as_str()))
+            .transpose()?,
+        headers: request
+            .headers
+            .iter()
+            .map(header)
+            .collect::<Result<_, Unfit>>()?,
+        variables: vec![
+            (
+                VarName::new(APP_VARIABLE)?,
+                VarValue::new(registration.app.as_str())?,
+            ),
+            (
+                VarName::new(DIAL_VARIABLE)?,
+                VarValue::new(room.to_string())?,
+            ),
+        ],
+        to: settings.dial.dial_string(&request.to)?,
+        plan: plans::enter(entry, settings.park_timeout)?,
+    })))
+}
+
+fn profile(kind: Kind, settings: &CommandSettings) -> ProfileName {
+    match kind {
+        Kind::Conference => settings.profile.clone(),
+        Kind::Connect => settings.connect_profile.clone(),
+    }
 }
 
 const fn wrong_target(what: &'static str) -> Unfit {

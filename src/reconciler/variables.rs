@@ -6,5 +6,11 @@ pub const META_VARIABLE: &str = "roomkeeper_meta";
 /// The channel variable with a call's [`Checkpoint`](roomkeeper_core::call::Checkpoint).
 pub const STEP_VARIABLE: &str = "roomkeeper_step";
 
+/// The channel variable with the app of a call.
+pub const APP_VARIABLE: &str = "roomkeeper_app";
+
+/// The channel variable of a dialled call with the room that dialled it.
+pub const DIAL_VARIABLE: &str = "roomkeeper_dial";
+
 /// The channel variable with the id of the command that parked the call ([`ParkId`](roomkeeper_core::call::ParkId)).
 pub const PARK_VARIABLE: &str = "roomkeeper_park";

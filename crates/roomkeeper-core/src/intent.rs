@@ -3,9 +3,9 @@
 //! Pure. `commands!` below lists every action with its result and its name; all other code reads that list.
 
 use crate::entity::Target;
-use crate::ids::{AppId, CommandUid, MemberId, NodeId, OperationId, RecordingId, RoomId};
+use crate::ids::{AppId, CallId, CommandUid, MemberId, NodeId, OperationId, RecordingId, RoomId};
 use crate::play_url::PlayUrl;
-use crate::room::{Details, Kind, MemberFlag, Origin, Update};
+use crate::room::{Details, DialRequest, Kind, MemberFlag, Origin, Update};
 
 /// The sender of an intent, which decides about ownership.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -182,6 +182,10 @@ commands! {
     Stop => StopAccepted, |_| "stop";
     /// Sets the volume of the playback, now and later.
     SetVolume => VolumeAccepted, |_| "volume";
+    /// Makes a call that enters the room once it is answered.
+    Dial => DialAccepted, |_| "dial";
+    /// Cancels a dial-out.
+    CancelDial => DialCancelled, |_| "cancel_dial";
     /// Answers a ringing call.
     Answer => OperationAccepted, |_| "answer";
     /// Ends a call.
@@ -276,6 +280,22 @@ pub struct SetVolume {
     pub volume: i8,
 }
 
+/// See [`Action::Dial`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Dial {
+    /// The session of the first attempt.
+    pub session: CallId,
+    /// The request.
+    pub request: Box<DialRequest>,
+}
+
+/// See [`Action::CancelDial`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CancelDial {
+    /// The dial-out.
+    pub id: CallId,
+}
+
 /// See [`Action::Answer`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Answer;
@@ -285,6 +305,20 @@ pub struct Answer;
 pub struct Hangup {
     /// FreeSWITCH's hang-up cause, already checked by the API; `None` stands for `NORMAL_CLEARING`.
     pub cause: Option<String>,
+}
+
+/// The call is being made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DialAccepted {
+    /// The session of the first attempt, which is also the id of the dial-out.
+    pub session: CallId,
+}
+
+/// The dial-out is being cancelled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DialCancelled {
+    /// True if it is over already, because no attempt was in progress.
+    pub over: bool,
 }
 
 /// The room is ending and is no longer found.
@@ -387,10 +421,13 @@ pub struct VolumeAccepted {
 }
 
 impl Accepted {
-    /// Returns true if the caller waits for FreeSWITCH's answer. A deleted room ends, and files play, whatever
-    /// FreeSWITCH answers.
+    /// Returns true if the caller waits for FreeSWITCH's answer. A deleted room ends, files play, and calls are made or
+    /// cancelled, whatever FreeSWITCH answers.
     pub const fn waits_for_switch(&self) -> bool {
-        !matches!(self, Self::DeleteRoom(_) | Self::Play(_))
+        !matches!(
+            self,
+            Self::DeleteRoom(_) | Self::Play(_) | Self::Dial(_) | Self::CancelDial(_)
+        )
     }
 
     /// Returns false if the target already was as wanted, or became so without FreeSWITCH. Such a command costs no
@@ -495,6 +532,17 @@ pub enum Refusal {
     /// 409.
     #[error("the conference has too many recordings")]
     TooManyRecordings,
+    /// 403.
+    #[error(
+        "the configuration does not allow the application to call this destination, or to call it from this number"
+    )]
+    DestinationNotAllowed,
+    /// 404.
+    #[error("dial-out not found: it does not exist, or was answered, or has ended")]
+    DialNotFound,
+    /// 409.
+    #[error("the conference has too many dial-outs in progress")]
+    TooManyDials,
     /// 409.
     #[error("nothing is playing")]
     NothingPlaying,

@@ -8,6 +8,7 @@
 //! - [`switch_command`]: commands for FreeSWITCH;
 //! - [`switch_event`]: reports of FreeSWITCH, decoded;
 //! - [`conference_meta`]: the copy of a room's registration on its conference;
+//! - [`dial`]: destinations of calls that FreeSWITCH makes, and the rules that allow them;
 //! - [`action`]: the actions of calls before and after a conference;
 //! - [`entity`]: rooms, calls and members as the targets of commands;
 //! - [`command_error`]: failures of switch commands;
@@ -23,6 +24,7 @@ pub mod action;
 pub mod call;
 pub mod command_error;
 pub mod conference_meta;
+pub mod dial;
 pub mod entity;
 pub mod ids;
 pub mod intent;

@@ -6,7 +6,7 @@ use crate::action::Step;
 use crate::call::{ParkId, StepId};
 use crate::entity::Target;
 use crate::ids::RecordingId;
-use crate::room::{Kind, MemberFlag, PlayCommand, Registration};
+use crate::room::{DialRequest, Kind, MemberFlag, PlayCommand, Registration};
 
 /// A command for FreeSWITCH.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -41,6 +41,15 @@ pub enum SwitchAction {
         /// that a wiped store can be rebuilt even before [`Self::Describe`].
         registration: Option<Box<Registration>>,
     },
+    /// Makes a call that enters the room once it is answered.
+    Dial {
+        /// The request.
+        request: Box<DialRequest>,
+        /// The room's registration, which the conference carries from its creation if the call creates it.
+        registration: Box<Registration>,
+    },
+    /// Ends a call that is not answered yet.
+    CancelDial,
     /// Transfers the call back into park.
     Park {
         /// The id of the park command, written on the channel.
@@ -123,6 +132,8 @@ impl SwitchAction {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Enter { .. } => "enter",
+            Self::Dial { .. } => "dial",
+            Self::CancelDial => "cancel_dial",
             Self::Park { .. } => "park",
             Self::SetFlag { flag, .. } => flag.names(false).command,
             Self::SetLock { .. } => "lock",
@@ -149,7 +160,9 @@ impl SwitchAction {
             | Self::Step { .. }
             | Self::Break { .. }
             | Self::Prepare => Priority::Paced,
-            Self::SetLock { .. }
+            Self::Dial { .. }
+            | Self::CancelDial
+            | Self::SetLock { .. }
             | Self::Play(_)
             | Self::StartRecording { .. }
             | Self::StopRecording { .. }

@@ -286,7 +286,7 @@ impl Rehearsal {
                 | ConferenceChange::RecordingStopped { .. }
                 | ConferenceChange::Other => return,
             },
-            SwitchEventKind::Channel { channel, change } => match change {
+            SwitchEventKind::Channel { channel, change } => match change.of_channel_mut() {
                 ChannelChange::Created(identity)
                 | ChannelChange::Answered(identity)
                 | ChannelChange::Parked { identity, .. } => (*channel, identity),
@@ -294,7 +294,10 @@ impl Rehearsal {
                     self.callers.remove(channel);
                     return;
                 }
-                ChannelChange::StepEnded { .. } | ChannelChange::HungUp { .. } => return,
+                ChannelChange::Ringing
+                | ChannelChange::StepEnded { .. }
+                | ChannelChange::HungUp { .. }
+                | ChannelChange::Dialled { .. } => return,
             },
         };
         match &self.owners {

@@ -62,6 +62,12 @@ fn describe(event: &str) -> Option<(&'static str, String)> {
         "conference.recording.started": "A recording started", RecordingChanged;
         "conference.recording.stopped": "A recording ended, and its file exists", RecordingChanged;
         "conference.recording.failed": "A recording did not start", RecordingChanged;
+        "conference.call.ringing": "The telephone of a dialled callee rings", DialProgressed;
+        "conference.call.answered": "A dialled callee answered, and joins", DialProgressed;
+        "conference.call.busy": "A dialled callee is busy", DialEnded;
+        "conference.call.no_answer": "A dialled callee did not answer", DialEnded;
+        "conference.call.failed": "A call could not be made", DialEnded;
+        "conference.call.cancelled": "A dial-out was cancelled", DialEnded;
         "call.new": "A call arrived", CallArrived;
         "call.answered": "A call was answered", CallAnswered;
         "call.hangup": "A call ended", CallEnded;
@@ -77,7 +83,7 @@ fn describe(event: &str) -> Option<(&'static str, String)> {
 /// The schema of the fields around `data`.
 fn envelope(event: &str) -> String {
     let is = |prefix: &str| event.starts_with(prefix);
-    let name = if is("conference.member.") {
+    let name = if is("conference.member.") || is("conference.call.") {
         data::MemberEnvelope::name()
     } else if is("conference.") {
         data::RoomEnvelope::name()

@@ -24,8 +24,8 @@ use roomkeeper_core::ids::{
 use roomkeeper_core::room::playback::Playback;
 use roomkeeper_core::room::state::Changes;
 use roomkeeper_core::room::{
-    Actions, Conference, Details, Kind, Lock, LockRequest, Member, Origin, Recording, Registration,
-    RoomData, RoomState, RoomStatus,
+    Actions, Conference, Details, DialOut, DialOuts, Kind, Lock, LockRequest, Member, Origin,
+    Recording, Registration, RoomData, RoomState, RoomStatus,
 };
 use roomkeeper_core::time::Timestamp;
 
@@ -105,6 +105,9 @@ struct StoredRun {
     recording: Option<StoredRecording>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     recordings: Vec<RecordingId>,
+    /// The dial-outs in progress.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    dials: Option<Box<DialOuts>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -131,6 +134,8 @@ pub struct RoomHead {
     pub recording: Option<Recording>,
     /// All recordings, oldest first.
     pub recordings: Vec<RecordingId>,
+    /// The dial-outs in progress.
+    pub dials: Option<Box<DialOuts>>,
     /// The number of members that FreeSWITCH has shown.
     pub present: usize,
     /// The room is locked.
@@ -140,6 +145,11 @@ pub struct RoomHead {
 }
 
 impl RoomHead {
+    /// Returns the dial-outs in progress, oldest first.
+    pub fn dials(&self) -> impl Iterator<Item = &DialOut> {
+        self.dials.iter().flat_map(|dials| dials.iter())
+    }
+
     /// Returns true if calls can join it and the gateway API shows it.
     pub const fn is_open(&self) -> bool {
         matches!(self.status, RoomStatus::Starting | RoomStatus::Progressing)
@@ -240,6 +250,7 @@ impl From<&RoomState> for StoredRun {
             ended: room.ended_at(),
             recording: room.recording().map(encode_recording),
             recordings: room.recordings().to_vec(),
+            dials: room.stored_dials().cloned(),
         }
     }
 }
@@ -290,6 +301,7 @@ pub fn decode_room<'a>(
         playback: decode_playback(id, &stored)?,
         recording,
         recordings: run.recordings,
+        dials: run.dials,
         updated_at: run.updated,
         ended_at: run.ended,
         members: decode_members(id, &stored.parts)?,
@@ -345,6 +357,7 @@ pub fn decode_room_head<'a>(
         ended_at: run.ended,
         recording: run.recording.and_then(decode_recording),
         recordings: run.recordings,
+        dials: run.dials,
         present: run.present,
         locked: run.locked,
         playback: decode_playback(id, &stored)?,

@@ -3,9 +3,9 @@
 use serde::Serialize;
 
 use roomkeeper_core::call::CallEvent;
-use roomkeeper_core::ids::{CommandUid, EndpointId, MemberId, OperationId, RecordingId};
+use roomkeeper_core::ids::{CallId, CommandUid, EndpointId, MemberId, OperationId, RecordingId};
 use roomkeeper_core::play_url::PlayUrl;
-use roomkeeper_core::room::{PlayEvent, PlayFailure, RoomEvent, Update};
+use roomkeeper_core::room::{DialChange, DialEvent, PlayEvent, PlayFailure, RoomEvent, Update};
 
 /// The `data` of an event. Absent fields are not sent.
 #[derive(Serialize, Default)]
@@ -48,10 +48,28 @@ pub(super) struct Data<'a> {
     /// Empty if nothing plays.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) operation_id: Option<String>,
+    #[serde(flatten)]
+    pub(super) dial: Option<DialData<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) command_uid: Option<&'a CommandUid>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) synthesized: bool,
+}
+
+/// The fields of a dial-out's event.
+#[derive(Serialize)]
+pub(super) struct DialData<'a> {
+    call_id: CallId,
+    to: &'a str,
+    attempt: u8,
+    attempts: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sip_status: Option<u16>,
+    /// RFC 3339; absent if no attempt follows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_at: Option<String>,
 }
 
 /// A file that was not played.
@@ -106,6 +124,31 @@ pub(super) fn room_data(fact: &RoomEvent) -> Data<'_> {
         },
         RoomEvent::Destroyed | RoomEvent::FlagChanged { .. } => none,
         RoomEvent::Play(fact) => play_data(fact),
+        RoomEvent::Dial(event) => Data {
+            dial: Some(dial_data(event)),
+            ..none
+        },
+    }
+}
+
+fn dial_data(event: &DialEvent) -> DialData<'_> {
+    let (cause, sip_status, retry_at) = match &event.change {
+        DialChange::Ringing | DialChange::Answered => (None, None, None),
+        DialChange::Ended {
+            cause,
+            sip_status,
+            retry_at,
+            outcome: _,
+        } => (Some(cause.as_str()), *sip_status, *retry_at),
+    };
+    DialData {
+        call_id: event.id,
+        to: &event.to,
+        attempt: event.attempt,
+        attempts: event.attempts,
+        cause,
+        sip_status,
+        retry_at: retry_at.map(|at| at.rfc3339_seconds()),
     }
 }
 

@@ -24,6 +24,7 @@ use bytes::{Bytes, BytesMut};
 use uuid::Uuid;
 
 mod checked;
+mod originate;
 mod plan;
 mod reply;
 
@@ -32,6 +33,7 @@ pub use checked::{
     ExecutionId, HangupCause, HeaderName, JobPrefix, JobUuid, Line, MediaUrl, ModuleName, Number,
     Password, ProfileName, RecordingPath, Subclass, Unfit, VarName, VarValue, Voice,
 };
+pub use originate::{DialString, DialTemplate, Origination, QuotedText, SipHeaderName};
 pub use plan::{InlinePlan, PlanStep};
 pub use reply::{ApiFailure, ApiReply, CommandReply};
 
@@ -162,6 +164,9 @@ pub enum Api {
     Conference(ConferenceName, ConferenceCommand),
     /// `conference json_list compact`: the conferences and their members.
     ConferenceList,
+    /// `originate`: makes a call under the given UUID, which executes the plan once it is answered. Slow: it ends with the
+    /// answer, or with the reason why there is none.
+    Originate(Box<Origination>),
     /// `originate` of a loopback call, for trials without a phone: one end comes in through the dialplan like a
     /// caller's, the other is a caller that makes a little noise for a while and then hangs up.
     TestCall {
@@ -197,6 +202,7 @@ impl Api {
             | Self::SetVars(..)
             | Self::SetVar(..)
             | Self::Conference(..)
+            | Self::Originate(_)
             | Self::TestCall { .. } => false,
         }
     }
@@ -229,6 +235,7 @@ impl fmt::Display for Api {
             }
             Self::ShowChannels(TableForm::Json) => f.write_str("show channels as json"),
             Self::ConferenceList => f.write_str("conference json_list compact"),
+            Self::Originate(call) => write!(f, "originate {call}"),
             Self::TestCall {
                 uuid,
                 from,

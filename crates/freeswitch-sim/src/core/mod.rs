@@ -13,6 +13,7 @@ mod api;
 mod applications;
 mod bulk;
 mod call;
+mod callee;
 mod channel;
 mod channel_row;
 mod command;
@@ -391,6 +392,7 @@ impl Core {
         match task {
             Task::Run(uuid) => self.run_channel(&uuid),
             Task::Leg(step, uuid) => self.leg_step(step, &uuid),
+            Task::Callee(step, uuid) => self.callee_step(step, &uuid),
             Task::Inbound(step, uuid) => self.inbound_step(step, &uuid),
             Task::Join(uuid, app) => self.join(&uuid, &app),
             Task::Add(uuid, app, admission) => self.add(&uuid, &app, &admission),

@@ -91,6 +91,12 @@ impl NodeState {
                 let run = self.call(id)?.run().map(|run| run.id);
                 (run != Some(step.run)).then_some(EntityId::Call(id))
             }
+            SwitchEventKind::Channel {
+                channel,
+                change: ChannelChange::Dialled { room, .. },
+            } => self
+                .lacks_dial(*room, *channel)
+                .then_some(EntityId::Room(*room)),
             SwitchEventKind::Channel { .. } => None,
         }
     }
@@ -318,6 +324,15 @@ impl NodeState {
         }
         let id = CallId::new(self.node, channel);
         match change {
+            ChannelChange::Dialled {
+                room,
+                change,
+                sip_status,
+            } => {
+                self.dial_event(room, channel, (&change, sip_status), cx);
+                self.apply_channel_change(channel, sequence, at, *change, cx);
+            }
+            ChannelChange::Ringing => {}
             ChannelChange::Created(identity) => self.keep_identity(channel, identity),
             ChannelChange::Answered(identity) => {
                 self.keep_identity(channel, identity);

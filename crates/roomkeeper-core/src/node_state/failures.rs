@@ -26,8 +26,9 @@ impl NodeState {
         }
         let asks_for_snapshot = match &command.action {
             SwitchAction::Play(play) => play.opens_file(),
-            // A call that is gone needs no preparation, and its first transfer has the same effect.
-            SwitchAction::Prepare => false,
+            // A call that is gone needs no preparation, and its first transfer has the same effect. An attempt without a
+            // channel has its own rules.
+            SwitchAction::Prepare | SwitchAction::Dial { .. } | SwitchAction::CancelDial => false,
             SwitchAction::Enter { .. }
             | SwitchAction::Park { .. }
             | SwitchAction::SetFlag { .. }
@@ -58,6 +59,12 @@ impl NodeState {
             (SwitchAction::Play(play), _) => return self.play_refused(room, play, error, cx),
             (SwitchAction::SetLock { locked }, _) => {
                 return self.lock_refused(room, *locked, error, cx);
+            }
+            (SwitchAction::Dial { .. }, Some(call)) => {
+                return self.dial_refused(room, call, error, cx);
+            }
+            (SwitchAction::CancelDial, Some(call)) if *error == CommandError::NoSuchChannel => {
+                return self.dial_not_found(room, call, cx);
             }
             (SwitchAction::Enter { .. }, Some(call)) => RoomInput::NotEntered {
                 call,
@@ -96,6 +103,8 @@ impl NodeState {
             SwitchAction::Park { .. } | SwitchAction::Break { .. } => self.not_parked(call, cx),
             SwitchAction::Step { .. }
             | SwitchAction::Enter { .. }
+            | SwitchAction::Dial { .. }
+            | SwitchAction::CancelDial
             | SwitchAction::SetFlag { .. }
             | SwitchAction::SetLock { .. }
             | SwitchAction::Describe { .. }
@@ -121,6 +130,7 @@ impl NodeState {
         match entity {
             EntityId::Room(id) => {
                 if self.rooms.contains_key(&id) {
+                    self.retry_dials(id, cx);
                     self.room_input(id, RoomInput::Deadline, cx);
                 }
             }

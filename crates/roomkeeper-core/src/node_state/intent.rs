@@ -102,6 +102,8 @@ impl NodeState {
             Action::StopRecording(_) => self.check_stop_recording(room(target)?),
             Action::Play(play) => self.check_play(room(target)?, play),
             Action::Pause(_) => self.check_pause(room(target)?),
+            Action::Dial(dial) => self.check_dial(room(target)?, dial),
+            Action::CancelDial(cancel) => self.check_cancel_dial(room(target)?, *cancel),
             Action::Answer(_) => self.check_answer(call(target)?),
         }
     }
@@ -137,6 +139,8 @@ impl NodeState {
             Action::Pause(_) => Accepted::Pause(self.pause(by, cx)?),
             Action::Stop(_) => Accepted::Stop(self.stop(by, cx)?),
             Action::SetVolume(set) => Accepted::SetVolume(self.set_volume(by, set, cx)?),
+            Action::Dial(dial) => Accepted::Dial(self.start_dial(by, dial, cx)?),
+            Action::CancelDial(cancel) => Accepted::CancelDial(self.cancel_dial(by, cancel, cx)?),
             Action::Answer(_) => Accepted::Answer(self.answer(&by, cx)?),
             Action::Hangup(hangup) => Accepted::Hangup(self.hang_up(&by, hangup, cx)?),
         })

@@ -14,6 +14,7 @@ use crate::room::{
 
 use crate::switch_command::{SwitchAction, SwitchCommand};
 
+use super::dial::Dialled;
 use super::{Context, LiveNotification, NodeState, Notification, Subject};
 
 impl NodeState {
@@ -195,6 +196,25 @@ impl NodeState {
                 }
                 self.call_input(call, CallInput::Entered { room: id, sequence }, cx);
             }
+            RoomEffect::CallDialled {
+                call,
+                caller_id,
+                did,
+                joins,
+                synthesized,
+            } => {
+                let dialled = Dialled {
+                    call,
+                    caller_id,
+                    did,
+                    joins,
+                    synthesized,
+                };
+                self.call_dialled(id, dialled, cx);
+            }
+            RoomEffect::CheckAgain => {
+                cx.out.resync = Some("the events of a dial-out may be lost");
+            }
             RoomEffect::CallNotEntered { call, turned_away } => {
                 let not_entered = CallInput::NotEntered {
                     room: id,
@@ -239,6 +259,11 @@ impl NodeState {
                 muted,
                 registration: self.creates_conference(id).map(Box::new),
             },
+            RoomCommand::Dial { request, .. } => SwitchAction::Dial {
+                request,
+                registration: Box::new(self.registration(id)?.clone()),
+            },
+            RoomCommand::CancelDial { .. } => SwitchAction::CancelDial,
             RoomCommand::StartRecording { recording, path } => {
                 SwitchAction::StartRecording { recording, path }
             }

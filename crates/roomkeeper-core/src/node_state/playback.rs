@@ -115,8 +115,12 @@ impl NodeState {
         text: &str,
         cx: &mut Context<'_>,
     ) -> Option<Accepted> {
-        let (SwitchAction::Play(play), Some(room)) = (&command.action, command.target.room())
-        else {
+        let room = command.target.room()?;
+        if let (SwitchAction::Dial { .. }, Some(call)) = (&command.action, command.target.call()) {
+            self.dial_answered(room, call, true, cx);
+            return None;
+        }
+        let SwitchAction::Play(play) = &command.action else {
             return None;
         };
         let input = match play {

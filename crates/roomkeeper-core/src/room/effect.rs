@@ -5,6 +5,7 @@ use std::fmt;
 use crate::ids::{CallId, CommandUid, MemberId, RecordingId};
 
 use super::details::Update;
+use super::dial::{DialChange, DialEvent, DialOutcome, DialRequest};
 use super::flag::MemberFlag;
 use super::play::{PlayCommand, PlayEvent};
 
@@ -129,15 +130,29 @@ pub enum RoomCommand {
         /// The file on the node.
         path: String,
     },
+    /// Makes a call and puts it into the room once it is answered.
+    Dial {
+        /// The session that the call gets.
+        call: CallId,
+        /// The request.
+        request: Box<DialRequest>,
+    },
+    /// Ends a call that is not answered yet.
+    CancelDial {
+        /// The session of the attempt.
+        call: CallId,
+    },
 }
 
 impl RoomCommand {
     /// Returns the call of the command, if it has one.
     pub const fn call(&self) -> Option<CallId> {
         match self {
-            Self::Enter { call, .. } | Self::Park { call } | Self::SetFlag { call, .. } => {
-                Some(*call)
-            }
+            Self::Enter { call, .. }
+            | Self::Park { call }
+            | Self::SetFlag { call, .. }
+            | Self::Dial { call, .. }
+            | Self::CancelDial { call } => Some(*call),
             Self::SetLock { .. }
             | Self::Describe
             | Self::Play(_)
@@ -234,6 +249,8 @@ pub enum RoomEvent {
     },
     /// An event of the playback.
     Play(PlayEvent),
+    /// An event of a dial-out.
+    Dial(DialEvent),
 }
 
 /// Declares the name of each event, and the list of all names.
@@ -273,6 +290,12 @@ impl RoomEvent {
         Self::RecordingStarted { .. } => "conference.recording.started",
         Self::RecordingStopped { .. } => "conference.recording.stopped",
         Self::RecordingFailed { .. } => "conference.recording.failed",
+        Self::Dial(DialEvent { change: DialChange::Ringing, .. }) => "conference.call.ringing",
+        Self::Dial(DialEvent { change: DialChange::Answered, .. }) => "conference.call.answered",
+        Self::Dial(DialEvent { change: DialChange::Ended { outcome: DialOutcome::Busy, .. }, .. }) => "conference.call.busy",
+        Self::Dial(DialEvent { change: DialChange::Ended { outcome: DialOutcome::NoAnswer, .. }, .. }) => "conference.call.no_answer",
+        Self::Dial(DialEvent { change: DialChange::Ended { outcome: DialOutcome::Failed, .. }, .. }) => "conference.call.failed",
+        Self::Dial(DialEvent { change: DialChange::Ended { outcome: DialOutcome::Cancelled, .. }, .. }) => "conference.call.cancelled",
     }
 
     /// Returns the call of the event, if it has one.
@@ -282,6 +305,7 @@ impl RoomEvent {
             | Self::MemberLeft { call, .. }
             | Self::JoinFailed { call, .. }
             | Self::FlagChanged { call, .. } => Some(*call),
+            Self::Dial(event) => Some(event.session),
             Self::Created { .. }
             | Self::Updated(_)
             | Self::Locked { .. }
@@ -331,6 +355,21 @@ pub enum RoomEffect {
     Notify(RoomNotification),
     /// Notifies live readers.
     Live(LiveChange),
+    /// A call that the room dialled was answered.
+    CallDialled {
+        /// The call.
+        call: CallId,
+        /// The caller's number, if the request has one.
+        caller_id: Option<String>,
+        /// The dialled destination.
+        did: String,
+        /// True if it joins the room; false if it must be hung up.
+        joins: bool,
+        /// True if derived from anything but the event of the answer.
+        synthesized: bool,
+    },
+    /// Requests a snapshot: the events of a dial-out may be lost.
+    CheckAgain,
     /// The call is in this room.
     CallEntered {
         /// The call.

@@ -6,6 +6,7 @@ use crate::ids::{CallId, CommandUid, CoreId, MemberId};
 use crate::time::Timestamp;
 
 use super::details::Update;
+use super::dial::DialInput;
 use super::effect::{JoinFailure, LeftReason};
 use super::flag::{FlagRequest, MemberFlag, ReportedFlags};
 use super::playback::PlayInput;
@@ -182,6 +183,8 @@ pub enum RoomInput {
     Play(PlayInput),
     /// An input of the recording.
     Record(RecordInput),
+    /// An input of the dial-outs.
+    Dial(DialInput),
     /// A deadline may have passed.
     Deadline,
 }

@@ -6,6 +6,7 @@
 #![doc = include_str!("LIFECYCLE.md")]
 
 pub mod details;
+pub mod dial;
 pub mod effect;
 pub mod flag;
 pub mod input;
@@ -21,6 +22,9 @@ pub mod state;
 mod transition;
 
 pub use details::{Actions, Details, Kind, Update};
+pub use dial::{
+    DialChange, DialEvent, DialInput, DialOut, DialOutcome, DialOuts, DialPhase, DialRequest,
+};
 pub use effect::{
     JoinFailure, LeftReason, LiveChange, RoomCommand, RoomEffect, RoomEvent, RoomNotification,
 };

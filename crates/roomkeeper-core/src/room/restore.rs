@@ -5,6 +5,7 @@
 use crate::ids::{CallId, RecordingId, RoomId};
 use crate::time::Timestamp;
 
+use super::dial::DialOuts;
 use super::lock::{Lock, LockRequest};
 use super::member::Member;
 use super::playback::{Opening, Operation, Playback};
@@ -30,6 +31,8 @@ pub struct RoomData {
     pub recording: Option<Recording>,
     /// All recordings, oldest first.
     pub recordings: Vec<RecordingId>,
+    /// The dial-outs in progress.
+    pub dials: Option<Box<DialOuts>>,
     /// The time of the last change that its owner can see.
     pub updated_at: Timestamp,
     /// The time of its end.
@@ -60,6 +63,7 @@ impl RoomState {
             playback,
             recording,
             recordings,
+            dials,
             updated_at,
             ended_at,
             members,
@@ -74,6 +78,7 @@ impl RoomState {
             playback,
             recording,
             recordings,
+            dials,
             updated_at,
             ended_at,
             sequence,
@@ -157,6 +162,7 @@ mod tests {
             playback: Playback::restore(Vec::new(), None, 0, false),
             recording: None,
             recordings: Vec::new(),
+            dials: None,
             updated_at: Timestamp::from_micros(2),
             ended_at: None,
             members: Vec::new(),

@@ -150,6 +150,10 @@ impl Transition<'_> {
             self.leave(call, None, LeftReason::Orphan, true);
         }
         self.change_instances(|instances| instances.retain(|c| Some(c.core) == core));
+        if core.is_none() {
+            // The node is lost. While it runs, even as another core, it is asked for each dialled channel.
+            self.drop_dials();
+        }
         self.finish_if_empty();
     }
 }

@@ -35,6 +35,7 @@ impl Transition<'_> {
                 deadline,
             });
         }
+        self.cancel_dials();
         let members: Vec<(CallId, bool)> = self
             .room
             .members
@@ -67,6 +68,7 @@ impl Transition<'_> {
         if matches!(self.room.status, RoomStatus::Terminating { .. })
             && self.room.members.is_empty()
             && self.room.recording.is_none()
+            && self.room.dials.is_none()
         {
             self.room.status = RoomStatus::Terminated;
             self.room.ended_at = Some(self.now);
@@ -86,6 +88,7 @@ impl Transition<'_> {
                 self.leave(call, None, LeftReason::RoomDestroyed, true);
             }
             self.recording_over(None, true);
+            self.drop_dials();
             self.finish_if_empty();
             return;
         }
@@ -94,6 +97,7 @@ impl Transition<'_> {
             self.end(self.now + ENDING, LeftReason::Timeout);
         }
         self.recording_deadline();
+        self.dial_deadlines();
         if self.room.lock.past_deadline(self.now) {
             self.room.changes.head = true;
         }

@@ -5,6 +5,7 @@
 //! everything else is idempotent.
 
 mod conference;
+mod dial;
 mod ending;
 mod lock;
 mod membership;
@@ -103,6 +104,7 @@ impl Transition<'_> {
             RoomInput::FlagRefused { call, flag, on } => self.flag_refused(call, flag, on),
             RoomInput::Play(input) => self.apply_playback(input),
             RoomInput::Record(input) => self.record(input),
+            RoomInput::Dial(input) => self.apply_dial(input),
             RoomInput::Deadline => self.deadline(),
             RoomInput::ConferenceStarted(at) => self.conference_started(at),
             RoomInput::ConferenceEnded(at) => self.conference_ended(at),
