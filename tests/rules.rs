@@ -6,6 +6,8 @@
 mod actions;
 #[path = "rules/connect.rs"]
 mod connect;
+#[path = "rules/dial.rs"]
+mod dial;
 #[path = "rules/interrupted.rs"]
 mod interrupted;
 #[path = "rules/late.rs"]
@@ -215,6 +217,7 @@ impl World {
                         }
                         RoomEvent::FlagChanged { flag, on, .. } => flag.names(on).state.to_owned(),
                         RoomEvent::Play(event) => playback::words(&event),
+                        RoomEvent::Dial(event) => dial::words(&event),
                     };
                     format!("{text}{uid}{synthesized}")
                 }

@@ -46,7 +46,7 @@ use bytes::Bytes;
 
 use channel::Channel;
 use channel_row::ChannelRow;
-pub use config::{Media, NodeConfig};
+pub use config::{Callee, CalleeOutcome, Media, NodeConfig};
 use conn::{Command, Conn};
 pub use conn::{ConnId, MAX_DROPPED_IN_A_ROW, MAX_QUEUED_EVENTS};
 use dates::dates;

@@ -202,6 +202,8 @@ impl NodeState {
         });
         identity.direction = Direction::Outbound;
         identity.did = Some(did.into());
+        // The answer is reported after the call itself.
+        identity.answered_at = None;
         if let Some(caller_id) = caller_id {
             identity.caller_id = caller_id.into();
         }
