@@ -344,8 +344,8 @@ fn lost_answer_is_revealed_by_the_member_the_park_or_the_command() {
     world.expect_notifications(&[
         "call 1/1 answered [d-1] (synthesized)",
         "call.new +49301",
-        "joined +49302 muted=false [d-1]",
         "call.answered",
+        "joined +49302 muted=false [d-1]",
     ]);
     let mut world = World::dialling(0);
     let command = world.commands[0].clone();
