@@ -230,6 +230,7 @@ const fn awaited_confirmation(intent: &Intent) -> Option<(EntityId, Confirmation
         Action::StopRecording(_) => Confirmation::RecordingStopped,
         Action::CreateRoom(_)
         | Action::UpdateRoom(_)
+        | Action::UpdateMember(_)
         | Action::Play(_)
         | Action::Pause(_)
         | Action::Stop(_)
@@ -265,7 +266,10 @@ const fn confirmed_by(notification: &Notification) -> Option<(EntityId, Confirma
                 (EntityId::Room(*room), Confirmation::Locked(*locked), true)
             }
             RoomEvent::Destroyed => (EntityId::Room(*room), Confirmation::Destroyed, true),
-            RoomEvent::Created { .. } | RoomEvent::Updated(_) | RoomEvent::Play(_) => return None,
+            RoomEvent::Created { .. }
+            | RoomEvent::Updated(_)
+            | RoomEvent::MemberUpdated { .. }
+            | RoomEvent::Play(_) => return None,
         },
         Subject::Call(call, notification) => match &notification.event {
             CallEvent::Answered => (EntityId::Call(*call), Confirmation::Answered, true),
