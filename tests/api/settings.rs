@@ -20,7 +20,9 @@ async fn world() -> (World, RoomId, CallId) {
     let world = World::new();
     let room = room_id("acW68", 1);
     world.room(room, "demo", "n", 1, 1).await;
-    (world, room, session_id("acW68", 1))
+    let call = session_id("acW68", 1);
+    world.session(call, "demo", 1).await;
+    (world, room, call)
 }
 
 fn room_path(room: RoomId) -> String {
@@ -111,7 +113,7 @@ async fn wrong_labels_give_400_wherever_they_are_given() {
             answers.push(world.patch(&member_path(room, call), body).await);
         }
         for answer in answers {
-            assert_eq!(answer.fails(400)["field"], "labels", "{labels}");
+            assert_eq!(answer.fails(400)["detail"]["field"], "labels", "{labels}");
         }
     }
     assert_eq!(world.intents(), []);
@@ -150,7 +152,6 @@ async fn failures_of_an_update_give_their_status() {
 #[tokio::test]
 async fn labels_of_a_join_and_a_new_room_are_in_their_intents() {
     let (world, room, call) = world().await;
-    world.session(call, "demo", 1).await;
     let member = member_id(call);
     world.script(Ok(Accepted::Join(JoinAccepted::Joining { room, member })));
     let body = json!({"room_id": room, "labels": {"seat": "12", "none": null}});

@@ -230,10 +230,23 @@ fn fields(api: &Value, name: &str) -> (BTreeSet<String>, BTreeSet<String>) {
         let name = reference["$ref"].as_str().unwrap().rsplit('/').next();
         &api["components"]["schemas"][name.unwrap()]
     };
-    let keys = |schema: &Value| -> Vec<String> {
+    let own_keys = |schema: &Value| -> Vec<String> {
         let properties = schema["properties"].as_object();
         let keys = properties.into_iter().flatten();
         keys.map(|(name, _)| name.clone()).collect()
+    };
+    // Settings are a schema of their own.
+    let keys = |schema: &Value| -> Vec<String> {
+        let parts = schema["allOf"].as_array().into_iter().flatten();
+        let parts = parts.map(|part| match part.get("$ref") {
+            Some(_) => named(part),
+            None => part,
+        });
+        [schema]
+            .into_iter()
+            .chain(parts)
+            .flat_map(own_keys)
+            .collect()
     };
     let parts = &api["components"]["schemas"][name]["allOf"];
     let own = &parts[1];
