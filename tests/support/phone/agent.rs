@@ -116,6 +116,21 @@ impl Phone {
         placed.unwrap_or_else(|status| panic!("the call to {number} was refused with {status}"))
     }
 
+    /// Asks this server for its abilities. Returns true if it answers within a second.
+    pub async fn is_answered(&self, server: SocketAddr) -> bool {
+        let (name, address) = (&self.agent.name, self.agent.address);
+        let request = Message::request("OPTIONS", &format!("sip:{server}"))
+            .with("Via", Via::unique(address).to_string())
+            .with("Max-Forwards", "70")
+            .with("From", format!("<sip:{name}@{address}>;tag={}", unique()))
+            .with("To", format!("<sip:{server}>"))
+            .with("Call-ID", unique())
+            .with("CSeq", "1 OPTIONS")
+            .with("Contact", format!("<sip:{name}@{address}>"));
+        let answer = self.agent.transact(&request, server);
+        timeout(Duration::from_secs(1), answer).await.is_ok()
+    }
+
     /// Waits for the next call that arrives here.
     pub async fn incoming(&mut self) -> IncomingCall {
         let arrived = timeout(ANSWER, self.arriving.recv()).await;

@@ -205,7 +205,7 @@ impl Call {
         self.shared.negotiation.lock().unwrap().offers
     }
 
-    /// Everything that arrived before this time has been received.
+    /// The time up to which sound has been received.
     pub fn clock(&self) -> Instant {
         self.shared.media.lock().clock
     }

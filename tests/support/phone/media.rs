@@ -40,7 +40,7 @@ pub struct Shared {
     pub hearing: Hearing,
     /// The keys that were received.
     pub keys: String,
-    /// Everything that arrived before this time has been received.
+    /// The time up to which packets have been received.
     pub clock: Instant,
     /// Keys to send.
     waiting: VecDeque<char>,
@@ -124,6 +124,7 @@ impl Thread {
             let received = self.socket.recv_from(&mut buffer);
             let now = Instant::now();
             let mut shared = self.shared.lock().unwrap();
+            shared.clock = now;
             match received {
                 Ok((length, from)) if shared.remote == Some(from) => {
                     if let Some(packet) = Packet::parse(&buffer[..length]) {
@@ -131,7 +132,7 @@ impl Thread {
                     }
                 }
                 Ok(_) => {}
-                Err(error) if is_timeout(error.kind()) => shared.clock = now,
+                Err(error) if is_timeout(error.kind()) => {}
                 // The other side's port is closed.
                 Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{error}"),
             }
