@@ -41,7 +41,9 @@ use crate::http::{
 };
 use crate::media::fetch::FetcherError;
 use crate::node::{NodeConfig, Timing};
-use crate::reconciler::{CommandSettings, Controller, OutboxSignals, Reconciler, Settings};
+use crate::reconciler::{
+    CommandSettings, Controller, DialTemplates, OutboxSignals, Reconciler, Settings,
+};
 use crate::shutdown::{ShutdownPhases, stop_signal};
 use crate::store::redis::RedisOptions;
 use crate::store::{self, OpenError, Store};
@@ -524,7 +526,10 @@ pub fn command_settings(config: &Config) -> Result<CommandSettings, AppError> {
         speech_engine: fit("speech.engine", Voice::new(&*speech.engine))?,
         speech_voice: fit("speech.voice", Voice::new(&*speech.voice))?,
         park_timeout: config.calls.park_timeout,
-        dial: config.dial.templates.clone(),
+        dial: DialTemplates {
+            number: config.dial.number.clone(),
+            address: config.dial.address.clone(),
+        },
         links: None,
     })
 }

@@ -6,7 +6,6 @@ use roomkeeper_core::ids::AppId;
 
 use super::tree::{Section, Tree};
 use super::types::DialConfig;
-use crate::reconciler::DialTemplates;
 
 pub(super) fn read_dial(mut s: Section<'_>) -> DialConfig {
     let number = read_template(&mut s, "number");
@@ -27,7 +26,8 @@ pub(super) fn read_dial(mut s: Section<'_>) -> DialConfig {
             addresses_have_route: address.is_some(),
             permissions,
         },
-        templates: DialTemplates { number, address },
+        number,
+        address,
         // Whole and within bounds, or a problem.
         max_per_app: max_per_app as u32,
     }

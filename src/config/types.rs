@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use freeswitch_esl::command::DialTemplate;
 use ipnet::IpNet;
 use secrecy::SecretString;
 use uuid::Uuid;
 
 use crate::audit::AuditSettings;
 use crate::node::Nudge;
-use crate::reconciler::DialTemplates;
 use crate::store::deliveries::QueueLimits;
 use crate::telemetry::{LogConfig, TelemetryConfig};
 use crate::webhook::endpoint::Endpoint;
@@ -144,8 +144,10 @@ pub struct CallsConfig {
 pub struct DialConfig {
     /// The allowed destinations.
     pub rules: DialRules,
-    /// The forms of dial strings.
-    pub templates: DialTemplates,
+    /// The dial string of numbers.
+    pub number: Option<DialTemplate>,
+    /// The dial string of SIP addresses.
+    pub address: Option<DialTemplate>,
     /// The limit of an app's dial-outs in progress.
     pub max_per_app: u32,
 }

@@ -169,6 +169,7 @@ impl ApiError {
             | Refusal::NotRecording
             | Refusal::TooManyRecordings
             | Refusal::TooManyDials
+            | Refusal::Labels(_)
             | Refusal::NothingPlaying
             | Refusal::TooMuchPlaying
             | Refusal::AlreadyAnswered => Self::new(StatusCode::CONFLICT, words),

@@ -12,11 +12,11 @@ use freeswitch_esl::command::{
 };
 use roomkeeper_core::action::Step;
 use roomkeeper_core::call::StepId;
-use roomkeeper_core::dial::Destination;
+use roomkeeper_core::dial::{CallerName, Destination, PhoneNumber, SipHeader};
 use roomkeeper_core::entity::Target;
 use roomkeeper_core::ids::{CallId, RoomId};
 use roomkeeper_core::play_url::PlayUrl;
-use roomkeeper_core::room::{DialRequest, Kind, MemberFlag, PlayCommand, Registration};
+use roomkeeper_core::room::{DialRequest, Entry, Kind, MemberFlag, PlayCommand};
 
 use super::plans;
 use super::variables::{APP_VARIABLE, DIAL_VARIABLE, META_VARIABLE, STEP_VARIABLE};
@@ -204,12 +204,8 @@ fn member_command(
     channel: ChannelUuid,
     settings: &CommandSettings,
 ) -> Result<Api, Unfit> {
-    if let SwitchAction::Dial {
-        request,
-        registration,
-    } = action
-    {
-        return dial(request, registration, room, channel, settings);
+    if let SwitchAction::Dial { request, entry } = action {
+        return dial(request, entry, room, channel, settings);
     }
     if let SwitchAction::SetFlag { flag, on } = action {
         let action = match (flag, on) {
@@ -222,90 +218,75 @@ fn member_command(
         let command = ConferenceCommand::Member(action, member);
         return Ok(Api::Conference(name(room)?, command));
     }
-    let SwitchAction::Enter {
-        kind,
-        muted,
-        registration,
-    } = action
-    else {
+    let SwitchAction::Enter(entry) = action else {
         return call_command(action, channel, settings);
-    };
-    let entry = plans::Entry {
-        name: name(room)?,
-        profile: profile(*kind, settings),
-        muted: *muted,
-        obeys_lock: *kind == Kind::Connect,
-        registration: registration
-            .as_deref()
-            .map(|registration| VarValue::new(meta::encode_for_plan(registration)))
-            .transpose()?,
     };
     Ok(Api::Transfer(
         channel,
-        plans::enter(entry, settings.park_timeout)?,
+        plans::enter(plan_entry(entry, room, settings)?, settings.park_timeout)?,
     ))
+}
+
+/// The entry of a call, as its plan needs it.
+fn plan_entry(
+    entry: &Entry,
+    room: RoomId,
+    settings: &CommandSettings,
+) -> Result<plans::Entry, Unfit> {
+    Ok(plans::Entry {
+        name: name(room)?,
+        profile: match entry.kind {
+            Kind::Conference => settings.profile.clone(),
+            Kind::Connect => settings.connect_profile.clone(),
+        },
+        muted: entry.muted,
+        obeys_lock: entry.kind == Kind::Connect,
+        registration: entry
+            .registration
+            .as_ref()
+            .map(|registration| VarValue::new(meta::encode_for_plan(registration)))
+            .transpose()?,
+    })
 }
 
 /// Makes a call that executes the plan of a join once it is answered.
 fn dial(
     request: &DialRequest,
-    registration: &Registration,
+    entry: &Entry,
     room: RoomId,
     channel: ChannelUuid,
     settings: &CommandSettings,
 ) -> Result<Api, Unfit> {
-    let entry = plans::Entry {
-        name: name(room)?,
-        profile: profile(registration.kind, settings),
-        muted: request.muted,
-        obeys_lock: registration.kind == Kind::Connect,
-        registration: Some(VarValue::new(meta::encode_for_plan(registration))?),
-    };
-    let header = |header: &roomkeeper_core::dial::SipHeader| {
+    let header = |header: &SipHeader| {
         Ok((
             SipHeaderName::new(header.name())?,
             QuotedText::new(header.value())?,
         ))
     };
-    let quoted = |text: &str| QuotedText::new(text);
+    let from = request.from.as_ref().map(PhoneNumber::as_str);
+    let name = request.caller_name.as_ref().map(CallerName::as_str);
+    let dialled_by = (
+        VarName::new(DIAL_VARIABLE)?,
+        VarValue::new(room.to_string())?,
+    );
+    let app = entry.registration.as_ref().map(|registration| {
+        let app = VarValue::new(registration.app.as_str())?;
+        Ok((VarName::new(APP_VARIABLE)?, app))
+    });
     Ok(Api::Originate(Box::new(Origination {
         uuid: channel,
         timeout: request.timeout(),
-        caller_number: request
-            .from
-            .as_ref()
-            .map(|from| quoted(from.as_str()))
-            .transpose()?,
-        caller_name: request
-            .caller_name
-            .as_ref()
-            .map(|name| quoted(name.as_str()))
-            .transpose()?,
+        caller_number: from.map(QuotedText::new).transpose()?,
+        caller_name: name.map(QuotedText::new).transpose()?,
         headers: request
             .headers
             .iter()
             .map(header)
             .collect::<Result<_, Unfit>>()?,
-        variables: vec![
-            (
-                VarName::new(APP_VARIABLE)?,
-                VarValue::new(registration.app.as_str())?,
-            ),
-            (
-                VarName::new(DIAL_VARIABLE)?,
-                VarValue::new(room.to_string())?,
-            ),
-        ],
+        variables: app.transpose()?.into_iter().chain([dialled_by]).collect(),
         to: settings.dial.dial_string(&request.to)?,
-        plan: plans::enter(entry, settings.park_timeout)?,
+        plan: plans::enter(plan_entry(entry, room, settings)?, settings.park_timeout)?,
     })))
-}
-
-fn profile(kind: Kind, settings: &CommandSettings) -> ProfileName {
-    match kind {
-        Kind::Conference => settings.profile.clone(),
-        Kind::Connect => settings.connect_profile.clone(),
-    }
 }
 
 const fn wrong_target(what: &'static str) -> Unfit {

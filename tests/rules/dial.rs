@@ -3,7 +3,7 @@
 use roomkeeper_core::dial::{DialPermission, DialRules};
 use roomkeeper_core::ids::IdSet;
 use roomkeeper_core::intent::{CancelDial, Dial, DialCancelled};
-use roomkeeper_core::room::{DialChange, DialEvent, DialOutcome, DialRequest};
+use roomkeeper_core::room::{DialChange, DialEvent, DialOutcome, DialRequest, Sparse};
 
 use super::*;
 
@@ -43,6 +43,7 @@ fn request(retries: u8) -> DialRequest {
         muted: false,
         retries,
         retry_pause: 5,
+        member: Sparse::default(),
         headers: Vec::new(),
     }
 }

@@ -6,7 +6,7 @@ use crate::action::Step;
 use crate::call::{ParkId, StepId};
 use crate::entity::Target;
 use crate::ids::RecordingId;
-use crate::room::{DialRequest, Kind, MemberFlag, PlayCommand, Registration};
+use crate::room::{DialRequest, Entry, MemberFlag, PlayCommand, Registration};
 
 /// A command for FreeSWITCH.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -32,21 +32,13 @@ pub enum Priority {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum SwitchAction {
     /// Transfers the call into the room.
-    Enter {
-        /// The kind of conference.
-        kind: Kind,
-        /// True to enter muted.
-        muted: bool,
-        /// The room's registration, if the room has no conference yet: the conference carries it from its creation, so
-        /// that a wiped store can be rebuilt even before [`Self::Describe`].
-        registration: Option<Box<Registration>>,
-    },
+    Enter(Box<Entry>),
     /// Makes a call that enters the room once it is answered.
     Dial {
         /// The request.
         request: Box<DialRequest>,
-        /// The room's registration, which the conference carries from its creation if the call creates it.
-        registration: Box<Registration>,
+        /// The entry of the answered call.
+        entry: Box<Entry>,
     },
     /// Ends a call that is not answered yet.
     CancelDial,
@@ -131,7 +123,7 @@ impl SwitchAction {
     /// Returns its name in metric labels.
     pub const fn name(&self) -> &'static str {
         match self {
-            Self::Enter { .. } => "enter",
+            Self::Enter(_) => "enter",
             Self::Dial { .. } => "dial",
             Self::CancelDial => "cancel_dial",
             Self::Park { .. } => "park",
@@ -153,7 +145,7 @@ impl SwitchAction {
     /// commands are few for each room, and neither the next file, a recording nor a lock may be late.
     const fn priority(&self) -> Priority {
         match self {
-            Self::Enter { .. }
+            Self::Enter(_)
             | Self::Park { .. }
             | Self::SetFlag { .. }
             | Self::Describe { .. }

@@ -1,5 +1,6 @@
 //! `/conferences/{room_id}/calls`: calls that FreeSWITCH makes for a conference.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -17,8 +18,8 @@ use crate::http::dial_slots;
 use crate::http::error::ApiError;
 use crate::http::openapi::schemas::example::{ROOM, SESSION};
 use crate::http::openapi::schemas::{
-    CommandBody, Failure, ReadFailures, RoomCommandFailures, RoomIdText, RoomPath, SessionIdText,
-    SessionPath,
+    CommandBody, CommandUidText, Failure, MemberSettingsText, ReadFailures, RoomCommandFailures,
+    RoomIdText, RoomPath, SessionIdText, SessionPath,
 };
 use crate::http::request::PathId;
 use crate::http::state::Shared;
@@ -31,6 +32,7 @@ use roomkeeper_core::intent::{CancelDial, Dial, DialAccepted, DialCancelled};
 use roomkeeper_core::room::{DialOut, DialRequest};
 
 use super::command::{Command, accepted};
+use super::settings::member_settings;
 
 /// The default time for an answer, in seconds.
 const TIMEOUT: i64 = 60;
@@ -72,9 +74,10 @@ pub(super) struct NewDialOut {
     #[schema(minimum = 1, maximum = 3600, default = 10)]
     retry_pause: Option<u16>,
     /// SIP headers of the call, 16 at most: their names begin with `X-`.
-    #[schema(value_type = Option<Object>)]
-    headers: Option<()>,
-    #[schema(pattern = "^[a-zA-Z0-9._-]{1,128}$")]
+    headers: Option<BTreeMap<String, String>>,
+    #[serde(flatten)]
+    settings: MemberSettingsText,
+    #[schema(value_type = Option<CommandUidText>)]
     command_uid: Option<String>,
 }
 
@@ -208,6 +211,7 @@ fn request(fields: &Fields) -> Result<DialRequest, ApiError> {
         muted: fields.boolean("muted")?.unwrap_or(false),
         retries: u8::try_from(within("retries", 0, 0, 10)?).unwrap_or(u8::MAX),
         retry_pause: small(within("retry_pause", RETRY_PAUSE, 1, 3_600)?),
+        member: member_settings(fields)?,
         headers: headers(fields)?,
     })
 }

@@ -232,6 +232,7 @@ const fn awaited_confirmation(intent: &Intent) -> Option<(EntityId, Confirmation
         | Action::UpdateRoom(_)
         | Action::Dial(_)
         | Action::CancelDial(_)
+        | Action::UpdateMember(_)
         | Action::Play(_)
         | Action::Pause(_)
         | Action::Stop(_)
@@ -269,6 +270,7 @@ const fn confirmed_by(notification: &Notification) -> Option<(EntityId, Confirma
             RoomEvent::Destroyed => (EntityId::Room(*room), Confirmation::Destroyed, true),
             RoomEvent::Created { .. }
             | RoomEvent::Updated(_)
+            | RoomEvent::MemberUpdated { .. }
             | RoomEvent::Play(_)
             | RoomEvent::Dial(_) => return None,
         },

@@ -29,7 +29,7 @@ impl NodeState {
             // A call that is gone needs no preparation, and its first transfer has the same effect. An attempt without a
             // channel has its own rules.
             SwitchAction::Prepare | SwitchAction::Dial { .. } | SwitchAction::CancelDial => false,
-            SwitchAction::Enter { .. }
+            SwitchAction::Enter(_)
             | SwitchAction::Park { .. }
             | SwitchAction::SetFlag { .. }
             | SwitchAction::SetLock { .. }
@@ -66,7 +66,7 @@ impl NodeState {
             (SwitchAction::CancelDial, Some(call)) if *error == CommandError::NoSuchChannel => {
                 return self.dial_not_found(room, call, cx);
             }
-            (SwitchAction::Enter { .. }, Some(call)) => RoomInput::NotEntered {
+            (SwitchAction::Enter(_), Some(call)) => RoomInput::NotEntered {
                 call,
                 reason: JoinFailure::Refused,
             },
@@ -102,7 +102,7 @@ impl NodeState {
             }
             SwitchAction::Park { .. } | SwitchAction::Break { .. } => self.not_parked(call, cx),
             SwitchAction::Step { .. }
-            | SwitchAction::Enter { .. }
+            | SwitchAction::Enter(_)
             | SwitchAction::Dial { .. }
             | SwitchAction::CancelDial
             | SwitchAction::SetFlag { .. }

@@ -10,6 +10,9 @@ use crate::dial::{CallerName, Destination, PhoneNumber, SipHeader};
 use crate::ids::{CallId, CommandUid, MemberId};
 use crate::time::Timestamp;
 
+use super::member_settings::MemberSettings;
+use super::settings::Sparse;
+
 /// The maximum number of dial-outs of a room in progress: the room stores all of them in one field.
 pub const MAX_DIALS: usize = 50;
 
@@ -48,6 +51,9 @@ pub struct DialRequest {
     /// The pause before each of them, in seconds.
     #[serde(default)]
     pub retry_pause: u16,
+    /// The settings of the member that the callee becomes.
+    #[serde(default)]
+    pub member: Sparse<MemberSettings>,
     /// SIP headers of the call.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<SipHeader>,

@@ -137,7 +137,8 @@ impl Transition<'_> {
                 attempt: JoinAttempt::First,
             };
             let numbers = (caller_id.unwrap_or_default().into(), did.into());
-            let member = self.new_member(member, status, numbers, dial.request.muted);
+            let mut member = self.new_member(member, status, numbers, dial.request.muted);
+            member.settings = dial.request.member.clone();
             self.room.put_member(session, member);
         }
         self.finish_if_empty();
