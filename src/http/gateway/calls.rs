@@ -161,7 +161,7 @@ pub(super) struct Rows {
 /// FreeSWITCH's cause. Each further attempt has a session of its own, the `call_id` stays. An app calls only the
 /// destinations that the operator allows; by default there are none.
 #[utoipa::path(
-    post, path = "/api/v1/conferences/{room_id}/calls", tag = "conferences", operation_id = "dialOut",
+    post, path = "/api/v1/conferences/{room_id}/calls", tag = "conferences", operation_id = "createDialOut",
     params(RoomPath),
     request_body(content = NewDialOut, example = json!({"to": "+493012345", "from": "+493099999", "timeout": 30, "retries": 2, "command_uid": "dial-1"})),
     responses(
@@ -170,7 +170,7 @@ pub(super) struct Rows {
         RoomCommandFailures,
         (status = 403, description = "The conference belongs to another app, or the configuration does not allow the destination.", body = Failure),
         (status = 409, description = "The conference is full or has too many dial-outs, or the `command_uid` belongs to another command.", body = Failure),
-        (status = 429, description = "The app has as many dial-outs in progress as the configuration allows, or too many requests.", body = Failure),
+        (status = 429, description = "The app has as many dial-outs in progress as the configuration allows, or made too many requests. `Retry-After` has the seconds to wait.", body = Failure),
     )
 )]
 pub(super) async fn dial(
@@ -242,7 +242,7 @@ fn headers(fields: &Fields) -> Result<Vec<SipHeader>, ApiError> {
 /// Its webhook is `conference.call.cancelled`. If the callee answers before FreeSWITCH gets the command, the webhook is
 /// `conference.call.answered`, and the call is hung up.
 #[utoipa::path(
-    delete, path = "/api/v1/conferences/{room_id}/calls/{uuid}", tag = "conferences", operation_id = "cancelDialOut",
+    delete, path = "/api/v1/conferences/{room_id}/calls/{uuid}", tag = "conferences", operation_id = "deleteDialOut",
     params(RoomPath, SessionPath),
     request_body(content = CommandBody, example = json!({"command_uid": "cancel-1"})),
     responses(

@@ -12,8 +12,9 @@ use roomkeeper_core::ids::{CallId, MemberId, OperationId, RecordingId, RoomId};
 use roomkeeper_core::labels::Labels;
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::{
-    JoinFailure, LeftReason, LiveChange, MemberFlag, MemberSettings, MemberUpdate, PlayEvent,
-    PlayFailure, RoomEvent, RoomNotification, RoomSettingsUpdate, Sparse, Update,
+    DialChange, DialEvent, DialOutcome, JoinFailure, LeftReason, LiveChange, MemberFlag,
+    MemberSettings, MemberUpdate, PlayEvent, PlayFailure, RoomEvent, RoomNotification,
+    RoomSettingsUpdate, Sparse, Update,
 };
 use roomkeeper_core::time::Timestamp;
 use serde_json::{Value, json};
@@ -106,6 +107,12 @@ fn room_events() -> Vec<RoomEvent> {
         RoomEvent::RecordingStarted { recording },
         RoomEvent::RecordingStopped { recording },
         RoomEvent::RecordingFailed { recording },
+        dial(DialChange::Ringing),
+        dial(DialChange::Answered),
+        dial(ended(DialOutcome::Busy)),
+        dial(ended(DialOutcome::NoAnswer)),
+        dial(ended(DialOutcome::Failed)),
+        dial(ended(DialOutcome::Cancelled)),
         RoomEvent::MemberJoined {
             call,
             member,
@@ -214,6 +221,26 @@ fn bodies() -> Vec<Value> {
     all.iter()
         .map(|body| serde_json::from_str(body).unwrap())
         .collect()
+}
+
+fn dial(change: DialChange) -> RoomEvent {
+    RoomEvent::Dial(DialEvent {
+        id: call(),
+        session: call(),
+        to: "+49301".to_owned(),
+        attempt: 1,
+        attempts: 2,
+        change,
+    })
+}
+
+fn ended(outcome: DialOutcome) -> DialChange {
+    DialChange::Ended {
+        outcome,
+        cause: "USER_BUSY".to_owned(),
+        sip_status: Some(486),
+        retry_at: Some(Timestamp::from_millis(5)),
+    }
 }
 
 fn schema_of(event: &str) -> String {
