@@ -53,13 +53,18 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
 pub(super) struct NewDialOut {
     /// A number (`^\+?[0-9*]{1,32}$`) or a SIP address such as `alice@example.com`. The operator's configuration must
     /// allow it.
-    #[schema(max_length = 400)]
+    #[schema(
+        pattern = r"^(sip:)?(\+?[0-9*]{1,32}|[A-Za-z0-9+_.-]{1,64}@[A-Za-z0-9][A-Za-z0-9.-]{0,252}(:[1-9][0-9]{0,4})?)$"
+    )]
     to: String,
     /// The caller's number that the callee sees.
     #[schema(pattern = r"^\+?[0-9*]{1,32}$")]
     from: Option<String>,
     /// The caller's name that the callee sees: letters, digits, spaces and `-._`.
-    #[schema(max_length = 64)]
+    #[schema(
+        max_length = 64,
+        pattern = r"^[A-Za-z0-9._-]([A-Za-z0-9 ._-]*[A-Za-z0-9._-])?$"
+    )]
     caller_name: Option<String>,
     /// Seconds for an answer.
     #[schema(minimum = 1, maximum = 600, default = 60)]
@@ -163,7 +168,7 @@ pub(super) struct Rows {
 #[utoipa::path(
     post, path = "/api/v1/conferences/{room_id}/calls", tag = "conferences", operation_id = "createDialOut",
     params(RoomPath),
-    request_body(content = NewDialOut, example = json!({"to": "+493012345", "from": "+493099999", "timeout": 30, "retries": 2, "command_uid": "dial-1"})),
+    request_body(content = NewDialOut, example = json!({"to": "+493012345", "from": "+493099999", "timeout": 30, "command_uid": "dial-1"})),
     responses(
         (status = 202, description = "FreeSWITCH gets the command; webhooks report the progress.", body = Started,
          example = json!({"call_id": SESSION, "session_uuid": SESSION, "status": "dialing"})),

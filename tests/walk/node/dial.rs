@@ -166,7 +166,7 @@ async fn callees_answer_refuse_or_do_not_answer() {
     let room = world.room("answers").await;
     let mut phone = Phone::start("answers", 1, 0).await;
     let id = world
-        .dial(&room, &phone, json!({"headers": {"X-Ticket": "a b:1/2"}, "from": "+4955", "caller_name": "Zoë 7", "muted": true}))
+        .dial(&room, &phone, json!({"headers": {"X-Ticket": "a b:1/2"}, "from": "+4955", "caller_name": "Front desk 7", "muted": true}))
         .await;
     world.until_ringing(&room).await;
     let joined = world
