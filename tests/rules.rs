@@ -14,6 +14,8 @@ mod late;
 mod live;
 #[path = "rules/lock.rs"]
 mod lock;
+#[path = "rules/moves.rs"]
+mod moves;
 #[path = "rules/operator.rs"]
 mod operator;
 #[path = "rules/orphans.rs"]
@@ -96,6 +98,12 @@ fn room(n: u128) -> RoomId {
 
 fn call(n: u128) -> CallId {
     CallId::new(node(), ChannelId::new(Uuid::from_u128(100 + n)))
+}
+
+/// Returns a word and the number of a room; an empty text without a room.
+fn numbered(word: &str, room: Option<RoomId>) -> String {
+    let number = room.map(|room| format!("{word} {}", room.uuid().as_u128()));
+    number.unwrap_or_default()
 }
 
 fn conference_id(n: u128) -> ConferenceId {
@@ -207,9 +215,21 @@ impl World {
                         RoomEvent::RecordingStopped { .. } => "recording stopped".to_owned(),
                         RoomEvent::RecordingFailed { .. } => "recording failed".to_owned(),
                         RoomEvent::MemberJoined {
-                            muted, caller_id, ..
-                        } => format!("joined {caller_id} muted={muted}"),
-                        RoomEvent::MemberLeft { reason, .. } => format!("left {reason}"),
+                            muted,
+                            caller_id,
+                            from,
+                            ..
+                        } => {
+                            let from = numbered(" from", from);
+                            format!("joined {caller_id} muted={muted}{from}")
+                        }
+                        RoomEvent::MemberLeft { reason, to, .. } => {
+                            format!("left {reason}{}", numbered(" to", to))
+                        }
+                        RoomEvent::MoveFailed { to, reason, .. } => {
+                            let to = numbered(" to", Some(to));
+                            format!("move_failed{to} {}", reason.as_str())
+                        }
                         RoomEvent::JoinFailed { reason, .. } => {
                             format!("join_failed {}", reason.as_str())
                         }

@@ -168,6 +168,7 @@ impl ApiError {
             | Refusal::TooManyRecordings
             | Refusal::NothingPlaying
             | Refusal::TooMuchPlaying
+            | Refusal::InSameRoom
             | Refusal::AlreadyAnswered => Self::new(StatusCode::CONFLICT, words),
         }
     }

@@ -7,6 +7,7 @@ mod command;
 mod commands;
 mod create;
 mod moderation;
+mod moves;
 mod nodes;
 mod playback;
 mod recording;
@@ -25,6 +26,7 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .merge(rooms::routes())
         .merge(moderation::routes())
+        .merge(moves::routes())
         .merge(playback::routes())
         .merge(recording::routes())
         .merge(sessions::routes())

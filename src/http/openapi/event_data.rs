@@ -59,8 +59,21 @@ event_data! {
         muted: bool,
         /// The membership.
         conferencecall_id: Uuid,
+        /// The conference that the member moved from.
+        #[schema(required = false)]
+        from: String,
     }
-    MemberLeft { reason: LeftReason, }
+    MemberLeft {
+        reason: LeftReason,
+        /// The conference that the member moves to.
+        #[schema(required = false)]
+        to: String,
+    }
+    MemberMoveFailed {
+        reason: JoinFailureReason,
+        /// The conference that did not admit the member.
+        to: String,
+    }
     MemberFlagChanged {}
     MemberJoinFailed { reason: JoinFailureReason, }
     PlaybackStarted {
@@ -264,6 +277,7 @@ envelopes! {
     RoomDestroyed,
     MemberJoined,
     MemberLeft,
+    MemberMoveFailed,
     MemberFlagChanged,
     MemberJoinFailed,
     PlaybackStarted,

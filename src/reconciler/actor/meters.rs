@@ -219,7 +219,7 @@ pub(super) fn span(item: &Item) -> Option<&Span> {
 /// The event that confirms an intent. Other intents end with their commit or with FreeSWITCH's answer.
 const fn awaited_confirmation(intent: &Intent) -> Option<(EntityId, Confirmation)> {
     let confirmation = match &intent.action {
-        Action::Join(_) => Confirmation::Joined,
+        Action::Join(_) | Action::Move(_) => Confirmation::Joined,
         Action::Leave(_) | Action::Kick(_) => Confirmation::Left,
         Action::SetFlag(set) => Confirmation::Flag(set.flag, set.on),
         Action::Answer(_) => Confirmation::Answered,
@@ -265,7 +265,10 @@ const fn confirmed_by(notification: &Notification) -> Option<(EntityId, Confirma
                 (EntityId::Room(*room), Confirmation::Locked(*locked), true)
             }
             RoomEvent::Destroyed => (EntityId::Room(*room), Confirmation::Destroyed, true),
-            RoomEvent::Created { .. } | RoomEvent::Updated(_) | RoomEvent::Play(_) => return None,
+            RoomEvent::Created { .. }
+            | RoomEvent::Updated(_)
+            | RoomEvent::MoveFailed { .. }
+            | RoomEvent::Play(_) => return None,
         },
         Subject::Call(call, notification) => match &notification.event {
             CallEvent::Answered => (EntityId::Call(*call), Confirmation::Answered, true),

@@ -78,6 +78,10 @@ fn play_events() -> Vec<PlayEvent> {
     ]
 }
 
+fn other_room() -> RoomId {
+    RoomId::new(node_id("acW68"), Uuid::from_u128(8))
+}
+
 fn room_events() -> Vec<RoomEvent> {
     let (call, member) = (call(), member());
     let recording = RecordingId::generate(node_id("acW68"), Uuid::from_u128(5));
@@ -98,18 +102,25 @@ fn room_events() -> Vec<RoomEvent> {
         RoomEvent::RecordingStarted { recording },
         RoomEvent::RecordingStopped { recording },
         RoomEvent::RecordingFailed { recording },
+        RoomEvent::MoveFailed {
+            call,
+            to: other_room(),
+            reason: JoinFailure::Refused,
+        },
         RoomEvent::MemberJoined {
             call,
             member,
             caller_id: "+15551234".to_owned(),
             did: "747713001".to_owned(),
             muted: true,
+            from: Some(other_room()),
         },
     ];
     all.extend(LEFT.map(|reason| RoomEvent::MemberLeft {
         call,
         member,
         reason,
+        to: (reason == LeftReason::Moved).then(other_room),
     }));
     all.extend(NOT_JOINED.map(|reason| RoomEvent::JoinFailed {
         call,

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use crate::ids::{CallId, CommandUid, MemberId, RecordingId};
+use crate::ids::{CallId, CommandUid, MemberId, RecordingId, RoomId};
 
 use super::details::Update;
-use super::flag::MemberFlag;
+use super::flag::{Flags, MemberFlag};
 use super::play::{PlayCommand, PlayEvent};
 
 /// The reason why a member left, as the webhook gives it.
@@ -204,6 +204,8 @@ pub enum RoomEvent {
         did: String,
         /// True if it entered muted.
         muted: bool,
+        /// The room that it moved from.
+        from: Option<RoomId>,
     },
     /// A member left.
     MemberLeft {
@@ -213,6 +215,17 @@ pub enum RoomEvent {
         member: MemberId,
         /// The reason.
         reason: LeftReason,
+        /// The room that it moves to.
+        to: Option<RoomId>,
+    },
+    /// A member did not get into the room that it was to move to: it stays here, or joins again.
+    MoveFailed {
+        /// The call.
+        call: CallId,
+        /// The other room.
+        to: RoomId,
+        /// The reason.
+        reason: JoinFailure,
     },
     /// A join failed.
     JoinFailed {
@@ -259,6 +272,7 @@ impl RoomEvent {
         Self::Destroyed => "conference.destroyed",
         Self::MemberJoined { .. } => "conference.member.joined",
         Self::MemberLeft { .. } => "conference.member.left",
+        Self::MoveFailed { .. } => "conference.member.move_failed",
         Self::FlagChanged { flag: MemberFlag::Speak, on: false, .. } => MemberFlag::Speak.names(false).event,
         Self::FlagChanged { flag: MemberFlag::Speak, on: true, .. } => MemberFlag::Speak.names(true).event,
         Self::FlagChanged { flag: MemberFlag::Hear, on: false, .. } => MemberFlag::Hear.names(false).event,
@@ -280,6 +294,7 @@ impl RoomEvent {
         match self {
             Self::MemberJoined { call, .. }
             | Self::MemberLeft { call, .. }
+            | Self::MoveFailed { call, .. }
             | Self::JoinFailed { call, .. }
             | Self::FlagChanged { call, .. } => Some(*call),
             Self::Created { .. }
@@ -346,6 +361,21 @@ pub enum RoomEffect {
         call: CallId,
         /// The sequence of the event; `None` if no event shows it.
         sequence: Option<u64>,
+        /// True if it is on its way to another room, or was.
+        moved: bool,
+    },
+    /// The call is no longer on its way into this room, and came from another one, which takes it back.
+    MoveFailed {
+        /// The call.
+        call: CallId,
+        /// The room that it came from.
+        from: RoomId,
+        /// Its flags there.
+        flags: Flags,
+        /// The reason.
+        reason: JoinFailure,
+        /// The caller's id of the move.
+        command_uid: Option<CommandUid>,
     },
     /// The call is no longer on its way into this room.
     CallNotEntered {

@@ -25,10 +25,10 @@ pub use effect::{
     JoinFailure, LeftReason, LiveChange, RoomCommand, RoomEffect, RoomEvent, RoomNotification,
 };
 pub use flag::{FlagNames, FlagRequest, FlagRequests, Flags, MemberFlag, ReportedFlags};
-pub use input::{ReportedMember, RoomInput};
+pub use input::{Arrival, Failed, ReportedMember, RoomInput};
 pub use lock::{Lock, LockRequest};
 pub use member::{
-    JoinAttempt, Member, MemberStatus, Membership, MembershipChange, MembershipStatus,
+    JoinAttempt, Member, MemberStatus, Membership, MembershipChange, MembershipStatus, Move,
 };
 pub use play::{FileId, PlayCommand, PlayEvent, PlayFailure};
 pub use playback::{PlayInput, Playback};

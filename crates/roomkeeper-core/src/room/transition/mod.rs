@@ -8,6 +8,7 @@ mod conference;
 mod ending;
 mod lock;
 mod membership;
+mod moving;
 mod playback;
 mod presence;
 mod recording;
@@ -88,6 +89,14 @@ impl Transition<'_> {
                 command_uid,
                 deadline,
             } => self.leave_on_request(call, command_uid, deadline),
+            RoomInput::MoveOut {
+                call,
+                to,
+                command_uid,
+                deadline,
+            } => self.move_out(call, to, command_uid, deadline),
+            RoomInput::MoveIn(arrival) => self.move_in(*arrival),
+            RoomInput::MoveFailed(failed) => self.move_failed(*failed),
             RoomInput::SetFlag { call, request } => self.request_flag(call, request),
             RoomInput::Lock {
                 lock,
