@@ -1102,6 +1102,19 @@ fn members_of_an_adopted_room_are_reported() {
 }
 
 #[test]
+fn leaving_member_of_a_deleted_room_is_free_once_it_parks() {
+    let mut world = World::joined();
+    world.leave().unwrap();
+    world.delete().unwrap();
+    world.leaves(call(1), 1, 1, 0);
+    let SwitchAction::Park { id } = world.commands.last().unwrap().action else {
+        panic!("the last command parks the call");
+    };
+    world.is_parked(call(1), Some("demo"), Some(id));
+    assert_eq!(world.call_status(), CallStatus::Parked);
+}
+
+#[test]
 fn freeswitch_restart_ends_calls_and_memberships_but_no_rooms() {
     let mut world = World::joined();
     let next = CoreId::new(Uuid::from_u128(8));

@@ -440,6 +440,15 @@ fn call_parks_when_the_old_room_is_gone_and_the_new_one_refuses_it() {
     world.expect_notifications(&["join_failed refused [c-4]"]);
     assert_eq!(world.call_status(), CallStatus::Parked);
     assert_eq!(world.transfers(), [""; 0]);
+    // The same once the old room is forgotten.
+    let mut world = World::moving();
+    world.delete_room(A);
+    world.leaves(call(1), A, 1, 0);
+    let now = world.now;
+    world.node_state.drop_over(EntityId::Room(room(A)), now);
+    world.parks(call(1), Some("demo"));
+    assert_eq!(world.call_status(), CallStatus::Parked);
+    assert_eq!(world.transfers(), [""; 0]);
 }
 
 #[test]

@@ -372,6 +372,28 @@ impl Node {
         true
     }
 
+    /// Executes a pending transfer into a conference that does not admit the call: the call parks.
+    pub fn refuse_transfer(&mut self, channel: ChannelId) -> bool {
+        let call = self.calls.get(&channel);
+        let Some(Going::Into { plan, .. }) = call.and_then(|call| call.going.clone()) else {
+            return false;
+        };
+        self.note_list();
+        self.abort_step(channel);
+        self.remove_member(channel, false, false);
+        if !self.count_transfer(channel, &plan) {
+            return false;
+        }
+        let _known = self.answer(channel);
+        self.with(channel, |call| call.going = None);
+        if plan.parks {
+            self.park(channel);
+        } else {
+            let _it_is_there = self.hang_up(channel);
+        }
+        true
+    }
+
     /// Counts an executed transfer. The last one hangs the call up.
     fn count_transfer(&mut self, channel: ChannelId, plan: &Plan) -> bool {
         let Some(call) = self.calls.get_mut(&channel) else {
@@ -526,8 +548,12 @@ impl Node {
             self.end_conference(room, lingers);
         } else if self.conferences.get(&room).is_some_and(|c| c.bound) {
             for other in left {
+                self.with(other, |call| call.taken_out = true);
                 self.remove_member(other, false, false);
-                self.park(other);
+                // A transfer that was requested meanwhile comes first.
+                if self.calls[&other].going.is_none() {
+                    self.park(other);
+                }
             }
         }
     }

@@ -173,7 +173,7 @@ impl NodeState {
         room.registration().filter(|_| is_first).cloned()
     }
 
-    fn registration(&self, room: RoomId) -> Option<&Registration> {
+    pub(super) fn registration(&self, room: RoomId) -> Option<&Registration> {
         self.room(room).and_then(RoomState::registration)
     }
 
@@ -351,8 +351,8 @@ impl NodeState {
         let next = last.map(|last| last.0 + Duration::from_micros(1));
         let id = ParkId(next.map_or(cx.now, |next| next.max(cx.now)));
         // For the members of a room that ends, nothing is written until they have left: there can be thousands, and
-        // they get one command each.
-        if self.touched.contains(&EntityId::Call(call)) {
+        // they get one command each. A command before this one no longer counts.
+        if last.is_some() || self.touched.contains(&EntityId::Call(call)) {
             self.call_input(call, CallInput::ParkSent(id), cx);
         }
         id

@@ -108,6 +108,10 @@ impl NodeState {
         let Some(state) = self.call(call).filter(|call| !call.is_over()) else {
             return;
         };
+        // The old room may have ended meanwhile.
+        if self.registration(from).is_none() {
+            return;
+        }
         let failed = Failed {
             call,
             to,
