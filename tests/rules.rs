@@ -26,6 +26,8 @@ mod playback;
 mod recording;
 #[path = "rules/replicas.rs"]
 mod replicas;
+#[path = "rules/settings.rs"]
+mod settings;
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -217,11 +219,19 @@ impl World {
                         RoomEvent::MemberJoined {
                             muted,
                             caller_id,
+                            settings,
                             from,
                             ..
                         } => {
+                            let settings = match settings.is_default() {
+                                true => String::new(),
+                                false => format!(" {}", serde_json::to_string(&settings).unwrap()),
+                            };
                             let from = numbered(" from", from);
-                            format!("joined {caller_id} muted={muted}{from}")
+                            format!("joined {caller_id} muted={muted}{settings}{from}")
+                        }
+                        RoomEvent::MemberUpdated { update, .. } => {
+                            format!("member updated {}", serde_json::to_string(&update).unwrap())
                         }
                         RoomEvent::MemberLeft { reason, to, .. } => {
                             format!("left {reason}{}", numbered(" to", to))
@@ -331,12 +341,8 @@ impl World {
 
     fn join(&mut self, call: CallId, to: RoomId) -> Result<Accepted, Refusal> {
         self.submit(
-            Intent::new(
-                Target::Member { room: to, call },
-                demo(),
-                Join { muted: None },
-            )
-            .with_uid(Some("c-1".parse().unwrap())),
+            Intent::new(Target::Member { room: to, call }, demo(), Join::default())
+                .with_uid(Some("c-1".parse().unwrap())),
         )
     }
 
@@ -419,9 +425,9 @@ fn join_is_reported_once_freeswitch_confirms_it() {
     assert!(matches!(
         world.commands.as_slice(),
         [SwitchCommand {
-            action: SwitchAction::Enter { muted: true, .. },
+            action: SwitchAction::Enter(entry),
             ..
-        }]
+        }] if entry.muted
     ));
     assert_eq!(world.call_status(), CallStatus::Joining(room(1)));
     assert_eq!(

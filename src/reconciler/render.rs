@@ -6,7 +6,7 @@ use crate::clock;
 use crate::media::link::Links;
 use freeswitch_esl::command::{
     Api, AppName, ChannelUuid, Command, ConferenceCommand, ConferenceName, ConferenceVarName,
-    ExecutionId, HangupCause, Line, MediaUrl, MemberAction, MemberSelector, ProfileName,
+    ExecutionId, HangupCause, JoinFlag, Line, MediaUrl, MemberAction, MemberSelector, ProfileName,
     RecordingPath, Unfit, VarName, VarValue, Voice,
 };
 use roomkeeper_core::action::Step;
@@ -14,7 +14,7 @@ use roomkeeper_core::call::StepId;
 use roomkeeper_core::entity::Target;
 use roomkeeper_core::ids::{CallId, RoomId};
 use roomkeeper_core::play_url::PlayUrl;
-use roomkeeper_core::room::{Kind, MemberFlag, PlayCommand};
+use roomkeeper_core::room::{Entry, Kind, MemberFlag, PlayCommand};
 
 use super::plans;
 use super::variables::{META_VARIABLE, STEP_VARIABLE};
@@ -188,24 +188,21 @@ fn member_command(
         let command = ConferenceCommand::Member(action, member);
         return Ok(Api::Conference(name(room)?, command));
     }
-    let SwitchAction::Enter {
-        kind,
-        muted,
-        registration,
-    } = action
-    else {
+    let SwitchAction::Enter(entry) = action else {
         return call_command(action, channel, settings);
     };
     let entry = plans::Entry {
         name: name(room)?,
-        profile: match kind {
+        profile: match entry.kind {
             Kind::Conference => settings.profile.clone(),
             Kind::Connect => settings.connect_profile.clone(),
         },
-        muted: *muted,
-        obeys_lock: *kind == Kind::Connect,
-        registration: registration
-            .as_deref()
+        flags: join_flags(entry),
+        obeys_lock: entry.kind == Kind::Connect,
+        past_lock: entry.past_lock,
+        registration: entry
+            .registration
+            .as_ref()
             .map(|registration| VarValue::new(meta::encode_for_plan(registration)))
             .transpose()?,
     };
@@ -213,6 +210,14 @@ fn member_command(
         channel,
         plans::enter(entry, settings.park_timeout)?,
     ))
+}
+
+/// Returns the flags that a member has from the start.
+fn join_flags(entry: &Entry) -> Vec<JoinFlag> {
+    [(entry.muted, JoinFlag::Mute), (entry.deaf, JoinFlag::Deaf)]
+        .into_iter()
+        .filter_map(|(is_set, flag)| is_set.then_some(flag))
+        .collect()
 }
 
 const fn wrong_target(what: &'static str) -> Unfit {

@@ -1,6 +1,7 @@
 //! Moves of a member to another room, and what FreeSWITCH, losses and other requests make of them.
 
-use roomkeeper_core::intent::{Kick, Move, SetLock};
+use roomkeeper_core::intent::{Kick, Move, SetLock, UpdateMember};
+use roomkeeper_core::labels::LabelsUpdate;
 use roomkeeper_core::switch_event::SnapshotMember;
 
 use super::*;
@@ -60,9 +61,11 @@ impl World {
         std::mem::take(&mut self.commands)
             .into_iter()
             .filter_map(|command| match command.action {
-                SwitchAction::Enter { muted, .. } => {
+                SwitchAction::Enter(entry) => {
                     let room = numbered("enter", command.target.room());
-                    Some(format!("{room} muted={muted}"))
+                    let others = [(entry.deaf, " deaf"), (entry.past_lock, " past lock")];
+                    let others = others.map(|(is_set, word)| if is_set { word } else { "" });
+                    Some(format!("{room} muted={}{}", entry.muted, others.concat()))
                 }
                 SwitchAction::Park { .. } => Some("park".to_owned()),
                 _ => None,
@@ -187,6 +190,38 @@ fn member_enters_as_it_was_unless_the_request_says_otherwise() {
 }
 
 #[test]
+fn settings_and_deafness_go_along_and_return() {
+    let mut world = World::with_two_rooms();
+    let mut labels = LabelsUpdate::default();
+    labels.put("team", Some("sales")).unwrap();
+    let update = UpdateMember {
+        update: Box::default(),
+        labels,
+    };
+    let target = Target::Member {
+        room: room(A),
+        call: call(1),
+    };
+    world.submit(Intent::new(target, demo(), update)).unwrap();
+    let mut deaf = block(call(1), true);
+    deaf.hear = false;
+    world.conference(A, 1, 1, ConferenceChange::Flags(deaf));
+    world.notifications.clear();
+    world.move_to(B, None).unwrap();
+    assert_eq!(world.transfers(), ["enter 2 muted=false deaf"]);
+    world.leaves(call(1), A, 1, 0);
+    world.restarts();
+    world.parks(call(1), Some("demo"));
+    assert_eq!(world.transfers(), ["enter 1 muted=false deaf past lock"]);
+    world.enters(call(1), A, 3, true);
+    let joined = world.notifications.pop().unwrap();
+    assert!(
+        joined.contains(r#"{"labels":{"team":"sales"}}"#),
+        "{joined}"
+    );
+}
+
+#[test]
 fn move_is_refused_unless_the_member_and_the_other_room_are_ready() {
     let mut world = World::with_two_rooms();
     assert_eq!(world.move_to(A, None), Err(Refusal::InSameRoom));
@@ -232,7 +267,7 @@ fn member_returns_when_the_new_room_refuses_it() {
         "join_failed refused [c-4]",
         "move_failed to 2 refused [c-4]",
     ]);
-    assert_eq!(world.transfers(), ["enter 1 muted=false"]);
+    assert_eq!(world.transfers(), ["enter 1 muted=false past lock"]);
     world.enters(call(1), A, 3, true);
     world.expect_notifications(&["joined 527121101 muted=false"]);
     assert_eq!(world.rooms_with_call(), [A]);
@@ -247,7 +282,7 @@ fn member_returns_when_only_its_park_is_reported() {
         "join_failed refused [c-4]",
         "move_failed to 2 refused [c-4]",
     ]);
-    assert_eq!(world.transfers(), ["enter 1 muted=false"]);
+    assert_eq!(world.transfers(), ["enter 1 muted=false past lock"]);
     // The late event of the old membership does not end the new one.
     world.sequence -= 2;
     world.leaves(call(1), A, 1, 0);
@@ -311,7 +346,7 @@ fn call_that_left_and_never_arrived_returns_at_the_deadline() {
         "join_failed timeout [c-4]",
         "move_failed to 2 timeout [c-4]",
     ]);
-    assert_eq!(world.transfers(), ["enter 1 muted=false"]);
+    assert_eq!(world.transfers(), ["enter 1 muted=false past lock"]);
 }
 
 #[test]
@@ -496,7 +531,7 @@ fn member_returns_when_the_new_room_ends_without_it() {
         "move_failed to 2 room_destroyed [c-4]",
         "destroyed",
     ]);
-    assert_eq!(world.transfers(), ["enter 1 muted=false"]);
+    assert_eq!(world.transfers(), ["enter 1 muted=false past lock"]);
 }
 
 #[test]

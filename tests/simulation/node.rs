@@ -44,6 +44,7 @@ pub enum Going {
     Into {
         room: RoomId,
         muted: bool,
+        deaf: bool,
         bound: bool,
         plan: Plan,
     },
@@ -118,10 +119,11 @@ impl Call {
         }
     }
 
-    /// Resets the flags of a new member: all are on, except that it can be muted.
-    fn reset_flags(&mut self, muted: bool) {
+    /// Resets the flags of a new member: all are on, except that it can be muted and deaf.
+    fn reset_flags(&mut self, muted: bool, deaf: bool) {
         self.off.clear();
         self.set(MemberFlag::Speak, !muted);
+        self.set(MemberFlag::Hear, !deaf);
     }
 }
 
@@ -361,9 +363,10 @@ impl Node {
             Going::Into {
                 room,
                 muted,
+                deaf,
                 bound,
                 plan,
-            } => self.add_member(channel, room, muted, bound, plan.meta),
+            } => self.add_member(channel, room, (muted, deaf), bound, plan.meta),
             Going::Park(parking, _) => {
                 self.with(channel, |call| call.parked_by = Some(parking));
                 self.park(channel);
@@ -416,7 +419,11 @@ impl Node {
     pub fn enter_interrupted(&mut self, channel: ChannelId, lingers: bool) -> bool {
         let call = self.calls.get(&channel);
         let Some(Going::Into {
-            room, muted, plan, ..
+            room,
+            muted,
+            deaf,
+            plan,
+            ..
         }) = call.and_then(|call| call.going.clone())
         else {
             return false;
@@ -447,7 +454,7 @@ impl Node {
             call.going = None;
             call.taken_out = true;
             call.place = Place::Between;
-            call.reset_flags(muted);
+            call.reset_flags(muted, deaf);
             call.held = false;
         });
         *self.interrupted.entry((room, channel)).or_default() += 1;
@@ -490,7 +497,7 @@ impl Node {
         &mut self,
         channel: ChannelId,
         room: RoomId,
-        muted: bool,
+        (muted, deaf): (bool, bool),
         bound: bool,
         meta: Option<String>,
     ) {
@@ -515,7 +522,7 @@ impl Node {
         }
         self.with(channel, |call| {
             call.place = Place::In(room);
-            call.reset_flags(muted);
+            call.reset_flags(muted, deaf);
             call.held = false;
         });
         *self.came_in.entry((room, channel)).or_default() += 1;
@@ -597,7 +604,7 @@ impl Node {
                 call.sent_about = true;
             });
             self.remove_member(channel, false, lingers);
-            self.add_member(channel, room, muted, false, None);
+            self.add_member(channel, room, (muted, false), false, None);
         }
     }
 

@@ -8,8 +8,8 @@ use crate::call::{self, CallEffect, CallInput, CallState, CallStatus, ParkId};
 use crate::entity::{EntityId, Target};
 use crate::ids::{CallId, RoomId};
 use crate::room::{
-    self, EventStamp, Kind, LeftReason, MemberStatus, Registration, RoomCommand, RoomEffect,
-    RoomInput, RoomState,
+    self, EventStamp, LeftReason, MemberStatus, Registration, RoomCommand, RoomEffect, RoomInput,
+    RoomState,
 };
 
 use crate::switch_command::{SwitchAction, SwitchCommand};
@@ -166,13 +166,6 @@ impl NodeState {
         }
     }
 
-    /// Returns the registration of a room that has no conference yet: the first member creates it.
-    fn creates_conference(&self, room: RoomId) -> Option<Registration> {
-        let room = self.room(room)?;
-        let is_first = room.conference().is_none();
-        room.registration().filter(|_| is_first).cloned()
-    }
-
     pub(super) fn registration(&self, room: RoomId) -> Option<&Registration> {
         self.room(room).and_then(RoomState::registration)
     }
@@ -265,11 +258,9 @@ impl NodeState {
         cx: &mut Context<'_>,
     ) -> Option<SwitchAction> {
         Some(match command {
-            RoomCommand::Enter { muted, .. } => SwitchAction::Enter {
-                kind: self.room(id).map_or(Kind::Conference, RoomState::kind),
-                muted,
-                registration: self.creates_conference(id).map(Box::new),
-            },
+            RoomCommand::Enter { call } => {
+                SwitchAction::Enter(Box::new(self.room(id)?.entry(call)?))
+            }
             RoomCommand::StartRecording { recording, path } => {
                 SwitchAction::StartRecording { recording, path }
             }
@@ -351,8 +342,8 @@ impl NodeState {
         let next = last.map(|last| last.0 + Duration::from_micros(1));
         let id = ParkId(next.map_or(cx.now, |next| next.max(cx.now)));
         // For the members of a room that ends, nothing is written until they have left: there can be thousands, and
-        // they get one command each. A command before this one no longer counts.
-        if last.is_some() || self.touched.contains(&EntityId::Call(call)) {
+        // they get one command each.
+        if self.touched.contains(&EntityId::Call(call)) {
             self.call_input(call, CallInput::ParkSent(id), cx);
         }
         id

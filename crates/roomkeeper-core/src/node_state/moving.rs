@@ -74,6 +74,7 @@ impl NodeState {
             caller_id: member.caller_id.clone(),
             did: member.did.clone(),
             flags,
+            settings: member.settings.clone(),
             from,
             flags_before,
             command_uid: by.command_uid.clone(),
@@ -99,6 +100,7 @@ impl NodeState {
             call,
             from,
             flags,
+            settings,
             reason,
             command_uid,
         } = effect
@@ -120,6 +122,7 @@ impl NodeState {
             caller_id: state.caller_id().clone(),
             did: state.did().clone(),
             flags,
+            settings,
             command_uid,
             deadline: self.join_deadline(cx.now),
         };

@@ -42,6 +42,7 @@ impl Transition<'_> {
         let muted = !arrival.flags.speak;
         let member = Member {
             flags: entry_flags(arrival.flags),
+            settings: arrival.settings,
             moving: Some(Box::new(Move::From {
                 room: arrival.from,
                 flags: arrival.flags_before,
@@ -96,6 +97,7 @@ impl Transition<'_> {
         let muted = !failed.flags.speak;
         let member = Member {
             flags: entry_flags(failed.flags),
+            settings: failed.settings,
             moving: Some(Box::new(Move::Back)),
             ..self.new_member(failed.new_id, status, numbers, muted)
         };

@@ -7,6 +7,7 @@ use crate::room::effect::{LeftReason, RoomCommand, RoomEffect, RoomEvent};
 use crate::room::flag::{FlagRequest, FlagRequests, Flags, MemberFlag, ReportedFlags};
 use crate::room::input::ReportedMember;
 use crate::room::member::{Member, MemberStatus, Membership, Move, Tombstone};
+use crate::room::settings::Sparse;
 use crate::room::stamp::EventStamp;
 use crate::room::state::RoomStatus;
 use crate::time::Timestamp;
@@ -175,6 +176,7 @@ impl Transition<'_> {
                 requests: FlagRequests::default(),
                 since: self.now,
                 moving: None,
+                settings: Sparse::default(),
             },
         );
         self.joined(call, membership.opened, None, synthesized, ending.is_some());
@@ -259,6 +261,7 @@ impl Transition<'_> {
             did: m.did.to_string(),
             muted: !m.flags.speak,
             from: m.moving_from(),
+            settings: m.settings.clone(),
         };
         let was_moving = m.moving.is_some();
         self.effects.push(RoomEffect::CallEntered {
