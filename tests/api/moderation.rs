@@ -97,6 +97,8 @@ async fn kick_gives_202_also_with_command_uid() {
 async fn move_gives_202_and_names_the_other_room() {
     let (world, room) = world().await;
     let (call, to) = (session_id("acW68", 1), room_id("acW68", 2));
+    world.session(call, "demo", 1).await;
+    world.room(to, "demo", "m", 1, 0).await;
     let path = path(room, &format!("members/{call}/move"));
     let moving = json!({"status": "moving", "room_id": to.to_string()});
     for muted in [None, Some(true), Some(false)] {
@@ -139,7 +141,9 @@ async fn move_with_invalid_body_is_400() {
         (json!({"room_id": to, "muted": "yes"}), "muted"),
         (json!({"room_id": to, "command_uid": "a b"}), "command_uid"),
     ] {
-        world.post(&path, body).await.names_field(field);
+        let answer = world.post(&path, body).await;
+        answer.fails(400);
+        assert_eq!(answer.json()["detail"]["field"], field);
     }
     assert_eq!(world.intents(), []);
 }
