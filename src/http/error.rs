@@ -167,11 +167,15 @@ impl ApiError {
             | Refusal::RoomLocked
             | Refusal::AlreadyRecording
             | Refusal::NotRecording
+            | Refusal::AlreadyRecordingMember
+            | Refusal::NotRecordingMember
+            | Refusal::RecordingStarting
             | Refusal::TooManyRecordings
             | Refusal::TooManyDials
             | Refusal::Labels(_)
             | Refusal::NothingPlaying
             | Refusal::TooMuchPlaying
+            | Refusal::InSameRoom
             | Refusal::AlreadyAnswered => Self::new(StatusCode::CONFLICT, words),
         }
     }

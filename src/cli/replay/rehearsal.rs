@@ -284,6 +284,7 @@ impl Rehearsal {
                 | ConferenceChange::FileEnded(_)
                 | ConferenceChange::RecordingStarted { .. }
                 | ConferenceChange::RecordingStopped { .. }
+                | ConferenceChange::RecordingPaused { .. }
                 | ConferenceChange::Other => return,
             },
             SwitchEventKind::Channel { channel, change } => match change.of_channel_mut() {
@@ -296,6 +297,8 @@ impl Rehearsal {
                 }
                 ChannelChange::Ringing
                 | ChannelChange::StepEnded { .. }
+                | ChannelChange::RecordingStarted { .. }
+                | ChannelChange::RecordingStopped { .. }
                 | ChannelChange::HungUp { .. }
                 | ChannelChange::Dialled { .. } => return,
             },

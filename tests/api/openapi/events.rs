@@ -13,8 +13,8 @@ use roomkeeper_core::labels::Labels;
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::{
     DialChange, DialEvent, DialOutcome, JoinFailure, LeftReason, LiveChange, MemberFlag,
-    MemberSettings, MemberUpdate, PlayEvent, PlayFailure, RoomEvent, RoomNotification,
-    RoomSettingsUpdate, Sparse, Update,
+    MemberSettings, MemberUpdate, PlayEvent, PlayFailure, RecordingChange, RoomEvent,
+    RoomNotification, RoomSettingsUpdate, Sparse, Update,
 };
 use roomkeeper_core::time::Timestamp;
 use serde_json::{Value, json};
@@ -80,13 +80,35 @@ fn play_events() -> Vec<PlayEvent> {
     ]
 }
 
+fn other_room() -> RoomId {
+    RoomId::new(node_id("acW68"), Uuid::from_u128(8))
+}
+
+fn recording_events() -> Vec<RoomEvent> {
+    let recording = RecordingId::generate(node_id("acW68"), Uuid::from_u128(5));
+    let changes = [
+        RecordingChange::Started,
+        RecordingChange::Stopped,
+        RecordingChange::Paused,
+        RecordingChange::Resumed,
+        RecordingChange::Failed,
+    ];
+    let event = |call, change| RoomEvent::Recording {
+        call,
+        recording,
+        change,
+    };
+    let of_room = changes.map(|change| event(None, change));
+    let of_member = changes.map(|change| event(Some(call()), change));
+    [of_room, of_member].concat()
+}
+
 fn labels() -> Labels {
     serde_json::from_value(json!({ "team": "sales" })).unwrap()
 }
 
 fn room_events() -> Vec<RoomEvent> {
     let (call, member) = (call(), member());
-    let recording = RecordingId::generate(node_id("acW68"), Uuid::from_u128(5));
     let mut all = vec![
         RoomEvent::Created {
             name: "standup".to_owned(),
@@ -104,21 +126,24 @@ fn room_events() -> Vec<RoomEvent> {
         })),
         RoomEvent::Locked { locked: true },
         RoomEvent::Destroyed,
-        RoomEvent::RecordingStarted { recording },
-        RoomEvent::RecordingStopped { recording },
-        RoomEvent::RecordingFailed { recording },
         dial(DialChange::Ringing),
         dial(DialChange::Answered),
         dial(ended(DialOutcome::Busy)),
         dial(ended(DialOutcome::NoAnswer)),
         dial(ended(DialOutcome::Failed)),
         dial(ended(DialOutcome::Cancelled)),
+        RoomEvent::MoveFailed {
+            call,
+            to: other_room(),
+            reason: JoinFailure::Refused,
+        },
         RoomEvent::MemberJoined {
             call,
             member,
             caller_id: "+15551234".to_owned(),
             did: "747713001".to_owned(),
             muted: true,
+            from: Some(other_room()),
             settings: Sparse::new(MemberSettings { labels: labels() }),
         },
         RoomEvent::MemberUpdated {
@@ -132,6 +157,7 @@ fn room_events() -> Vec<RoomEvent> {
         call,
         member,
         reason,
+        to: (reason == LeftReason::Moved).then(other_room),
     }));
     all.extend(NOT_JOINED.map(|reason| RoomEvent::JoinFailed {
         call,
@@ -142,6 +168,7 @@ fn room_events() -> Vec<RoomEvent> {
         all.extend([true, false].map(|on| RoomEvent::FlagChanged { call, flag, on }));
     }
     all.extend(play_events().into_iter().map(RoomEvent::Play));
+    all.extend(recording_events());
     all
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::http::Raw;
 use super::inbound;
-use super::places::{of_path, operations};
+use super::places::{of_path, operations, properties};
 use super::stage::{DEMO, OTHER, OTHER_DID, Stage};
 use super::wire::Form;
 
@@ -72,9 +72,8 @@ fn ids_in_body(document: &Value, operation: &Value) -> Vec<(String, &'static str
         return Vec::new();
     };
     let name = name.rsplit('/').next().unwrap();
-    let properties = &document["components"]["schemas"][name]["properties"];
     let mut ids = Vec::new();
-    for (field, schema) in properties.as_object().unwrap() {
+    for (field, schema) in properties(document, name) {
         // An optional field is one of two alternatives.
         let text = schema.to_string();
         for kind in ["RoomId", "SessionId"] {

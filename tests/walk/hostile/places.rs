@@ -223,7 +223,6 @@ fn in_body(
 ) -> Vec<Place> {
     let name = media["schema"]["$ref"].as_str().unwrap();
     let name = name.rsplit('/').next().unwrap();
-    let schema = &document["components"]["schemas"][name];
     let mut good = media["example"].as_object().unwrap().clone();
     // The other fields must be valid, so that only the text is refused.
     for (field, value) in [("room_id", subjects.room), ("session", subjects.call)] {
@@ -235,7 +234,7 @@ fn in_body(
         good.insert("urls".to_owned(), vec![GOOD_URL].into());
     }
     let mut places = Vec::new();
-    for (field, schema) in schema["properties"].as_object().unwrap() {
+    for (field, schema) in properties(document, name) {
         let is_list = schema["type"] == "array";
         let validator = validator(document, schema);
         let (front, back) = around(&good, field, is_list);
@@ -259,6 +258,21 @@ fn in_body(
         });
     }
     places
+}
+
+/// Returns the fields of a documented body, also those of the schemas that it includes.
+pub fn properties<'a>(document: &'a Value, name: &str) -> Vec<(&'a String, &'a Value)> {
+    let schema = &document["components"]["schemas"][name];
+    let parts = schema["allOf"].as_array().into_iter().flatten();
+    let mut all = Vec::new();
+    for part in [schema].into_iter().chain(parts) {
+        if let Some(reference) = part["$ref"].as_str() {
+            all.extend(properties(document, reference.rsplit('/').next().unwrap()));
+        }
+        all.extend(part["properties"].as_object().into_iter().flatten());
+    }
+    assert!(!all.is_empty(), "{name} has no fields");
+    all
 }
 
 /// Encodes a valid text as JSON, and puts other bytes between quotes unchanged.

@@ -15,6 +15,7 @@ mod bulk;
 mod call;
 mod callee;
 mod channel;
+mod channel_recordings;
 mod channel_row;
 mod command;
 mod conference;

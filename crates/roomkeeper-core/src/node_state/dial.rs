@@ -157,6 +157,8 @@ impl NodeState {
             ChannelChange::Created(_)
             | ChannelChange::Destroyed { cause: None }
             | ChannelChange::StepEnded { .. }
+            | ChannelChange::RecordingStarted { .. }
+            | ChannelChange::RecordingStopped { .. }
             | ChannelChange::Dialled { .. } => return,
         };
         self.room_input(room, RoomInput::Dial(input), cx);

@@ -115,12 +115,15 @@ impl NodeState {
         text: &str,
         cx: &mut Context<'_>,
     ) -> Option<Accepted> {
-        let room = command.target.room()?;
-        if let (SwitchAction::Dial { .. }, Some(call)) = (&command.action, command.target.call()) {
+        if let (SwitchAction::Dial { .. }, Target::Member { room, call }) =
+            (&command.action, command.target)
+        {
             self.dial_answered(room, call, true, cx);
             return None;
         }
-        let SwitchAction::Play(play) = &command.action else {
+        let (SwitchAction::Play(play), Some(room)) = (&command.action, command.target.room())
+        else {
+            self.recording_answered(command, cx);
             return None;
         };
         let input = match play {

@@ -2,13 +2,14 @@
 
 use std::fmt;
 
-use crate::ids::{CallId, CommandUid, MemberId, RecordingId};
+use crate::ids::{CallId, CommandUid, MemberId, RecordingId, RoomId};
 
 use super::details::Update;
 use super::dial::{DialChange, DialEvent, DialOutcome, DialRequest};
-use super::flag::MemberFlag;
+use super::flag::{Flags, MemberFlag};
 use super::member_settings::{MemberSettings, MemberUpdate};
 use super::play::{PlayCommand, PlayEvent};
+use super::recording::{RecordAction, RecordingChange};
 use super::settings::Sparse;
 
 /// The reason why a member left, as the webhook gives it.
@@ -116,19 +117,16 @@ pub enum RoomCommand {
     Describe,
     /// Controls the playback.
     Play(PlayCommand),
-    /// Starts a recording.
-    StartRecording {
+    /// Starts, ends, pauses or resumes a recording.
+    Record {
+        /// The recorded member; `None` for the room itself.
+        call: Option<CallId>,
         /// The recording.
         recording: RecordingId,
         /// The file on the node.
         path: String,
-    },
-    /// Ends the recording.
-    StopRecording {
-        /// The recording.
-        recording: RecordingId,
-        /// The file on the node.
-        path: String,
+        /// The action.
+        action: RecordAction,
     },
     /// Makes a call and puts it into the room once it is answered.
     Dial {
@@ -153,11 +151,8 @@ impl RoomCommand {
             | Self::SetFlag { call, .. }
             | Self::Dial { call, .. }
             | Self::CancelDial { call } => Some(*call),
-            Self::SetLock { .. }
-            | Self::Describe
-            | Self::Play(_)
-            | Self::StartRecording { .. }
-            | Self::StopRecording { .. } => None,
+            Self::Record { call, .. } => *call,
+            Self::SetLock { .. } | Self::Describe | Self::Play(_) => None,
         }
     }
 }
@@ -192,20 +187,14 @@ pub enum RoomEvent {
     },
     /// The room ended.
     Destroyed,
-    /// A recording started.
-    RecordingStarted {
+    /// A recording changed.
+    Recording {
+        /// The recorded member; `None` for the room itself.
+        call: Option<CallId>,
         /// The recording.
         recording: RecordingId,
-    },
-    /// The recording ended, and its file exists.
-    RecordingStopped {
-        /// The recording.
-        recording: RecordingId,
-    },
-    /// The recording did not start.
-    RecordingFailed {
-        /// The recording.
-        recording: RecordingId,
+        /// The change.
+        change: RecordingChange,
     },
     /// A member joined.
     MemberJoined {
@@ -221,6 +210,8 @@ pub enum RoomEvent {
         muted: bool,
         /// Its settings.
         settings: Sparse<MemberSettings>,
+        /// The room that it moved from.
+        from: Option<RoomId>,
     },
     /// Settings of a member changed.
     MemberUpdated {
@@ -237,6 +228,17 @@ pub enum RoomEvent {
         member: MemberId,
         /// The reason.
         reason: LeftReason,
+        /// The room that it moves to.
+        to: Option<RoomId>,
+    },
+    /// A member did not get into the room that it was to move to: it stays here, or joins again.
+    MoveFailed {
+        /// The call.
+        call: CallId,
+        /// The other room.
+        to: RoomId,
+        /// The reason.
+        reason: JoinFailure,
     },
     /// A join failed.
     JoinFailed {
@@ -286,6 +288,7 @@ impl RoomEvent {
         Self::MemberJoined { .. } => "conference.member.joined",
         Self::MemberUpdated { .. } => "conference.member.updated",
         Self::MemberLeft { .. } => "conference.member.left",
+        Self::MoveFailed { .. } => "conference.member.move_failed",
         Self::FlagChanged { flag: MemberFlag::Speak, on: false, .. } => MemberFlag::Speak.names(false).event,
         Self::FlagChanged { flag: MemberFlag::Speak, on: true, .. } => MemberFlag::Speak.names(true).event,
         Self::FlagChanged { flag: MemberFlag::Hear, on: false, .. } => MemberFlag::Hear.names(false).event,
@@ -297,9 +300,16 @@ impl RoomEvent {
         Self::Play(PlayEvent::Resumed { .. }) => "conference.play.resumed",
         Self::Play(PlayEvent::Stopped { .. }) => "conference.play.stopped",
         Self::Play(PlayEvent::VolumeChanged { .. }) => "conference.play.volume_changed",
-        Self::RecordingStarted { .. } => "conference.recording.started",
-        Self::RecordingStopped { .. } => "conference.recording.stopped",
-        Self::RecordingFailed { .. } => "conference.recording.failed",
+        Self::Recording { call: None, change: RecordingChange::Started, .. } => "conference.recording.started",
+        Self::Recording { call: None, change: RecordingChange::Stopped, .. } => "conference.recording.stopped",
+        Self::Recording { call: None, change: RecordingChange::Paused, .. } => "conference.recording.paused",
+        Self::Recording { call: None, change: RecordingChange::Resumed, .. } => "conference.recording.resumed",
+        Self::Recording { call: None, change: RecordingChange::Failed, .. } => "conference.recording.failed",
+        Self::Recording { call: Some(_), change: RecordingChange::Started, .. } => "conference.member.recording.started",
+        Self::Recording { call: Some(_), change: RecordingChange::Stopped, .. } => "conference.member.recording.stopped",
+        Self::Recording { call: Some(_), change: RecordingChange::Paused, .. } => "conference.member.recording.paused",
+        Self::Recording { call: Some(_), change: RecordingChange::Resumed, .. } => "conference.member.recording.resumed",
+        Self::Recording { call: Some(_), change: RecordingChange::Failed, .. } => "conference.member.recording.failed",
         Self::Dial(DialEvent { change: DialChange::Ringing, .. }) => "conference.call.ringing",
         Self::Dial(DialEvent { change: DialChange::Answered, .. }) => "conference.call.answered",
         Self::Dial(DialEvent { change: DialChange::Ended { outcome: DialOutcome::Busy, .. }, .. }) => "conference.call.busy",
@@ -314,6 +324,7 @@ impl RoomEvent {
             Self::MemberJoined { call, .. }
             | Self::MemberUpdated { call, .. }
             | Self::MemberLeft { call, .. }
+            | Self::MoveFailed { call, .. }
             | Self::JoinFailed { call, .. }
             | Self::FlagChanged { call, .. } => Some(*call),
             Self::Dial(event) => Some(event.session),
@@ -321,10 +332,8 @@ impl RoomEvent {
             | Self::Updated(_)
             | Self::Locked { .. }
             | Self::Destroyed
-            | Self::RecordingStarted { .. }
-            | Self::RecordingStopped { .. }
-            | Self::RecordingFailed { .. }
             | Self::Play(_) => None,
+            Self::Recording { call, .. } => *call,
         }
     }
 }
@@ -396,6 +405,23 @@ pub enum RoomEffect {
         call: CallId,
         /// The sequence of the event; `None` if no event shows it.
         sequence: Option<u64>,
+        /// True if it is on its way to another room, or was.
+        moved: bool,
+    },
+    /// The call is no longer on its way into this room, and came from another one, which takes it back.
+    MoveFailed {
+        /// The call.
+        call: CallId,
+        /// The room that it came from.
+        from: RoomId,
+        /// Its flags there.
+        flags: Flags,
+        /// Its settings.
+        settings: Sparse<MemberSettings>,
+        /// The reason.
+        reason: JoinFailure,
+        /// The caller's id of the move.
+        command_uid: Option<CommandUid>,
     },
     /// The call is no longer on its way into this room.
     CallNotEntered {

@@ -29,6 +29,8 @@ pub struct RoomData {
     pub playback: Playback,
     /// The active recording.
     pub recording: Option<Recording>,
+    /// The active recordings of members.
+    pub member_recordings: Vec<(CallId, Recording)>,
     /// All recordings, oldest first.
     pub recordings: Vec<RecordingId>,
     /// The dial-outs in progress.
@@ -62,6 +64,7 @@ impl RoomState {
             lock,
             playback,
             recording,
+            member_recordings,
             recordings,
             dials,
             updated_at,
@@ -77,6 +80,7 @@ impl RoomState {
             lock,
             playback,
             recording,
+            member_recordings: member_recordings.into_iter().collect(),
             recordings,
             dials,
             updated_at,
@@ -161,6 +165,7 @@ mod tests {
             lock: Lock::restore(false, false, None),
             playback: Playback::restore(Vec::new(), None, 0, false),
             recording: None,
+            member_recordings: Vec::new(),
             recordings: Vec::new(),
             dials: None,
             updated_at: Timestamp::from_micros(2),

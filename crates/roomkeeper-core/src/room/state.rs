@@ -122,6 +122,8 @@ pub struct RoomState {
     pub(super) playback: Playback,
     /// The active recording.
     pub(super) recording: Option<Recording>,
+    /// The active recordings of members. A recording can outlive its membership until FreeSWITCH confirms its end.
+    pub(super) member_recordings: BTreeMap<CallId, Recording>,
     /// All recordings, oldest first.
     pub(super) recordings: Vec<RecordingId>,
     /// The dial-outs in progress; `None` without any.
@@ -159,6 +161,7 @@ impl RoomState {
             floor_at: 0,
             playback: Playback::default(),
             recording: None,
+            member_recordings: BTreeMap::new(),
             recordings: Vec::new(),
             dials: None,
             updated_at: Timestamp::default(),
@@ -209,6 +212,19 @@ impl RoomState {
     /// Returns the active recording.
     pub const fn recording(&self) -> Option<&Recording> {
         self.recording.as_ref()
+    }
+
+    /// Returns the active recordings of members.
+    pub const fn member_recordings(&self) -> &BTreeMap<CallId, Recording> {
+        &self.member_recordings
+    }
+
+    /// Returns the active recording of a member, or of the room.
+    pub fn recording_of(&self, call: Option<CallId>) -> Option<&Recording> {
+        match call {
+            None => self.recording.as_ref(),
+            Some(call) => self.member_recordings.get(&call),
+        }
     }
 
     /// Returns all recordings, oldest first.
@@ -326,9 +342,11 @@ impl RoomState {
             RoomStatus::Terminated => None,
         };
         let recording = self.recording.as_ref().and_then(Recording::deadline);
+        let recordings = self.member_recordings.values();
+        let recorded = recordings.filter_map(Recording::deadline).min();
         let (playback, lock) = (self.playback.deadline(), self.lock.deadline());
         let dial = self.dials().map(|dial| dial.deadline).min();
-        [member, room, recording, playback, lock, dial]
+        [member, room, recording, recorded, playback, lock, dial]
             .into_iter()
             .flatten()
             .min()
@@ -515,15 +533,16 @@ impl RoomState {
             instances || self.recording.is_none(),
             "it has no conference, and has a recording",
         )?;
-        if let Some(recording) = &self.recording {
+        for recording in self.recording.iter().chain(self.member_recordings.values()) {
             ensure(
                 self.recordings.contains(&recording.id),
-                "its recording is not in its list of recordings",
+                "a recording is not in its list of recordings",
             )?;
         }
         if matches!(self.status, RoomStatus::Terminated) {
+            let is_recorded = self.recording.is_some() || !self.member_recordings.is_empty();
             ensure(
-                self.ended_at.is_some() && self.recording.is_none(),
+                self.ended_at.is_some() && !is_recorded,
                 "it is over, and has a recording or no time of its end",
             )?;
             ensure(self.members.is_empty(), "it is over and has members")?;

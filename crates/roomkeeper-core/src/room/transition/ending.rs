@@ -31,15 +31,19 @@ impl Transition<'_> {
         }
         if self.room.recording.is_some() {
             self.record(RecordInput::Stop {
+                call: None,
                 command_uid: None,
                 deadline,
             });
         }
         self.cancel_dials();
+        // A member that moves needs no command: it leaves by its transfer, or has not arrived yet. If it does arrive, it is
+        // parked like any call that enters.
         let members: Vec<(CallId, bool)> = self
             .room
             .members
             .iter()
+            .filter(|(_, m)| m.moving_to().is_none() && m.moving_from().is_none())
             .map(|(call, m)| (*call, m.membership.is_some()))
             .collect();
         for (call, present) in members {
@@ -68,6 +72,7 @@ impl Transition<'_> {
         if matches!(self.room.status, RoomStatus::Terminating { .. })
             && self.room.members.is_empty()
             && self.room.recording.is_none()
+            && self.room.member_recordings.is_empty()
             && self.room.dials.is_none()
         {
             self.room.status = RoomStatus::Terminated;
@@ -87,7 +92,7 @@ impl Transition<'_> {
                 self.not_entered(call, JoinFailure::RoomDestroyed, false);
                 self.leave(call, None, LeftReason::RoomDestroyed, true);
             }
-            self.recording_over(None, true);
+            self.all_recordings_over();
             self.drop_dials();
             self.finish_if_empty();
             return;
@@ -96,7 +101,7 @@ impl Transition<'_> {
         if self.room.is_open() && expires.is_some_and(|at| at <= self.now) {
             self.end(self.now + ENDING, LeftReason::Timeout);
         }
-        self.recording_deadline();
+        self.recording_deadlines();
         self.dial_deadlines();
         if self.room.lock.past_deadline(self.now) {
             self.room.changes.head = true;
