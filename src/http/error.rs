@@ -168,6 +168,10 @@ impl ApiError {
             | Refusal::TooManyRecordings
             | Refusal::NothingPlaying
             | Refusal::TooMuchPlaying
+            | Refusal::NotAnswered
+            | Refusal::RunningActions
+            | Refusal::AlreadyGathering
+            | Refusal::NotGathering
             | Refusal::AlreadyAnswered => Self::new(StatusCode::CONFLICT, words),
         }
     }

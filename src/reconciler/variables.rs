@@ -6,5 +6,8 @@ pub const META_VARIABLE: &str = "roomkeeper_meta";
 /// The channel variable with a call's [`Checkpoint`](roomkeeper_core::call::Checkpoint).
 pub const STEP_VARIABLE: &str = "roomkeeper_step";
 
+/// The channel variable with the digits of the last attempt to collect some.
+pub const DIGITS_VARIABLE: &str = "roomkeeper_digits";
+
 /// The channel variable with the id of the command that parked the call ([`ParkId`](roomkeeper_core::call::ParkId)).
 pub const PARK_VARIABLE: &str = "roomkeeper_park";

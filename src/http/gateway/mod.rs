@@ -6,6 +6,7 @@
 mod command;
 mod commands;
 mod create;
+mod keypad;
 mod moderation;
 mod nodes;
 mod playback;
@@ -29,5 +30,6 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .merge(recording::routes())
         .merge(sessions::routes())
         .merge(commands::routes())
+        .merge(keypad::routes())
         .merge(nodes::routes())
 }

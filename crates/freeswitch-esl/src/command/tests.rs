@@ -168,6 +168,7 @@ fn commands_render_as_freeswitch_expects() {
             channel: uuid(),
             variable: VarName::new("roomkeeper_step").unwrap(),
             mark: ExecutionId::new("f00.1").unwrap(),
+            result: MarkedResult::Response,
         },
         &format!(
             "sendmsg {UUID}\ncall-command: execute\nexecute-app-name: set\n\

@@ -3,6 +3,7 @@
 use crate::ids::RoomId;
 use crate::time::Timestamp;
 
+use super::gather::Gathering;
 use super::run::{ActionRun, Checkpoint, StepId};
 use super::state::ParkId;
 
@@ -45,6 +46,10 @@ pub enum CallInput {
         /// The action run.
         run: ActionRun,
     },
+    /// A caller requests digits.
+    Gather(Box<Gathering>),
+    /// A caller stops the request for digits.
+    StopGather,
     /// A step ended.
     StepEnded {
         /// The step.

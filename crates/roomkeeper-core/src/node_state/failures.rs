@@ -28,6 +28,8 @@ impl NodeState {
             SwitchAction::Play(play) => play.opens_file(),
             // A call that is gone needs no preparation, and its first transfer has the same effect.
             SwitchAction::Prepare => false,
+            // The deadline of the request repeats it.
+            SwitchAction::StopGather => false,
             SwitchAction::Enter { .. }
             | SwitchAction::Park { .. }
             | SwitchAction::SetFlag { .. }
@@ -37,6 +39,7 @@ impl NodeState {
             | SwitchAction::StopRecording { .. }
             | SwitchAction::Step { .. }
             | SwitchAction::Break { .. }
+            | SwitchAction::SendDigits { .. }
             | SwitchAction::Answer
             | SwitchAction::Hangup { .. } => true,
         };
@@ -103,6 +106,8 @@ impl NodeState {
             | SwitchAction::StartRecording { .. }
             | SwitchAction::StopRecording { .. }
             | SwitchAction::Prepare
+            | SwitchAction::StopGather
+            | SwitchAction::SendDigits { .. }
             | SwitchAction::Answer
             | SwitchAction::Hangup { .. } => {}
         }

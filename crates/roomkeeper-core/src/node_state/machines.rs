@@ -292,8 +292,18 @@ impl NodeState {
                     step,
                 } => {
                     let action = SwitchAction::Step { id: step_id, step };
-                    cx.out.commands.push(member_command(room, id, action));
+                    let target = match room {
+                        Some(room) => Target::Member { room, call: id },
+                        None => Target::Call(id),
+                    };
+                    cx.out.commands.push(SwitchCommand::new(target, action));
                 }
+                CallEffect::StopGather => {
+                    let target = Target::Call(id);
+                    let stop = SwitchCommand::new(target, SwitchAction::StopGather);
+                    cx.out.commands.push(stop);
+                }
+                CallEffect::Gathered { room, result } => self.gathered(room, id, result, cx),
                 CallEffect::CheckAgain => {
                     cx.out.resync = Some("a command may not have been carried out");
                 }

@@ -9,6 +9,7 @@ mod calls;
 mod events;
 mod failures;
 mod intent;
+mod keypad;
 mod machines;
 mod membership;
 mod moderation;

@@ -2,6 +2,7 @@
 
 use smol_str::SmolStr;
 
+use crate::gather::GatherResult;
 use crate::ids::{CallId, CommandUid, CoreId, MemberId};
 use crate::time::Timestamp;
 
@@ -177,6 +178,13 @@ pub enum RoomInput {
     CoreChanged {
         /// The core that runs, if there is one.
         core: Option<CoreId>,
+    },
+    /// A request for digits of a member ended.
+    Gathered {
+        /// The call.
+        call: CallId,
+        /// The result.
+        result: Box<GatherResult>,
     },
     /// An input of the playback.
     Play(PlayInput),
