@@ -339,11 +339,12 @@ async fn gathering_member_can_be_muted_and_stays(row: &Row<'_>) {
 }
 
 async fn dtmf_answers_202_and_sends_the_tones(row: &Row<'_>) {
-    let (room, call) = row.room_with_member().await;
+    // The tones end the calls of these telephones, which wait for a key.
     for body in [
         json!({ "digits": "1234567890*#ABCDwW" }),
         json!({ "digits": "1", "duration_ms": 100 }),
     ] {
+        let (room, call) = row.room_with_member().await;
         let answer = member_command(row, &room, &call, "dtmf", body).await;
         answer.is(
             202,
