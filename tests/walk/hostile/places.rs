@@ -145,6 +145,9 @@ fn in_path(
     let own = parameters.iter().find(|p| p["name"] == name).unwrap();
     let validator = validator(document, &own["schema"]);
     let mut body = operation["requestBody"]["content"]["application/json"]["example"].clone();
+    if body.get("prompt_url").is_some() {
+        body["prompt_url"] = GOOD_URL.into();
+    }
     if body.get("urls").is_some() {
         body["urls"] = vec![GOOD_URL].into();
     }
@@ -231,6 +234,9 @@ fn in_body(
             good.insert(field.to_owned(), value.into());
         }
     }
+    if good.contains_key("prompt_url") {
+        good.insert("prompt_url".to_owned(), GOOD_URL.into());
+    }
     if good.contains_key("urls") {
         good.insert("urls".to_owned(), vec![GOOD_URL].into());
     }
@@ -238,6 +244,10 @@ fn in_body(
     for (field, schema) in schema["properties"].as_object().unwrap() {
         let is_list = schema["type"] == "array";
         let validator = validator(document, schema);
+        let mut good = good.clone();
+        if field == "prompt_text" {
+            good.remove("prompt_url");
+        }
         let (front, back) = around(&good, field, is_list);
         let (method, target) = (method.to_uppercase(), path.to_owned());
         let wrap = move |text: &str| {
@@ -254,7 +264,15 @@ fn in_body(
             refusals: &[400],
             // The schema does not state which addresses are allowed or which secrets are valid; times have only a
             // format name.
-            is_exact: !["urls", "url", "secret", "since"].contains(&field.as_str()),
+            is_exact: ![
+                "urls",
+                "url",
+                "secret",
+                "since",
+                "prompt_url",
+                "prompt_text",
+            ]
+            .contains(&field.as_str()),
             is_raw: false,
         });
     }

@@ -31,12 +31,23 @@ pub fn apply(state: &mut CallState, input: CallInput, now: Timestamp) -> Vec<Cal
     transition.effects
 }
 
-/// Numbers the result of a request for digits that the call's room cannot report any longer, even if the call has ended.
-pub fn report_gathered(state: &mut CallState, result: Box<GatherResult>) -> CallNotification {
+/// Reports the result of a request for digits that the call's room cannot report any longer, also for a call that has
+/// just ended: before the notifications among the later effects of the same input, which are numbered anew.
+pub fn report_gathered(
+    state: &mut CallState,
+    result: Box<GatherResult>,
+    later: &mut [CallEffect],
+) -> CallNotification {
     state.sequence += 1;
     state.changed = true;
+    let mut sequence = state.sequence;
+    for effect in later.iter_mut().rev() {
+        if let CallEffect::Notify(notification) = effect {
+            std::mem::swap(&mut notification.sequence, &mut sequence);
+        }
+    }
     CallNotification {
-        sequence: state.sequence,
+        sequence,
         synthesized: result.synthesized,
         event: CallEvent::Gathered(result),
     }

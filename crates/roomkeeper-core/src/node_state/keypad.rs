@@ -1,6 +1,6 @@
 //! Digits: requests for them, and tones for a call.
 
-use crate::call::{CallInput, CallState, CallStatus, Gathering};
+use crate::call::{self, CallEffect, CallInput, CallState, CallStatus, Gathering};
 use crate::entity::Target;
 use crate::gather::GatherResult;
 use crate::ids::{CallId, OperationId, RoomId};
@@ -9,13 +9,13 @@ use crate::room::RoomInput;
 use crate::intent::{Decision, Gather, OperationAccepted, Refusal, SendDigits};
 use crate::switch_command::{SwitchAction, SwitchCommand};
 
-use super::intent::{Request, call};
+use super::intent::{Request, call as called};
 use super::{Context, NodeState, Notification, Subject};
 
 impl NodeState {
     /// Returns the room of the call, if it is in one. A target that names a room means a member of that room.
     fn place(&self, target: Target) -> Result<Option<RoomId>, Refusal> {
-        let call = call(target)?;
+        let call = called(target)?;
         let state = self.call(call).ok_or(Refusal::CallNotFound)?;
         if target.room().is_none() && state.status().room().is_none() {
             return Ok(None);
@@ -29,7 +29,7 @@ impl NodeState {
 
     pub(super) fn check_gather(&self, target: Target) -> Result<Decision, Refusal> {
         self.place(target)?;
-        let state = self.call(call(target)?).ok_or(Refusal::CallNotFound)?;
+        let state = self.call(called(target)?).ok_or(Refusal::CallNotFound)?;
         match state.status() {
             CallStatus::Parked | CallStatus::InRoom(_) => {}
             CallStatus::Ringing => return Err(Refusal::NotAnswered),
@@ -66,7 +66,7 @@ impl NodeState {
 
     pub(super) fn check_stop_gather(&self, target: Target) -> Result<Decision, Refusal> {
         self.place(target)?;
-        self.gathering(call(target)?).map(|_| Decision::Act)
+        self.gathering(called(target)?).map(|_| Decision::Act)
     }
 
     pub(super) fn stop_gather(
@@ -86,19 +86,20 @@ impl NodeState {
         Ok(gathering.operation)
     }
 
-    /// Reports the result to the room, whose member the call still is, or else as a result of the call.
+    /// Reports the result in the room whose member the call still is, or else for the call. A room that has numbered
+    /// later notifications already reports none before them. `later` are the effects of the call that follow.
     pub(super) fn gathered(
         &mut self,
-        room: RoomId,
-        call: CallId,
+        (room, call): (RoomId, CallId),
         result: Box<GatherResult>,
+        later: &mut [CallEffect],
         cx: &mut Context<'_>,
     ) {
-        if self.is_member(room, call) {
+        if self.is_member(room, call) && !self.reporting.contains(&room) {
             return self.room_input(room, RoomInput::Gathered { call, result }, cx);
         }
         if let Some(state) = self.calls.get_mut(&call) {
-            let notification = crate::call::report_gathered(state, result);
+            let notification = call::report_gathered(state, result, later);
             cx.out.notifications.push(Notification {
                 app: state.app().clone(),
                 about: Subject::Call(call, notification),
@@ -108,7 +109,7 @@ impl NodeState {
 
     pub(super) fn check_send_digits(&self, target: Target) -> Result<Decision, Refusal> {
         self.place(target)?;
-        let state = self.call(call(target)?).ok_or(Refusal::CallNotFound)?;
+        let state = self.call(called(target)?).ok_or(Refusal::CallNotFound)?;
         match state.answered_at() {
             Some(_) => Ok(Decision::Act),
             None => Err(Refusal::NotAnswered),

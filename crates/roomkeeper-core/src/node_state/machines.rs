@@ -80,12 +80,14 @@ impl NodeState {
         let mut entered = SmallVec::<[_; 1]>::new();
         let effects = room::apply(room, input, cx.now);
         let is_registered = room.registration().is_some();
+        self.reporting.push(id);
         for effect in effects {
             if let RoomEffect::CallEntered { call, sequence, .. } = &effect {
                 entered.push((*call, *sequence));
             }
             self.room_effect(id, effect, cx);
         }
+        self.reporting.pop();
         for (call, sequence) in entered {
             self.leave_if_elsewhere(id, call, sequence, cx);
             self.restore_joined_call(id, call, cx);
@@ -268,7 +270,8 @@ impl NodeState {
         if call.has_changed() {
             self.touched.insert(EntityId::Call(id));
         }
-        for effect in effects {
+        let mut effects = effects.into_iter();
+        while let Some(effect) = effects.next() {
             match effect {
                 CallEffect::Notify(notification) => {
                     let Some(call) = self.call(id) else {
@@ -303,7 +306,9 @@ impl NodeState {
                     let stop = SwitchCommand::new(target, SwitchAction::StopGather);
                     cx.out.commands.push(stop);
                 }
-                CallEffect::Gathered { room, result } => self.gathered(room, id, result, cx),
+                CallEffect::Gathered { room, result } => {
+                    self.gathered((room, id), result, effects.as_mut_slice(), cx);
+                }
                 CallEffect::CheckAgain => {
                     cx.out.resync = Some("a command may not have been carried out");
                 }
