@@ -46,6 +46,9 @@ pub enum Request {
     Update {
         slot: usize,
     },
+    UpdateMember {
+        call: usize,
+    },
     Join {
         call: usize,
         slot: usize,
@@ -453,7 +456,7 @@ fn add_doubt(rng: &mut Rng, steps: &mut Vec<Step>) {
 
 fn request(rng: &mut Rng) -> Request {
     let (call, slot) = (rng.below(8), rng.below(ROOMS));
-    match rng.weighted(&[4, 3, 1, 14, 5, 2, 4, 4, 1, 2, 4, 2, 1, 1, 3, 6, 2]) {
+    match rng.weighted(&[4, 3, 1, 14, 5, 2, 4, 4, 1, 2, 4, 2, 1, 1, 3, 2, 6, 2]) {
         0 => create(rng, slot),
         1 => Request::Delete { slot },
         2 => Request::Update { slot },
@@ -478,8 +481,9 @@ fn request(rng: &mut Rng) -> Request {
         11 => Request::RecordStop { slot },
         12 => Request::Answer { call },
         13 => Request::HangUp { call },
-        15 => Request::Gather { call },
-        16 => Request::StopGather { call },
+        14 => Request::UpdateMember { call },
+        16 => Request::Gather { call },
+        17 => Request::StopGather { call },
         // Unlocks are more frequent than locks, or no join would succeed.
         _ => Request::Lock {
             slot,

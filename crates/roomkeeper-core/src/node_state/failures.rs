@@ -30,7 +30,7 @@ impl NodeState {
             SwitchAction::Prepare => false,
             // The deadline of the request repeats it.
             SwitchAction::StopGather => false,
-            SwitchAction::Enter { .. }
+            SwitchAction::Enter(_)
             | SwitchAction::Park { .. }
             | SwitchAction::SetFlag { .. }
             | SwitchAction::SetLock { .. }
@@ -62,7 +62,7 @@ impl NodeState {
             (SwitchAction::SetLock { locked }, _) => {
                 return self.lock_refused(room, *locked, error, cx);
             }
-            (SwitchAction::Enter { .. }, Some(call)) => RoomInput::NotEntered {
+            (SwitchAction::Enter(_), Some(call)) => RoomInput::NotEntered {
                 call,
                 reason: JoinFailure::Refused,
             },
@@ -98,7 +98,7 @@ impl NodeState {
             }
             SwitchAction::Park { .. } | SwitchAction::Break { .. } => self.not_parked(call, cx),
             SwitchAction::Step { .. }
-            | SwitchAction::Enter { .. }
+            | SwitchAction::Enter(_)
             | SwitchAction::SetFlag { .. }
             | SwitchAction::SetLock { .. }
             | SwitchAction::Describe { .. }
