@@ -109,7 +109,7 @@ struct Operation {
 /// conference and is not heard there. Its webhook is `conference.member.gathered`, once, with the `operation_id`; if the
 /// member leaves first, it is `call.gathered`. One request at a time for each call.
 #[utoipa::path(
-    post, path = "/api/v1/conferences/{room_id}/members/{uuid}/gather", tag = "commands", operation_id = "gatherMemberDigits",
+    post, path = "/api/v1/conferences/{room_id}/members/{uuid}/gather", tag = "commands", operation_id = "collectMemberDigits",
     params(RoomPath, SessionPath),
     request_body(content = GatherBody, example = json!({"prompt_url": "https://cdn.example.com/vote.wav", "max_digits": 1})),
     responses(
@@ -134,7 +134,7 @@ pub(super) async fn gather_member(
 ///
 /// The webhook of the request comes with the reason `stopped` and the digits so far.
 #[utoipa::path(
-    post, path = "/api/v1/conferences/{room_id}/members/{uuid}/gather/stop", tag = "commands", operation_id = "stopGatheringMemberDigits",
+    post, path = "/api/v1/conferences/{room_id}/members/{uuid}/gather/stop", tag = "commands", operation_id = "stopMemberDigits",
     params(RoomPath, SessionPath),
     request_body(content = CommandBody, example = json!({"command_uid": "stop-1"})),
     responses(
@@ -186,7 +186,7 @@ pub(super) async fn dtmf_member(
 /// `conference.member.gathered`, once, with the `operation_id`. One request at a time for each call. If the call joins a
 /// conference meanwhile, the request ends with the reason `stopped`.
 #[utoipa::path(
-    post, path = "/api/v1/sessions/{uuid}/commands/gather", tag = "commands", operation_id = "gatherDigits",
+    post, path = "/api/v1/sessions/{uuid}/commands/gather", tag = "commands", operation_id = "collectDigits",
     params(SessionPath),
     request_body(content = GatherBody, example = json!({"prompt_url": "https://cdn.example.com/menu.wav", "max_digits": 1})),
     responses(
@@ -209,7 +209,7 @@ pub(super) async fn gather_call(
 ///
 /// The webhook of the request comes with the reason `stopped` and the digits so far.
 #[utoipa::path(
-    post, path = "/api/v1/sessions/{uuid}/commands/gather/stop", tag = "commands", operation_id = "stopGatheringDigits",
+    post, path = "/api/v1/sessions/{uuid}/commands/gather/stop", tag = "commands", operation_id = "stopDigits",
     params(SessionPath),
     request_body(content = CommandBody, example = json!({"command_uid": "stop-1"})),
     responses(

@@ -2,8 +2,7 @@
 
 use serde::Serialize;
 
-use roomkeeper_core::call::CallEvent;
-use roomkeeper_core::gather::GatherResult;
+use roomkeeper_core::call::{CallEvent, GatherResult};
 use roomkeeper_core::ids::{CommandUid, EndpointId, MemberId, OperationId, RecordingId};
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::{

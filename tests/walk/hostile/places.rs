@@ -216,6 +216,23 @@ fn in_query(document: &Value, what: &str, path: &str, parameter: &Value) -> Plac
     }
 }
 
+/// Returns the fields of a documented body, also of those that it shares with others.
+pub fn fields(document: &Value, schema: &Value) -> Map<String, Value> {
+    let schema = match schema["$ref"].as_str() {
+        Some(reference) => document.pointer(&reference[1..]).unwrap(),
+        None => schema,
+    };
+    let shared = schema["allOf"].as_array().into_iter().flatten();
+    let own = schema["properties"]
+        .as_object()
+        .cloned()
+        .unwrap_or_default();
+    shared
+        .flat_map(|part| fields(document, part))
+        .chain(own)
+        .collect()
+}
+
 /// Returns every text of a documented body, as a JSON string and as bytes between quotes.
 fn in_body(
     document: &Value,
@@ -224,9 +241,6 @@ fn in_body(
     media: &Value,
     subjects: &Subjects<'_>,
 ) -> Vec<Place> {
-    let name = media["schema"]["$ref"].as_str().unwrap();
-    let name = name.rsplit('/').next().unwrap();
-    let schema = &document["components"]["schemas"][name];
     let mut good = media["example"].as_object().unwrap().clone();
     // The other fields must be valid, so that only the text is refused.
     for (field, value) in [("room_id", subjects.room), ("session", subjects.call)] {
@@ -241,7 +255,7 @@ fn in_body(
         good.insert("urls".to_owned(), vec![GOOD_URL].into());
     }
     let mut places = Vec::new();
-    for (field, schema) in schema["properties"].as_object().unwrap() {
+    for (field, schema) in &fields(document, &media["schema"]) {
         let is_list = schema["type"] == "array";
         let validator = validator(document, schema);
         let mut good = good.clone();

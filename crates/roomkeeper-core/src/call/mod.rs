@@ -14,6 +14,7 @@ pub mod run;
 mod state;
 mod transition;
 
+pub use crate::gather::GatherResult;
 pub use effect::{CallEffect, CallEvent, CallNotification};
 pub use gather::Gathering;
 pub use input::CallInput;
