@@ -124,3 +124,65 @@ impl fmt::Display for CollectDigits {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn voice(name: &str) -> Voice {
+        Voice::new(name).unwrap()
+    }
+
+    fn collect(prompt: DigitPrompt, terminator: Option<char>) -> CollectDigits {
+        CollectDigits {
+            min: 1,
+            max: 4,
+            terminator,
+            timeout: Duration::from_secs(5),
+            digit_timeout: Duration::from_secs(2),
+            prompt,
+            variable: VarName::new("digits").unwrap(),
+        }
+    }
+
+    fn says(prompt: DigitPrompt, terminator: Option<char>, keys: &str, expected: &str) {
+        let argument = collect(prompt, terminator).argument().unwrap();
+        let expected = format!("1 4 1 5000 {keys} {expected} silence_stream://1 digits .+ 2000");
+        assert_eq!(argument.as_str(), expected);
+    }
+
+    #[test]
+    fn argument_has_one_attempt_and_our_own_terminator() {
+        says(DigitPrompt::silence(), Some('#'), "#F", "silence");
+        let url = MediaUrl::new("https://h.example/a.wav").unwrap();
+        says(
+            DigitPrompt::file(&url),
+            None,
+            "F",
+            "https://h.example/a.wav",
+        );
+    }
+
+    #[test]
+    fn spoken_prompt_is_one_word_for_the_application() {
+        let speech = |text| DigitPrompt::speech(&voice("flite"), &voice("kal"), text);
+        let expected = "tts://flite|kal|don\\\\'t\\ssay\\s\"x\"\\sor\\sy|z";
+        says(
+            speech("don't say \"x\" or\\y|z").unwrap(),
+            None,
+            "F",
+            expected,
+        );
+        for bad in ["", "a\nb", "${x}", "{rate=1}a", " {rate=1}a"] {
+            assert!(speech(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn terminator_is_a_key() {
+        for bad in ['F', 'w', ' ', 'é'] {
+            let argument = collect(DigitPrompt::silence(), Some(bad)).argument();
+            assert!(argument.is_err(), "{bad:?}");
+        }
+    }
+}
