@@ -3,7 +3,7 @@
 use crate::ids::RoomId;
 use crate::time::Timestamp;
 
-use super::gather::Gathering;
+use super::gathering::Gathering;
 use super::run::{ActionRun, Checkpoint, StepId};
 use super::state::ParkId;
 

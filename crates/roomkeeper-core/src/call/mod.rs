@@ -9,6 +9,7 @@
 mod actions;
 mod effect;
 mod gather;
+mod gathering;
 mod input;
 pub mod run;
 mod state;
@@ -16,7 +17,7 @@ mod transition;
 
 pub use crate::gather::GatherResult;
 pub use effect::{CallEffect, CallEvent, CallNotification};
-pub use gather::Gathering;
+pub use gathering::Gathering;
 pub use input::CallInput;
 pub use run::{ActionRun, Checkpoint, Purpose, StepId};
 pub use state::{CallData, CallState, CallStatus, Direction, InvalidCall, ParkId};

@@ -8,7 +8,7 @@ use smol_str::SmolStr;
 use crate::ids::{AppId, CallId, CoreId, RoomId};
 use crate::time::Timestamp;
 
-use super::gather::Gathering;
+use super::gathering::Gathering;
 use super::run::{ActionRun, MAX_QUEUE_TIME};
 
 /// The direction in which a call was set up, seen from FreeSWITCH.
