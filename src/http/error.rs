@@ -176,6 +176,7 @@ impl ApiError {
             | Refusal::RunningActions
             | Refusal::AlreadyGathering
             | Refusal::NotGathering
+            | Refusal::InSameRoom
             | Refusal::AlreadyAnswered => Self::new(StatusCode::CONFLICT, words),
         }
     }

@@ -6,9 +6,9 @@ use crate::clock;
 use crate::media::link::Links;
 use freeswitch_esl::command::{
     Api, AppName, ChannelUuid, CollectDigits, Command, ConferenceCommand, ConferenceName,
-    ConferenceVarName, DigitPrompt, DtmfTones, ExecutionId, HangupCause, Line, MarkedResult,
-    MediaUrl, MemberAction, MemberSelector, ProfileName, RecordVerb, RecordingPath, Unfit, VarName,
-    VarValue, Voice,
+    ConferenceVarName, DigitPrompt, DtmfTones, ExecutionId, HangupCause, JoinFlag, Line,
+    MarkedResult, MediaUrl, MemberAction, MemberSelector, ProfileName, RecordVerb, RecordingPath,
+    Unfit, VarName, VarValue, Voice,
 };
 use roomkeeper_core::action::Step;
 use roomkeeper_core::call::StepId;
@@ -16,7 +16,7 @@ use roomkeeper_core::entity::Target;
 use roomkeeper_core::gather::{Gather, Prompt};
 use roomkeeper_core::ids::{CallId, RoomId};
 use roomkeeper_core::play_url::PlayUrl;
-use roomkeeper_core::room::{Kind, MemberFlag, PlayCommand, RecordAction};
+use roomkeeper_core::room::{Entry, Kind, MemberFlag, PlayCommand, RecordAction};
 
 use super::plans;
 use super::variables::{DIGITS_VARIABLE, META_VARIABLE, RECORDING_VARIABLE, STEP_VARIABLE};
@@ -250,8 +250,9 @@ fn member_command(
             Kind::Conference => settings.profile.clone(),
             Kind::Connect => settings.connect_profile.clone(),
         },
-        muted: entry.muted,
+        flags: join_flags(entry),
         obeys_lock: entry.kind == Kind::Connect,
+        past_lock: entry.past_lock,
         registration: entry
             .registration
             .as_ref()
@@ -262,6 +263,14 @@ fn member_command(
         channel,
         plans::enter(entry, settings.park_timeout)?,
     ))
+}
+
+/// Returns the flags that a member has from the start.
+fn join_flags(entry: &Entry) -> Vec<JoinFlag> {
+    [(entry.muted, JoinFlag::Mute), (entry.deaf, JoinFlag::Deaf)]
+        .into_iter()
+        .filter_map(|(is_set, flag)| is_set.then_some(flag))
+        .collect()
 }
 
 /// A command with those that set variables of the channel before and after it.

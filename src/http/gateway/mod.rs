@@ -8,6 +8,7 @@ mod commands;
 mod create;
 mod keypad;
 mod moderation;
+mod moves;
 mod nodes;
 mod playback;
 mod recording;
@@ -28,6 +29,7 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .merge(rooms::routes())
         .merge(settings::routes())
         .merge(moderation::routes())
+        .merge(moves::routes())
         .merge(playback::routes())
         .merge(recording::routes())
         .merge(sessions::routes())

@@ -35,7 +35,7 @@ pub use checked::{
     Voice,
 };
 pub use digits::{CollectDigits, DigitPrompt, STOP_KEY};
-pub use plan::{InlinePlan, PlanStep};
+pub use plan::{InlinePlan, JoinFlag, PlanStep};
 pub use reply::{ApiFailure, ApiReply, CommandReply};
 
 /// The members that a conference command applies to.

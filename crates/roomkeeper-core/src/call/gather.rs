@@ -120,6 +120,7 @@ impl Transition<'_> {
             CallStatus::Ringing
             | CallStatus::Parked
             | CallStatus::Joining(_)
+            | CallStatus::Moving { .. }
             | CallStatus::InRoom(_)
             | CallStatus::Leaving(_) => GatherEnd::Stopped,
         };

@@ -34,7 +34,9 @@ impl NodeState {
             CallStatus::Parked | CallStatus::InRoom(_) => {}
             CallStatus::Ringing => return Err(Refusal::NotAnswered),
             CallStatus::Acting(_) => return Err(Refusal::RunningActions),
-            CallStatus::Joining(_) => return Err(Refusal::StillJoining),
+            CallStatus::Joining(_) | CallStatus::Moving { .. } => {
+                return Err(Refusal::StillJoining);
+            }
             CallStatus::Leaving(_) => return Err(Refusal::StillLeaving),
             CallStatus::Ended => return Err(Refusal::CallNotFound),
         }

@@ -13,6 +13,7 @@ mod keypad;
 mod machines;
 mod membership;
 mod moderation;
+mod moving;
 mod orphans;
 mod playback;
 mod recording;
