@@ -945,6 +945,7 @@ impl World {
                     .calls
                     .iter()
                     .map(|c| SnapshotMember {
+                        talked: None,
                         channel: call(*c).channel(),
                         can_speak: true,
                         can_hear: true,

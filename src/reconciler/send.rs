@@ -9,8 +9,8 @@ use roomkeeper_core::action::Step;
 use roomkeeper_core::call::StepId;
 use roomkeeper_core::ids::CallId;
 use roomkeeper_core::intent::Refusal;
-use roomkeeper_core::room::PlayCommand;
 use roomkeeper_core::room::playback::OPENING;
+use roomkeeper_core::room::{PlayCommand, RoomControl};
 use roomkeeper_core::switch_command::{SwitchAction, SwitchCommand};
 
 use super::render::{self, CommandSettings};
@@ -34,10 +34,21 @@ pub(super) fn send(
             }
         })),
     };
+    let answers_number = matches!(
+        command.action,
+        SwitchAction::Control(RoomControl::MaxMembers(_))
+    );
     async move {
         match sent {
             Either::Left(step) => step.await.map(|()| String::new()),
-            Either::Right(Ok(answer)) => answer.await?.ok().map_err(command_error),
+            Either::Right(Ok(answer)) => {
+                let answer = answer.await?;
+                let answer = match answers_number {
+                    true => answer.ok_or_number(),
+                    false => answer.ok(),
+                };
+                answer.map_err(command_error)
+            }
             Either::Right(Err(unfit)) => Err(CommandError::Refused(unfit.to_string())),
         }
     }

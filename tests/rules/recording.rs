@@ -220,6 +220,7 @@ fn snapshot_reports_recordings_whose_events_were_lost() {
                 locked: false,
                 meta: None,
                 members: vec![roomkeeper_core::switch_event::SnapshotMember {
+                    talked: None,
                     channel: call(1).channel(),
                     can_speak: false,
                     can_hear: true,

@@ -6,7 +6,7 @@ use crate::action::Step;
 use crate::call::{ParkId, StepId};
 use crate::entity::Target;
 use crate::ids::RecordingId;
-use crate::room::{Entry, MemberFlag, PlayCommand, Registration};
+use crate::room::{Entry, MemberFlag, PlayCommand, Registration, RoomControl};
 
 /// A command for FreeSWITCH.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -55,6 +55,8 @@ pub enum SwitchAction {
         /// The registration.
         registration: Box<Registration>,
     },
+    /// Changes the conference.
+    Control(RoomControl),
     /// Controls the playback of the room.
     Play(PlayCommand),
     /// Starts a recording of the room.
@@ -119,6 +121,7 @@ impl SwitchAction {
             Self::SetFlag { flag, .. } => flag.names(false).command,
             Self::SetLock { .. } => "lock",
             Self::Describe { .. } => "describe",
+            Self::Control(_) => "control",
             Self::Play(_) => "play",
             Self::StartRecording { .. } => "record_start",
             Self::StopRecording { .. } => "record_stop",
@@ -138,6 +141,7 @@ impl SwitchAction {
             | Self::Park { .. }
             | Self::SetFlag { .. }
             | Self::Describe { .. }
+            | Self::Control(_)
             | Self::Step { .. }
             | Self::Break { .. }
             | Self::Prepare => Priority::Paced,

@@ -123,6 +123,7 @@ enum LeftReason {
     Moved,
     RoomDestroyed,
     Timeout,
+    Silence,
     Orphan,
 }
 

@@ -107,6 +107,9 @@ struct StoredRun {
     recording: Option<StoredRecording>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     recordings: Vec<RecordingId>,
+    /// The time at which the room ends unless a member has talked since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    silent: Option<Timestamp>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -244,6 +247,7 @@ impl From<&RoomState> for StoredRun {
             ended: room.ended_at(),
             recording: room.recording().map(encode_recording),
             recordings: room.recordings().to_vec(),
+            silent: room.silent_at(),
         }
     }
 }
@@ -298,6 +302,7 @@ pub fn decode_room<'a>(
         ended_at: run.ended,
         members: decode_members(id, &stored.parts)?,
         sequence: run.seq,
+        silent_at: run.silent,
     };
     RoomState::restore(data).map_err(|why| corrupt(entity, "record", why))
 }

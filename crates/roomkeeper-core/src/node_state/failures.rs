@@ -33,6 +33,7 @@ impl NodeState {
             | SwitchAction::SetFlag { .. }
             | SwitchAction::SetLock { .. }
             | SwitchAction::Describe { .. }
+            | SwitchAction::Control(_)
             | SwitchAction::StartRecording { .. }
             | SwitchAction::StopRecording { .. }
             | SwitchAction::Step { .. }
@@ -59,6 +60,7 @@ impl NodeState {
             (SwitchAction::SetLock { locked }, _) => {
                 return self.lock_refused(room, *locked, error, cx);
             }
+            (SwitchAction::Control(_), _) => RoomInput::ControlFailed,
             (SwitchAction::Enter(_), Some(call)) => RoomInput::NotEntered {
                 call,
                 reason: JoinFailure::Refused,
@@ -99,6 +101,7 @@ impl NodeState {
             | SwitchAction::SetFlag { .. }
             | SwitchAction::SetLock { .. }
             | SwitchAction::Describe { .. }
+            | SwitchAction::Control(_)
             | SwitchAction::Play(_)
             | SwitchAction::StartRecording { .. }
             | SwitchAction::StopRecording { .. }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::ids::{CallId, CommandUid, MemberId, RecordingId};
 
+use super::control::RoomControl;
 use super::details::Update;
 use super::flag::MemberFlag;
 use super::member_settings::{MemberSettings, MemberUpdate};
@@ -23,6 +24,8 @@ pub enum LeftReason {
     RoomDestroyed,
     /// The room's timeout passed.
     Timeout,
+    /// Nobody talked in the room for too long.
+    Silence,
     /// The node was lost or restarted.
     Orphan,
 }
@@ -36,6 +39,7 @@ impl LeftReason {
             Self::Moved => "moved",
             Self::RoomDestroyed => "room_destroyed",
             Self::Timeout => "timeout",
+            Self::Silence => "silence",
             Self::Orphan => "orphan",
         }
     }
@@ -113,6 +117,8 @@ pub enum RoomCommand {
     },
     /// Writes the registration on the conference, so that a lost store can be rebuilt from FreeSWITCH.
     Describe,
+    /// Changes the conference.
+    Control(RoomControl),
     /// Controls the playback.
     Play(PlayCommand),
     /// Starts a recording.
@@ -138,6 +144,7 @@ impl RoomCommand {
             Self::Enter { call } | Self::Park { call } | Self::SetFlag { call, .. } => Some(*call),
             Self::SetLock { .. }
             | Self::Describe
+            | Self::Control(_)
             | Self::Play(_)
             | Self::StartRecording { .. }
             | Self::StopRecording { .. } => None,
