@@ -165,10 +165,14 @@ impl ApiError {
             | Refusal::RoomLocked
             | Refusal::AlreadyRecording
             | Refusal::NotRecording
+            | Refusal::AlreadyRecordingMember
+            | Refusal::NotRecordingMember
+            | Refusal::RecordingStarting
             | Refusal::TooManyRecordings
             | Refusal::Labels(_)
             | Refusal::NothingPlaying
             | Refusal::TooMuchPlaying
+            | Refusal::InSameRoom
             | Refusal::AlreadyAnswered => Self::new(StatusCode::CONFLICT, words),
         }
     }

@@ -102,7 +102,7 @@ impl Double {
     async fn decide(&self, intent: &Intent, depth: Depth) -> Result<Decision, IntentError> {
         self.report(intent.node()).map_err(|_| intent.not_found())?;
         let mut node_state = NodeState::new(intent.node(), Rules::default());
-        for entity in intent.target.entities() {
+        for entity in intent.entities() {
             match entity {
                 EntityId::Room(id) if id.node() == intent.node() => {
                     node_state.put_room(id, self.read_room(id).await?);
@@ -208,6 +208,7 @@ impl Double {
                 let random = Uuid::from_u128((0x4ec0_0000 + u128::from(count)) << 32);
                 let id = RecordingId::generate(room.node(), random);
                 let start = RecordInput::Start {
+                    call: None,
                     id,
                     path: format!("/recordings/{id}.wav"),
                     command_uid,
@@ -220,6 +221,7 @@ impl Double {
                 let state = stored_room(&self.store, room).await.unwrap();
                 let recording = state.recording().unwrap().id;
                 let stop = RecordInput::Stop {
+                    call: None,
                     command_uid,
                     deadline: self.deadline(),
                 };

@@ -93,12 +93,19 @@ const SCRIPT: &[&str] = &[
     "room unmute-all",
     "room mute-all",
     "room record",
+    "room record-pause",
+    "room record-resume",
     "room record-stop",
+    "member record",
+    "member record-pause",
+    "member record-resume",
+    "member record-stop",
     "room play",
     "room pause",
     "room volume",
     "room stop",
     "member kick",
+    "member move",
     "call leave",
     "room delete",
     "call hangup",
@@ -230,6 +237,12 @@ impl Stage {
                 self.until_muted(true).await;
             }
             "member mute" => self.until_muted(false).await,
+            "member move" => {
+                self.world.room("breakout").await;
+                if !self.is_in_room().await {
+                    self.world.join(&self.call, &self.room).await;
+                }
+            }
             "call leave" | "member kick" if !self.is_in_room().await => {
                 self.world.join(&self.call, &self.room).await;
             }

@@ -33,9 +33,11 @@ mod limits;
 mod list;
 mod members;
 mod moderation;
+mod moves;
 mod mute;
 mod nodes;
 mod play;
+mod recording;
 mod settings;
 mod status;
 mod voipbin;
@@ -64,6 +66,7 @@ fn rows() -> Vec<(&'static str, Vec<Entry>)> {
         ("delete", delete::rows()),
         ("play", play::rows()),
         ("control", control::rows()),
+        ("recording", recording::rows()),
         ("join", join::rows()),
         ("leave", leave::rows()),
         ("mute", mute::rows()),
@@ -71,6 +74,7 @@ fn rows() -> Vec<(&'static str, Vec<Entry>)> {
         ("limits", limits::rows()),
         ("nodes", nodes::rows()),
         ("moderation", moderation::rows()),
+        ("moves", moves::rows()),
         ("settings", settings::rows()),
         ("webhooks", webhooks::rows()),
         ("v_access", voipbin::access::rows()),

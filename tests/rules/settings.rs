@@ -82,7 +82,7 @@ impl World {
     }
 
     /// Merges a snapshot that shows the room with its first call.
-    fn snapshot(&mut self, talked: Option<Duration>, talking: bool) {
+    fn shows(&mut self, talked: Option<Duration>, talking: bool) {
         self.sequence += 1;
         let snapshot = Snapshot {
             core: core(),
@@ -341,7 +341,7 @@ fn snapshot_repeats_settings_that_could_not_be_sent() {
         ..RoomSettingsUpdate::default()
     });
     assert_eq!(world.controls(), [RoomControl::MaxMembers(2)]);
-    world.snapshot(None, false);
+    world.shows(None, false);
     assert_eq!(world.controls(), []);
     let failed = SwitchCommand::new(
         Target::Room(room(1)),
@@ -352,9 +352,9 @@ fn snapshot_repeats_settings_that_could_not_be_sent() {
     };
     world.with(|node_state, cx| node_state.revert_command(&failed, &down, cx));
     assert_eq!(world.controls(), []);
-    world.snapshot(None, false);
+    world.shows(None, false);
     assert_eq!(world.controls(), [RoomControl::MaxMembers(2)]);
-    world.snapshot(None, false);
+    world.shows(None, false);
     assert_eq!(world.controls(), []);
 }
 
@@ -419,7 +419,7 @@ fn talking_postpones_the_end_of_a_silent_room() {
 fn snapshot_shows_when_a_member_talked_whose_events_were_lost() {
     let mut world = watched();
     world.waits(50);
-    world.snapshot(Some(Duration::from_secs(20)), false);
+    world.shows(Some(Duration::from_secs(20)), false);
     world.waits(10);
     assert!(world.is_open(), "it talked 30 s ago");
     world.waits(29);

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use roomkeeper_core::call::{Direction, ParkId, StepId};
 use roomkeeper_core::ids::{AppId, ChannelId, ConferenceId, CoreId, NodeId, RecordingId, RoomId};
-use roomkeeper_core::room::{FileId, MemberFlag};
+use roomkeeper_core::room::{FileId, MemberFlag, RecordAction};
 use roomkeeper_core::switch_event::{
     ChannelChange, ChannelDump, ConferenceChange, Identity, ListedChannel, MemberBlock, Snapshot,
     SnapshotMember, SnapshotRoom, SwitchEvent, SwitchEventKind,
@@ -44,6 +44,7 @@ pub enum Going {
     Into {
         room: RoomId,
         muted: bool,
+        deaf: bool,
         bound: bool,
         plan: Plan,
     },
@@ -95,6 +96,8 @@ pub struct Call {
     /// The flags that are off.
     pub off: BTreeSet<MemberFlag>,
     pub held: bool,
+    /// Its own recordings, and the rooms that requested them.
+    taps: BTreeMap<RecordingId, RoomId>,
     /// The current step.
     step: Option<StepId>,
     /// The checkpoint on the channel.
@@ -118,10 +121,11 @@ impl Call {
         }
     }
 
-    /// Resets the flags of a new member: all are on, except that it can be muted.
-    fn reset_flags(&mut self, muted: bool) {
+    /// Resets the flags of a new member: all are on, except that it can be muted and deaf.
+    fn reset_flags(&mut self, muted: bool, deaf: bool) {
         self.off.clear();
         self.set(MemberFlag::Speak, !muted);
+        self.set(MemberFlag::Hear, !deaf);
     }
 }
 
@@ -134,7 +138,8 @@ pub struct Conference {
     /// True if all members leave when one leaves.
     bound: bool,
     meta: Option<String>,
-    pub recordings: BTreeSet<RecordingId>,
+    /// The recordings, each with true if it is paused.
+    pub recordings: BTreeMap<RecordingId, bool>,
     /// The file that plays, and those that follow.
     pub playing: VecDeque<FileId>,
     paused: bool,
@@ -146,6 +151,7 @@ pub enum Rejection {
     NoSuchChannel,
     NoSuchMember,
     NothingPlaying,
+    NotRecorded,
 }
 
 #[derive(Debug)]
@@ -301,6 +307,7 @@ impl Node {
             taken_out: false,
             off: BTreeSet::new(),
             held: false,
+            taps: BTreeMap::new(),
             step: None,
             mark: None,
             parked_by: None,
@@ -361,13 +368,36 @@ impl Node {
             Going::Into {
                 room,
                 muted,
+                deaf,
                 bound,
                 plan,
-            } => self.add_member(channel, room, muted, bound, plan.meta),
+            } => self.add_member(channel, room, (muted, deaf), bound, plan.meta),
             Going::Park(parking, _) => {
                 self.with(channel, |call| call.parked_by = Some(parking));
                 self.park(channel);
             }
+        }
+        true
+    }
+
+    /// Executes a pending transfer into a conference that does not admit the call: the call parks.
+    pub fn refuse_transfer(&mut self, channel: ChannelId) -> bool {
+        let call = self.calls.get(&channel);
+        let Some(Going::Into { plan, .. }) = call.and_then(|call| call.going.clone()) else {
+            return false;
+        };
+        self.note_list();
+        self.abort_step(channel);
+        self.remove_member(channel, false, false);
+        if !self.count_transfer(channel, &plan) {
+            return false;
+        }
+        let _known = self.answer(channel);
+        self.with(channel, |call| call.going = None);
+        if plan.parks {
+            self.park(channel);
+        } else {
+            let _it_is_there = self.hang_up(channel);
         }
         true
     }
@@ -394,7 +424,11 @@ impl Node {
     pub fn enter_interrupted(&mut self, channel: ChannelId, lingers: bool) -> bool {
         let call = self.calls.get(&channel);
         let Some(Going::Into {
-            room, muted, plan, ..
+            room,
+            muted,
+            deaf,
+            plan,
+            ..
         }) = call.and_then(|call| call.going.clone())
         else {
             return false;
@@ -425,7 +459,7 @@ impl Node {
             call.going = None;
             call.taken_out = true;
             call.place = Place::Between;
-            call.reset_flags(muted);
+            call.reset_flags(muted, deaf);
             call.held = false;
         });
         *self.interrupted.entry((room, channel)).or_default() += 1;
@@ -468,7 +502,7 @@ impl Node {
         &mut self,
         channel: ChannelId,
         room: RoomId,
-        muted: bool,
+        (muted, deaf): (bool, bool),
         bound: bool,
         meta: Option<String>,
     ) {
@@ -484,7 +518,7 @@ impl Node {
                     floor: None,
                     bound,
                     meta,
-                    recordings: BTreeSet::new(),
+                    recordings: BTreeMap::new(),
                     playing: VecDeque::new(),
                     paused: false,
                 },
@@ -493,7 +527,7 @@ impl Node {
         }
         self.with(channel, |call| {
             call.place = Place::In(room);
-            call.reset_flags(muted);
+            call.reset_flags(muted, deaf);
             call.held = false;
         });
         *self.came_in.entry((room, channel)).or_default() += 1;
@@ -526,8 +560,12 @@ impl Node {
             self.end_conference(room, lingers);
         } else if self.conferences.get(&room).is_some_and(|c| c.bound) {
             for other in left {
+                self.with(other, |call| call.taken_out = true);
                 self.remove_member(other, false, false);
-                self.park(other);
+                // A transfer that was requested meanwhile comes first.
+                if self.calls[&other].going.is_none() {
+                    self.park(other);
+                }
             }
         }
     }
@@ -541,7 +579,7 @@ impl Node {
         for file in files {
             self.report_room(room, ConferenceChange::FileEnded(file));
         }
-        for recording in recordings {
+        for recording in recordings.into_keys() {
             self.report_recording_over(room, recording);
         }
         if let Some(conference) = self.conferences.remove(&room) {
@@ -571,7 +609,7 @@ impl Node {
                 call.sent_about = true;
             });
             self.remove_member(channel, false, lingers);
-            self.add_member(channel, room, muted, false, None);
+            self.add_member(channel, room, (muted, false), false, None);
         }
     }
 
@@ -607,6 +645,11 @@ impl Node {
         self.report_channel(channel, ChannelChange::HungUp { cause });
         self.remove_member(channel, true, false);
         self.abort_step(channel);
+        let taps = self.calls.get_mut(&channel);
+        let taps = taps.map(|call| std::mem::take(&mut call.taps));
+        for (recording, room) in taps.unwrap_or_default() {
+            self.report_tap_over(channel, room, recording);
+        }
         self.calls.remove(&channel);
         self.report_channel(channel, ChannelChange::Destroyed { cause: None });
         Ok(())
@@ -767,7 +810,7 @@ impl Node {
             .get_mut(&room)
             .ok_or(Rejection::NoSuchChannel)?;
         if opens {
-            conference.recordings.insert(recording);
+            conference.recordings.insert(recording, false);
         }
         let failed = !opens;
         self.report_room(
@@ -782,7 +825,7 @@ impl Node {
             .conferences
             .get_mut(&room)
             .ok_or(Rejection::NoSuchChannel)?;
-        if !conference.recordings.remove(&recording) {
+        if conference.recordings.remove(&recording).is_none() {
             return Err(Rejection::NoSuchMember);
         }
         self.report_recording_over(room, recording);
@@ -795,6 +838,74 @@ impl Node {
             room,
             ConferenceChange::RecordingStopped { recording, length },
         );
+    }
+
+    pub fn record_pause(
+        &mut self,
+        room: RoomId,
+        recording: RecordingId,
+        paused: bool,
+    ) -> Result<(), Rejection> {
+        let conference = self
+            .conferences
+            .get_mut(&room)
+            .ok_or(Rejection::NoSuchChannel)?;
+        let known = conference.recordings.get_mut(&recording);
+        *known.ok_or(Rejection::NoSuchMember)? = paused;
+        self.report_room(
+            room,
+            ConferenceChange::RecordingPaused { recording, paused },
+        );
+        Ok(())
+    }
+
+    /// Carries out a command of the recording of a call.
+    pub fn tap(
+        &mut self,
+        channel: ChannelId,
+        room: RoomId,
+        recording: RecordingId,
+        action: RecordAction,
+    ) -> Result<(), Rejection> {
+        let call = self
+            .calls
+            .get_mut(&channel)
+            .ok_or(Rejection::NoSuchChannel)?;
+        match action {
+            RecordAction::Start => {
+                if call.taps.insert(recording, room).is_none() {
+                    let change = ChannelChange::RecordingStarted { room, recording };
+                    self.report_channel(channel, change);
+                }
+                Ok(())
+            }
+            RecordAction::Stop => {
+                call.taps.remove(&recording).ok_or(Rejection::NotRecorded)?;
+                self.report_tap_over(channel, room, recording);
+                Ok(())
+            }
+            // FreeSWITCH shows a pause nowhere.
+            RecordAction::Pause | RecordAction::Resume => {
+                let is_recorded = call.taps.contains_key(&recording);
+                is_recorded.then_some(()).ok_or(Rejection::NoSuchMember)
+            }
+        }
+    }
+
+    fn report_tap_over(&mut self, channel: ChannelId, room: RoomId, recording: RecordingId) {
+        let length = Some(std::time::Duration::from_secs(2));
+        let change = ChannelChange::RecordingStopped {
+            room,
+            recording,
+            length,
+        };
+        self.report_channel(channel, change);
+    }
+
+    /// Returns true if the recording of a call runs.
+    pub fn is_tapped(&self, channel: ChannelId, recording: RecordingId) -> bool {
+        let call = self.calls.get(&channel);
+        call.is_some_and(|call| call.taps.contains_key(&recording))
     }
 
     // ---- steps --------------------------------------------------------------------------------------------------
@@ -858,7 +969,7 @@ impl Node {
                 } else {
                     Vec::new()
                 },
-                recordings: conference.recordings.iter().copied().collect(),
+                recordings: conference.recordings.clone().into_iter().collect(),
             })
             .collect();
         Snapshot {

@@ -24,7 +24,10 @@ pub struct WebhookLog {
     pub locked: BTreeSet<String>,
     /// The active recording of each room.
     pub recordings: BTreeMap<String, String>,
+    /// The active recording of each member, by room and call.
+    pub taps: BTreeMap<(String, String), String>,
     recorded: BTreeSet<String>,
+    paused: BTreeSet<String>,
     /// The operations that play, with their rooms.
     pub plays: BTreeMap<String, String>,
     played: BTreeSet<String>,
@@ -87,7 +90,8 @@ impl WebhookLog {
                     "a room was destroyed with members",
                 )?;
                 ensure(
-                    !self.recordings.contains_key(&room),
+                    !self.recordings.contains_key(&room)
+                        && self.taps.keys().all(|(r, _)| *r != room),
                     "a room was destroyed while it was recorded",
                 )?;
                 ensure(
@@ -122,6 +126,10 @@ impl WebhookLog {
                     self.inside.remove(&member).is_some(),
                     "I4: a call left a room that it was not in",
                 )?;
+                ensure(
+                    data["to"].is_null() || data["reason"] == "moved",
+                    "a member that does not move has another room",
+                )?;
             }
             "conference.recording.started" => {
                 let id = text(&data["recording_id"]);
@@ -141,7 +149,36 @@ impl WebhookLog {
                     "I3: a recording stopped that did not run",
                 )?;
             }
-            "conference.recording.failed" => {
+            "conference.member.recording.started" => {
+                let id = text(&data["recording_id"]);
+                ensure(
+                    self.recorded.insert(id.clone()),
+                    "I3: a recording started twice",
+                )?;
+                ensure(
+                    self.taps.insert(member, id).is_none(),
+                    "two recordings of a member",
+                )?;
+            }
+            "conference.member.recording.stopped" => {
+                ensure(
+                    self.taps.remove(&member) == Some(text(&data["recording_id"])),
+                    "I3: a recording stopped that did not run",
+                )?;
+            }
+            "conference.recording.paused" | "conference.member.recording.paused" => {
+                ensure(
+                    self.paused.insert(text(&data["recording_id"])),
+                    "I3: a recording paused twice",
+                )?;
+            }
+            "conference.recording.resumed" | "conference.member.recording.resumed" => {
+                ensure(
+                    self.paused.remove(&text(&data["recording_id"])),
+                    "I3: a recording resumed that was not paused",
+                )?;
+            }
+            "conference.recording.failed" | "conference.member.recording.failed" => {
                 let id = text(&data["recording_id"]);
                 ensure(
                     self.recorded.insert(id),
@@ -212,6 +249,11 @@ impl WebhookLog {
                 if data["reason"] == "refused" {
                     *self.refused.entry(member).or_default() += 1;
                 }
+            }
+            "conference.member.move_failed" => {
+                // The member stays, or joins again.
+                let another = text(&data["to"]) != room;
+                ensure(another, "a member moved within a room")?;
             }
             "conference.play.paused"
             | "conference.play.resumed"

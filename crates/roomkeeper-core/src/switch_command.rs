@@ -6,7 +6,7 @@ use crate::action::Step;
 use crate::call::{ParkId, StepId};
 use crate::entity::Target;
 use crate::ids::RecordingId;
-use crate::room::{Entry, MemberFlag, PlayCommand, Registration, RoomControl};
+use crate::room::{Entry, MemberFlag, PlayCommand, RecordAction, Registration, RoomControl};
 
 /// A command for FreeSWITCH.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -59,19 +59,14 @@ pub enum SwitchAction {
     Control(RoomControl),
     /// Controls the playback of the room.
     Play(PlayCommand),
-    /// Starts a recording of the room.
-    StartRecording {
+    /// Starts, ends, pauses or resumes a recording of the room, or of a member.
+    Record {
         /// The recording.
         recording: RecordingId,
         /// The file on the node.
         path: String,
-    },
-    /// Ends a recording of the room.
-    StopRecording {
-        /// The recording.
-        recording: RecordingId,
-        /// The file on the node.
-        path: String,
+        /// The action.
+        action: RecordAction,
     },
     /// Begins a step of the call's action run.
     Step {
@@ -123,8 +118,7 @@ impl SwitchAction {
             Self::Describe { .. } => "describe",
             Self::Control(_) => "control",
             Self::Play(_) => "play",
-            Self::StartRecording { .. } => "record_start",
-            Self::StopRecording { .. } => "record_stop",
+            Self::Record { action, .. } => action.name(),
             Self::Step { .. } => "step",
             Self::Break { .. } => "break",
             Self::Prepare => "prepare",
@@ -147,8 +141,7 @@ impl SwitchAction {
             | Self::Prepare => Priority::Paced,
             Self::SetLock { .. }
             | Self::Play(_)
-            | Self::StartRecording { .. }
-            | Self::StopRecording { .. }
+            | Self::Record { .. }
             | Self::Answer
             | Self::Hangup { .. } => Priority::Prompt,
         }

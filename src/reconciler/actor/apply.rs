@@ -130,6 +130,9 @@ fn apply_work(
         ActorMessage::Checkpoints(checkpoints) => {
             node_state.apply_checkpoints(checkpoints.clone(), cx)
         }
+        ActorMessage::RecordedMembers(listed, fence) => {
+            node_state.apply_recorded_members(listed, *fence, cx);
+        }
         ActorMessage::Resynced(_) => {}
     }
 }
@@ -145,7 +148,6 @@ fn check(
     (node_state, unreadable, down_for): (&NodeState, &Unreadable, Option<Duration>),
 ) -> Result<Decision, IntentError> {
     if let Some(UnreadableRecord { key, why }) = intent
-        .target
         .entities()
         .find_map(|entity| unreadable.get(&entity).cloned())
     {

@@ -17,7 +17,7 @@ use roomkeeper_core::call::CallEvent;
 use roomkeeper_core::ids::NodeId;
 use roomkeeper_core::intent::{Accepted, Action, Intent};
 use roomkeeper_core::node_state::{Notification, Subject};
-use roomkeeper_core::room::{MemberFlag, RoomEvent};
+use roomkeeper_core::room::{MemberFlag, RecordingChange, RoomEvent};
 
 use super::batch::Item;
 
@@ -43,6 +43,7 @@ enum Confirmation {
     Destroyed,
     RecordingStarted,
     RecordingStopped,
+    RecordingPaused(bool),
 }
 
 struct PendingIntent {
@@ -219,7 +220,7 @@ pub(super) fn span(item: &Item) -> Option<&Span> {
 /// The event that confirms an intent. Other intents end with their commit or with FreeSWITCH's answer.
 const fn awaited_confirmation(intent: &Intent) -> Option<(EntityId, Confirmation)> {
     let confirmation = match &intent.action {
-        Action::Join(_) => Confirmation::Joined,
+        Action::Join(_) | Action::Move(_) => Confirmation::Joined,
         Action::Leave(_) | Action::Kick(_) => Confirmation::Left,
         Action::SetFlag(set) => Confirmation::Flag(set.flag, set.on),
         Action::Answer(_) => Confirmation::Answered,
@@ -228,6 +229,7 @@ const fn awaited_confirmation(intent: &Intent) -> Option<(EntityId, Confirmation
         Action::DeleteRoom(_) => Confirmation::Destroyed,
         Action::StartRecording(_) => Confirmation::RecordingStarted,
         Action::StopRecording(_) => Confirmation::RecordingStopped,
+        Action::PauseRecording(set) => Confirmation::RecordingPaused(set.pause),
         Action::CreateRoom(_)
         | Action::UpdateRoom(_)
         | Action::UpdateMember(_)
@@ -253,14 +255,13 @@ const fn confirmed_by(notification: &Notification) -> Option<(EntityId, Confirma
             RoomEvent::FlagChanged { call, flag, on } => {
                 (EntityId::Call(*call), Confirmation::Flag(*flag, *on), true)
             }
-            RoomEvent::RecordingStarted { .. } => {
-                (EntityId::Room(*room), Confirmation::RecordingStarted, true)
-            }
-            RoomEvent::RecordingFailed { .. } => {
-                (EntityId::Room(*room), Confirmation::RecordingStarted, false)
-            }
-            RoomEvent::RecordingStopped { .. } => {
-                (EntityId::Room(*room), Confirmation::RecordingStopped, true)
+            RoomEvent::Recording { call, change, .. } => {
+                let entity = match call {
+                    None => EntityId::Room(*room),
+                    Some(call) => EntityId::Call(*call),
+                };
+                let (confirmation, succeeded) = recording_confirmed(*change);
+                (entity, confirmation, succeeded)
             }
             RoomEvent::Locked { locked, .. } => {
                 (EntityId::Room(*room), Confirmation::Locked(*locked), true)
@@ -268,6 +269,7 @@ const fn confirmed_by(notification: &Notification) -> Option<(EntityId, Confirma
             RoomEvent::Destroyed => (EntityId::Room(*room), Confirmation::Destroyed, true),
             RoomEvent::Created { .. }
             | RoomEvent::Updated(_)
+            | RoomEvent::MoveFailed { .. }
             | RoomEvent::MemberUpdated { .. }
             | RoomEvent::Play(_) => return None,
         },
@@ -277,6 +279,16 @@ const fn confirmed_by(notification: &Notification) -> Option<(EntityId, Confirma
             CallEvent::New { .. } => return None,
         },
     })
+}
+
+const fn recording_confirmed(change: RecordingChange) -> (Confirmation, bool) {
+    match change {
+        RecordingChange::Started => (Confirmation::RecordingStarted, true),
+        RecordingChange::Failed => (Confirmation::RecordingStarted, false),
+        RecordingChange::Stopped => (Confirmation::RecordingStopped, true),
+        RecordingChange::Paused => (Confirmation::RecordingPaused(true), true),
+        RecordingChange::Resumed => (Confirmation::RecordingPaused(false), true),
+    }
 }
 
 /// The label of a difference: the name of its event, without `conference.`.

@@ -13,7 +13,8 @@ use roomkeeper_core::labels::Labels;
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::{
     JoinFailure, LeftReason, LiveChange, MemberFlag, MemberSettings, MemberUpdate, PlayEvent,
-    PlayFailure, RoomEvent, RoomNotification, RoomSettingsUpdate, Sparse, Tones, Update,
+    PlayFailure, RecordingChange, RoomEvent, RoomNotification, RoomSettingsUpdate, Sparse, Tones,
+    Update,
 };
 use roomkeeper_core::time::Timestamp;
 use serde_json::{Value, json};
@@ -80,6 +81,29 @@ fn play_events() -> Vec<PlayEvent> {
     ]
 }
 
+fn other_room() -> RoomId {
+    RoomId::new(node_id("acW68"), Uuid::from_u128(8))
+}
+
+fn recording_events() -> Vec<RoomEvent> {
+    let recording = RecordingId::generate(node_id("acW68"), Uuid::from_u128(5));
+    let changes = [
+        RecordingChange::Started,
+        RecordingChange::Stopped,
+        RecordingChange::Paused,
+        RecordingChange::Resumed,
+        RecordingChange::Failed,
+    ];
+    let event = |call, change| RoomEvent::Recording {
+        call,
+        recording,
+        change,
+    };
+    let of_room = changes.map(|change| event(None, change));
+    let of_member = changes.map(|change| event(Some(call()), change));
+    [of_room, of_member].concat()
+}
+
 fn labels() -> Labels {
     serde_json::from_value(json!({ "team": "sales" })).unwrap()
 }
@@ -90,7 +114,6 @@ fn tones() -> Tones {
 
 fn room_events() -> Vec<RoomEvent> {
     let (call, member) = (call(), member());
-    let recording = RecordingId::generate(node_id("acW68"), Uuid::from_u128(5));
     let mut all = vec![
         RoomEvent::Created {
             name: "standup".to_owned(),
@@ -112,15 +135,18 @@ fn room_events() -> Vec<RoomEvent> {
         })),
         RoomEvent::Locked { locked: true },
         RoomEvent::Destroyed,
-        RoomEvent::RecordingStarted { recording },
-        RoomEvent::RecordingStopped { recording },
-        RoomEvent::RecordingFailed { recording },
+        RoomEvent::MoveFailed {
+            call,
+            to: other_room(),
+            reason: JoinFailure::Refused,
+        },
         RoomEvent::MemberJoined {
             call,
             member,
             caller_id: "+15551234".to_owned(),
             did: "747713001".to_owned(),
             muted: true,
+            from: Some(other_room()),
             settings: Sparse::new(MemberSettings { labels: labels() }),
         },
         RoomEvent::MemberUpdated {
@@ -134,6 +160,7 @@ fn room_events() -> Vec<RoomEvent> {
         call,
         member,
         reason,
+        to: (reason == LeftReason::Moved).then(other_room),
     }));
     all.extend(NOT_JOINED.map(|reason| RoomEvent::JoinFailed {
         call,
@@ -144,6 +171,7 @@ fn room_events() -> Vec<RoomEvent> {
         all.extend([true, false].map(|on| RoomEvent::FlagChanged { call, flag, on }));
     }
     all.extend(play_events().into_iter().map(RoomEvent::Play));
+    all.extend(recording_events());
     all
 }
 

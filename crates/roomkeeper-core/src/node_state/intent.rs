@@ -27,6 +27,11 @@ impl Request {
     pub(super) fn call(&self) -> Result<CallId, Refusal> {
         call(self.target)
     }
+
+    /// Returns the call of a target that names a room and one of its members.
+    pub(super) const fn member(&self) -> Option<CallId> {
+        self.target.call()
+    }
 }
 
 pub(super) fn room(target: Target) -> Result<RoomId, Refusal> {
@@ -79,6 +84,12 @@ impl NodeState {
                 if !by.may_change(owner) || owner != call.app() {
                     return Err(Refusal::ForeignRoom);
                 }
+                // Nor does anybody move it into another app's room.
+                if let Action::Move(moved) = &intent.action
+                    && self.owner(moved.to)? != call.app()
+                {
+                    return Err(Refusal::ForeignRoom);
+                }
                 Ok(())
             }
         }
@@ -97,10 +108,12 @@ impl NodeState {
             Action::Join(_) => self.check_join(room(target)?, call(target)?),
             Action::Leave(_) => self.joined(call(target)?).map(|_| Decision::Act),
             Action::Kick(kick) => self.check_kick(room(target)?, call(target)?, kick),
+            Action::Move(moved) => self.check_move(room(target)?, call(target)?, moved.to),
             Action::SetLock(set) => self.check_lock(room(target)?, *set),
             Action::SetFlag(set) => self.check_flag(target, *set),
-            Action::StartRecording(_) => self.check_start_recording(room(target)?),
-            Action::StopRecording(_) => self.check_stop_recording(room(target)?),
+            Action::StartRecording(_) => self.check_start_recording(target),
+            Action::StopRecording(_) => self.check_stop_recording(target),
+            Action::PauseRecording(pause) => self.check_pause_recording(target, *pause),
             Action::Play(play) => self.check_play(room(target)?, play),
             Action::Pause(_) => self.check_pause(room(target)?),
             Action::Answer(_) => self.check_answer(call(target)?),
@@ -133,10 +146,14 @@ impl NodeState {
             Action::Join(join) => Accepted::Join(self.join(by, join, cx)?),
             Action::Leave(_) => Accepted::Leave(self.leave(by, cx)?),
             Action::Kick(_) => Accepted::Kick(self.kick(by, cx)?),
+            Action::Move(moved) => Accepted::Move(self.move_member(by, moved, cx)?),
             Action::SetLock(set) => Accepted::SetLock(self.set_lock(by, set, cx)?),
             Action::SetFlag(set) => Accepted::SetFlag(self.set_flag(by, set, cx)?),
             Action::StartRecording(_) => Accepted::StartRecording(self.start_recording(by, cx)?),
             Action::StopRecording(_) => Accepted::StopRecording(self.stop_recording(by, cx)?),
+            Action::PauseRecording(pause) => {
+                Accepted::PauseRecording(self.pause_recording(by, pause, cx)?)
+            }
             Action::Play(play) => Accepted::Play(self.play(by, play, cx)?),
             Action::Pause(_) => Accepted::Pause(self.pause(by, cx)?),
             Action::Stop(_) => Accepted::Stop(self.stop(by, cx)?),

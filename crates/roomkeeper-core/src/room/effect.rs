@@ -2,13 +2,14 @@
 
 use std::fmt;
 
-use crate::ids::{CallId, CommandUid, MemberId, RecordingId};
+use crate::ids::{CallId, CommandUid, MemberId, RecordingId, RoomId};
 
 use super::control::RoomControl;
 use super::details::Update;
-use super::flag::MemberFlag;
+use super::flag::{Flags, MemberFlag};
 use super::member_settings::{MemberSettings, MemberUpdate};
 use super::play::{PlayCommand, PlayEvent};
+use super::recording::{RecordAction, RecordingChange};
 use super::settings::Sparse;
 
 /// The reason why a member left, as the webhook gives it.
@@ -121,19 +122,16 @@ pub enum RoomCommand {
     Control(RoomControl),
     /// Controls the playback.
     Play(PlayCommand),
-    /// Starts a recording.
-    StartRecording {
+    /// Starts, ends, pauses or resumes a recording.
+    Record {
+        /// The recorded member; `None` for the room itself.
+        call: Option<CallId>,
         /// The recording.
         recording: RecordingId,
         /// The file on the node.
         path: String,
-    },
-    /// Ends the recording.
-    StopRecording {
-        /// The recording.
-        recording: RecordingId,
-        /// The file on the node.
-        path: String,
+        /// The action.
+        action: RecordAction,
     },
 }
 
@@ -142,12 +140,8 @@ impl RoomCommand {
     pub const fn call(&self) -> Option<CallId> {
         match self {
             Self::Enter { call } | Self::Park { call } | Self::SetFlag { call, .. } => Some(*call),
-            Self::SetLock { .. }
-            | Self::Describe
-            | Self::Control(_)
-            | Self::Play(_)
-            | Self::StartRecording { .. }
-            | Self::StopRecording { .. } => None,
+            Self::Record { call, .. } => *call,
+            Self::SetLock { .. } | Self::Describe | Self::Control(_) | Self::Play(_) => None,
         }
     }
 }
@@ -182,20 +176,14 @@ pub enum RoomEvent {
     },
     /// The room ended.
     Destroyed,
-    /// A recording started.
-    RecordingStarted {
+    /// A recording changed.
+    Recording {
+        /// The recorded member; `None` for the room itself.
+        call: Option<CallId>,
         /// The recording.
         recording: RecordingId,
-    },
-    /// The recording ended, and its file exists.
-    RecordingStopped {
-        /// The recording.
-        recording: RecordingId,
-    },
-    /// The recording did not start.
-    RecordingFailed {
-        /// The recording.
-        recording: RecordingId,
+        /// The change.
+        change: RecordingChange,
     },
     /// A member joined.
     MemberJoined {
@@ -211,6 +199,8 @@ pub enum RoomEvent {
         muted: bool,
         /// Its settings.
         settings: Sparse<MemberSettings>,
+        /// The room that it moved from.
+        from: Option<RoomId>,
     },
     /// Settings of a member changed.
     MemberUpdated {
@@ -227,6 +217,17 @@ pub enum RoomEvent {
         member: MemberId,
         /// The reason.
         reason: LeftReason,
+        /// The room that it moves to.
+        to: Option<RoomId>,
+    },
+    /// A member did not get into the room that it was to move to: it stays here, or joins again.
+    MoveFailed {
+        /// The call.
+        call: CallId,
+        /// The other room.
+        to: RoomId,
+        /// The reason.
+        reason: JoinFailure,
     },
     /// A join failed.
     JoinFailed {
@@ -274,6 +275,7 @@ impl RoomEvent {
         Self::MemberJoined { .. } => "conference.member.joined",
         Self::MemberUpdated { .. } => "conference.member.updated",
         Self::MemberLeft { .. } => "conference.member.left",
+        Self::MoveFailed { .. } => "conference.member.move_failed",
         Self::FlagChanged { flag: MemberFlag::Speak, on: false, .. } => MemberFlag::Speak.names(false).event,
         Self::FlagChanged { flag: MemberFlag::Speak, on: true, .. } => MemberFlag::Speak.names(true).event,
         Self::FlagChanged { flag: MemberFlag::Hear, on: false, .. } => MemberFlag::Hear.names(false).event,
@@ -285,9 +287,16 @@ impl RoomEvent {
         Self::Play(PlayEvent::Resumed { .. }) => "conference.play.resumed",
         Self::Play(PlayEvent::Stopped { .. }) => "conference.play.stopped",
         Self::Play(PlayEvent::VolumeChanged { .. }) => "conference.play.volume_changed",
-        Self::RecordingStarted { .. } => "conference.recording.started",
-        Self::RecordingStopped { .. } => "conference.recording.stopped",
-        Self::RecordingFailed { .. } => "conference.recording.failed",
+        Self::Recording { call: None, change: RecordingChange::Started, .. } => "conference.recording.started",
+        Self::Recording { call: None, change: RecordingChange::Stopped, .. } => "conference.recording.stopped",
+        Self::Recording { call: None, change: RecordingChange::Paused, .. } => "conference.recording.paused",
+        Self::Recording { call: None, change: RecordingChange::Resumed, .. } => "conference.recording.resumed",
+        Self::Recording { call: None, change: RecordingChange::Failed, .. } => "conference.recording.failed",
+        Self::Recording { call: Some(_), change: RecordingChange::Started, .. } => "conference.member.recording.started",
+        Self::Recording { call: Some(_), change: RecordingChange::Stopped, .. } => "conference.member.recording.stopped",
+        Self::Recording { call: Some(_), change: RecordingChange::Paused, .. } => "conference.member.recording.paused",
+        Self::Recording { call: Some(_), change: RecordingChange::Resumed, .. } => "conference.member.recording.resumed",
+        Self::Recording { call: Some(_), change: RecordingChange::Failed, .. } => "conference.member.recording.failed",
     }
 
     /// Returns the call of the event, if it has one.
@@ -296,16 +305,15 @@ impl RoomEvent {
             Self::MemberJoined { call, .. }
             | Self::MemberUpdated { call, .. }
             | Self::MemberLeft { call, .. }
+            | Self::MoveFailed { call, .. }
             | Self::JoinFailed { call, .. }
             | Self::FlagChanged { call, .. } => Some(*call),
             Self::Created { .. }
             | Self::Updated(_)
             | Self::Locked { .. }
             | Self::Destroyed
-            | Self::RecordingStarted { .. }
-            | Self::RecordingStopped { .. }
-            | Self::RecordingFailed { .. }
             | Self::Play(_) => None,
+            Self::Recording { call, .. } => *call,
         }
     }
 }
@@ -362,6 +370,23 @@ pub enum RoomEffect {
         call: CallId,
         /// The sequence of the event; `None` if no event shows it.
         sequence: Option<u64>,
+        /// True if it is on its way to another room, or was.
+        moved: bool,
+    },
+    /// The call is no longer on its way into this room, and came from another one, which takes it back.
+    MoveFailed {
+        /// The call.
+        call: CallId,
+        /// The room that it came from.
+        from: RoomId,
+        /// Its flags there.
+        flags: Flags,
+        /// Its settings.
+        settings: Sparse<MemberSettings>,
+        /// The reason.
+        reason: JoinFailure,
+        /// The caller's id of the move.
+        command_uid: Option<CommandUid>,
     },
     /// The call is no longer on its way into this room.
     CallNotEntered {

@@ -33,15 +33,18 @@ pub use effect::{
 };
 pub use entry::Entry;
 pub use flag::{FlagNames, FlagRequest, FlagRequests, Flags, MemberFlag, ReportedFlags};
-pub use input::{ReportedMember, RoomInput};
+pub use input::{Arrival, Failed, ReportedMember, RoomInput};
 pub use lock::{Lock, LockRequest};
 pub use member::{
-    JoinAttempt, Member, MemberStatus, Membership, MembershipChange, MembershipStatus,
+    JoinAttempt, Member, MemberStatus, Membership, MembershipChange, MembershipStatus, Move,
 };
 pub use member_settings::{MemberSettings, MemberUpdate};
 pub use play::{FileId, PlayCommand, PlayEvent, PlayFailure};
 pub use playback::{PlayInput, Playback};
-pub use recording::{RecordInput, Recording, RecordingState, RecordingStatus, RecordingView};
+pub use recording::{
+    PauseRequest, RecordAction, RecordInput, Recording, RecordingChange, RecordingPause,
+    RecordingState, RecordingStatus, RecordingView,
+};
 pub use restore::{InvalidRoom, RoomData};
 pub use room_settings::{RoomSettings, RoomSettingsUpdate};
 pub use settings::{Settings, Sparse};

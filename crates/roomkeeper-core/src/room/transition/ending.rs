@@ -31,14 +31,18 @@ impl Transition<'_> {
         }
         if self.room.recording.is_some() {
             self.record(RecordInput::Stop {
+                call: None,
                 command_uid: None,
                 deadline,
             });
         }
+        // A member that moves needs no command: it leaves by its transfer, or has not arrived yet. If it does arrive, it is
+        // parked like any call that enters.
         let members: Vec<(CallId, bool)> = self
             .room
             .members
             .iter()
+            .filter(|(_, m)| m.moving_to().is_none() && m.moving_from().is_none())
             .map(|(call, m)| (*call, m.membership.is_some()))
             .collect();
         for (call, present) in members {
@@ -67,6 +71,7 @@ impl Transition<'_> {
         if matches!(self.room.status, RoomStatus::Terminating { .. })
             && self.room.members.is_empty()
             && self.room.recording.is_none()
+            && self.room.member_recordings.is_empty()
         {
             self.room.status = RoomStatus::Terminated;
             self.room.ended_at = Some(self.now);
@@ -85,7 +90,7 @@ impl Transition<'_> {
                 self.not_entered(call, JoinFailure::RoomDestroyed, false);
                 self.leave(call, None, LeftReason::RoomDestroyed, true);
             }
-            self.recording_over(None, true);
+            self.all_recordings_over();
             self.finish_if_empty();
             return;
         }
@@ -94,7 +99,7 @@ impl Transition<'_> {
             self.end(self.now + ENDING, LeftReason::Timeout);
         }
         self.silence_deadline();
-        self.recording_deadline();
+        self.recording_deadlines();
         if self.room.lock.past_deadline(self.now) {
             self.room.changes.head = true;
         }
