@@ -7,7 +7,7 @@ use crate::call::{ParkId, StepId};
 use crate::entity::Target;
 use crate::gather::Tones;
 use crate::ids::RecordingId;
-use crate::room::{Entry, MemberFlag, PlayCommand, RecordAction, Registration};
+use crate::room::{Entry, MemberFlag, PlayCommand, RecordAction, Registration, RoomControl};
 
 /// A command for FreeSWITCH.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -56,6 +56,8 @@ pub enum SwitchAction {
         /// The registration.
         registration: Box<Registration>,
     },
+    /// Changes the conference.
+    Control(RoomControl),
     /// Controls the playback of the room.
     Play(PlayCommand),
     /// Starts, ends, pauses or resumes a recording of the room, or of a member.
@@ -122,6 +124,7 @@ impl SwitchAction {
             Self::SetFlag { flag, .. } => flag.names(false).command,
             Self::SetLock { .. } => "lock",
             Self::Describe { .. } => "describe",
+            Self::Control(_) => "control",
             Self::Play(_) => "play",
             Self::Record { action, .. } => action.name(),
             Self::Step { .. } => "step",
@@ -142,6 +145,7 @@ impl SwitchAction {
             | Self::Park { .. }
             | Self::SetFlag { .. }
             | Self::Describe { .. }
+            | Self::Control(_)
             | Self::Step { .. }
             | Self::Break { .. }
             | Self::Prepare => Priority::Paced,

@@ -145,6 +145,7 @@ enum LeftReason {
     Moved,
     RoomDestroyed,
     Timeout,
+    Silence,
     Orphan,
 }
 

@@ -35,6 +35,7 @@ impl NodeState {
             | SwitchAction::SetFlag { .. }
             | SwitchAction::SetLock { .. }
             | SwitchAction::Describe { .. }
+            | SwitchAction::Control(_)
             | SwitchAction::Record { .. }
             | SwitchAction::Step { .. }
             | SwitchAction::Break { .. }
@@ -61,6 +62,7 @@ impl NodeState {
             (SwitchAction::SetLock { locked }, _) => {
                 return self.lock_refused(room, *locked, error, cx);
             }
+            (SwitchAction::Control(_), _) => RoomInput::ControlFailed,
             (SwitchAction::Enter(_), Some(call)) => RoomInput::NotEntered {
                 call,
                 reason: JoinFailure::Refused,
@@ -101,6 +103,7 @@ impl NodeState {
             | SwitchAction::SetFlag { .. }
             | SwitchAction::SetLock { .. }
             | SwitchAction::Describe { .. }
+            | SwitchAction::Control(_)
             | SwitchAction::Play(_)
             | SwitchAction::Record { .. }
             | SwitchAction::Prepare
