@@ -61,6 +61,10 @@ event_data! {
         conferencecall_id: Uuid,
     }
     MemberLeft { reason: LeftReason, }
+    MemberReconnected {
+        /// The membership, the same as before.
+        conferencecall_id: Uuid,
+    }
     MemberFlagChanged {}
     MemberJoinFailed { reason: JoinFailureReason, }
     PlaybackStarted {
@@ -264,6 +268,7 @@ envelopes! {
     RoomDestroyed,
     MemberJoined,
     MemberLeft,
+    MemberReconnected,
     MemberFlagChanged,
     MemberJoinFailed,
     PlaybackStarted,

@@ -48,6 +48,7 @@ fn describe(event: &str) -> Option<(&'static str, String)> {
         "conference.destroyed": "A conference ended", RoomDestroyed;
         "conference.member.joined": "A member joined", MemberJoined;
         "conference.member.left": "A member left", MemberLeft;
+        "conference.member.reconnected": "A member is in its conference again after a restart of FreeSWITCH", MemberReconnected;
         "conference.member.muted": "A member was muted", MemberFlagChanged;
         "conference.member.unmuted": "A member was unmuted", MemberFlagChanged;
         "conference.member.deafened": "A member was deafened", MemberFlagChanged;

@@ -43,7 +43,8 @@ impl Actor {
                 Item::SwitchEvent(NodeInput::Up | NodeInput::Down | NodeInput::Fence { .. })
                 | Item::Message(_)
                 | Item::Due(_)
-                | Item::NodeLost => {}
+                | Item::NodeLost
+                | Item::RecoveryOver => {}
             }
         }
         self.refresh(&unknown).await?;
@@ -65,7 +66,7 @@ impl Actor {
         self.node_state.forget_foreign_rooms();
         let intents = items.iter().filter_map(|item| match item {
             Item::Message(work) => work.intent(),
-            Item::SwitchEvent(_) | Item::Due(_) | Item::NodeLost => None,
+            Item::SwitchEvent(_) | Item::Due(_) | Item::NodeLost | Item::RecoveryOver => None,
         });
         let rooms: BTreeSet<RoomId> = intents.filter_map(Intent::foreign_room).collect();
         for room in rooms {

@@ -109,7 +109,8 @@ impl Meters {
             Item::SwitchEvent(NodeInput::Up | NodeInput::Down | NodeInput::Fence { .. })
             | Item::Message(_)
             | Item::Due(_)
-            | Item::NodeLost => {}
+            | Item::NodeLost
+            | Item::RecoveryOver => {}
         }
     }
 
@@ -212,7 +213,8 @@ pub(super) fn span(item: &Item) -> Option<&Span> {
         Item::SwitchEvent(NodeInput::Up | NodeInput::Down | NodeInput::Fence { .. })
         | Item::Message(_)
         | Item::Due(_)
-        | Item::NodeLost => None,
+        | Item::NodeLost
+        | Item::RecoveryOver => None,
     }
 }
 
@@ -265,7 +267,10 @@ const fn confirmed_by(notification: &Notification) -> Option<(EntityId, Confirma
                 (EntityId::Room(*room), Confirmation::Locked(*locked), true)
             }
             RoomEvent::Destroyed => (EntityId::Room(*room), Confirmation::Destroyed, true),
-            RoomEvent::Created { .. } | RoomEvent::Updated(_) | RoomEvent::Play(_) => return None,
+            RoomEvent::Created { .. }
+            | RoomEvent::Updated(_)
+            | RoomEvent::MemberReconnected { .. }
+            | RoomEvent::Play(_) => return None,
         },
         Subject::Call(call, notification) => match &notification.event {
             CallEvent::Answered => (EntityId::Call(*call), Confirmation::Answered, true),

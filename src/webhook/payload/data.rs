@@ -96,6 +96,10 @@ pub(super) fn room_data(fact: &RoomEvent) -> Data<'_> {
             conferencecall_id: Some(*member),
             ..none
         },
+        RoomEvent::MemberReconnected { member, .. } => Data {
+            conferencecall_id: Some(*member),
+            ..none
+        },
         RoomEvent::MemberLeft { reason, .. } => Data {
             reason: Some(reason.as_str()),
             ..none

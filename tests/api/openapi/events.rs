@@ -111,6 +111,7 @@ fn room_events() -> Vec<RoomEvent> {
         member,
         reason,
     }));
+    all.push(RoomEvent::MemberReconnected { call, member });
     all.extend(NOT_JOINED.map(|reason| RoomEvent::JoinFailed {
         call,
         member,

@@ -214,6 +214,13 @@ pub enum RoomEvent {
         /// The reason.
         reason: LeftReason,
     },
+    /// A member is in its room again after a restart of FreeSWITCH, which has recovered its call.
+    MemberReconnected {
+        /// The call.
+        call: CallId,
+        /// The membership, the same as before.
+        member: MemberId,
+    },
     /// A join failed.
     JoinFailed {
         /// The call.
@@ -259,6 +266,7 @@ impl RoomEvent {
         Self::Destroyed => "conference.destroyed",
         Self::MemberJoined { .. } => "conference.member.joined",
         Self::MemberLeft { .. } => "conference.member.left",
+        Self::MemberReconnected { .. } => "conference.member.reconnected",
         Self::FlagChanged { flag: MemberFlag::Speak, on: false, .. } => MemberFlag::Speak.names(false).event,
         Self::FlagChanged { flag: MemberFlag::Speak, on: true, .. } => MemberFlag::Speak.names(true).event,
         Self::FlagChanged { flag: MemberFlag::Hear, on: false, .. } => MemberFlag::Hear.names(false).event,
@@ -280,6 +288,7 @@ impl RoomEvent {
         match self {
             Self::MemberJoined { call, .. }
             | Self::MemberLeft { call, .. }
+            | Self::MemberReconnected { call, .. }
             | Self::JoinFailed { call, .. }
             | Self::FlagChanged { call, .. } => Some(*call),
             Self::Created { .. }

@@ -178,6 +178,12 @@ pub enum RoomInput {
         /// The core that runs, if there is one.
         core: Option<CoreId>,
     },
+    /// FreeSWITCH runs as another core and may recover its calls: their memberships wait, everything else of another core
+    /// is over.
+    CoreRestarted {
+        /// The core that runs.
+        core: CoreId,
+    },
     /// An input of the playback.
     Play(PlayInput),
     /// An input of the recording.

@@ -10,6 +10,7 @@ mod lock;
 mod membership;
 mod playback;
 mod presence;
+mod reconnection;
 mod recording;
 mod speech;
 
@@ -117,6 +118,7 @@ impl Transition<'_> {
             RoomInput::Floor { at, holder } => self.floor(at, holder),
             RoomInput::Locked { at, locked } => self.locked(at, locked),
             RoomInput::CoreChanged { core } => self.core_changed(core),
+            RoomInput::CoreRestarted { core } => self.core_restarted(core),
         }
     }
 

@@ -51,6 +51,7 @@ impl Transition<'_> {
         match self.room.members.get(&call).map(|m| m.membership) {
             None => self.open(call, membership, &member, synthesized),
             Some(None) => self.confirm(call, membership, &member, synthesized),
+            Some(Some(old)) if old.core != at.core => self.reconnected(at, membership, &member),
             Some(Some(old)) if old.conference == at.conference => {
                 if entered && at.sequence > old.opened && !old.revealed {
                     // Two add-member events without a del-member between them: that one was lost.
