@@ -736,7 +736,14 @@ impl World {
                     timeout: Some(timeout),
                     ..Update::default()
                 });
-                Intent::new(Target::Room(room(n)), app, UpdateRoom { update })
+                Intent::new(
+                    Target::Room(room(n)),
+                    app,
+                    UpdateRoom {
+                        update,
+                        labels: Default::default(),
+                    },
+                )
             }
             RequestedIntent::Delete { room: n } => {
                 Intent::new(Target::Room(room(n)), app, DeleteRoom)
@@ -747,7 +754,7 @@ impl World {
                     call: call(c),
                 },
                 app,
-                Join { muted: None },
+                Join::default(),
             ),
             RequestedIntent::Leave { call: c } => Intent::new(Target::Call(call(c)), app, Leave),
             RequestedIntent::Kick { call: c, room: n } => {
@@ -889,8 +896,8 @@ impl World {
             };
         };
         match command.action {
-            SwitchAction::Enter { muted, .. } => {
-                let change = ConferenceChange::Added(block(call, !muted));
+            SwitchAction::Enter(entry) => {
+                let change = ConferenceChange::Added(block(call, !entry.muted));
                 self.conference(0, room, change)
             }
             SwitchAction::Park { id: parking } => {

@@ -22,8 +22,12 @@ mod orphans;
 mod playback;
 #[path = "rules/recording.rs"]
 mod recording;
+#[path = "rules/recovery.rs"]
+mod recovery;
 #[path = "rules/replicas.rs"]
 mod replicas;
+#[path = "rules/settings.rs"]
+mod settings;
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -50,7 +54,7 @@ use roomkeeper_core::room::{Details, Kind, Origin, Registration, RoomEvent};
 use roomkeeper_core::switch_command::{SwitchAction, SwitchCommand};
 use roomkeeper_core::switch_event::{
     ChannelChange, ChannelDump, ConferenceChange, Identity, ListedChannel, MemberBlock, Snapshot,
-    SnapshotRoom, SwitchEvent, SwitchEventKind,
+    SnapshotMember, SnapshotRoom, SwitchEvent, SwitchEventKind,
 };
 use roomkeeper_core::time::Timestamp;
 use uuid::Uuid;
@@ -207,8 +211,20 @@ impl World {
                         RoomEvent::RecordingStopped { .. } => "recording stopped".to_owned(),
                         RoomEvent::RecordingFailed { .. } => "recording failed".to_owned(),
                         RoomEvent::MemberJoined {
-                            muted, caller_id, ..
-                        } => format!("joined {caller_id} muted={muted}"),
+                            muted,
+                            caller_id,
+                            settings,
+                            ..
+                        } => {
+                            let settings = match settings.is_default() {
+                                true => String::new(),
+                                false => format!(" {}", serde_json::to_string(&settings).unwrap()),
+                            };
+                            format!("joined {caller_id} muted={muted}{settings}")
+                        }
+                        RoomEvent::MemberUpdated { update, .. } => {
+                            format!("member updated {}", serde_json::to_string(&update).unwrap())
+                        }
                         RoomEvent::MemberLeft { reason, .. } => format!("left {reason}"),
                         RoomEvent::MemberReconnected { .. } => "reconnected".to_owned(),
                         RoomEvent::JoinFailed { reason, .. } => {
@@ -312,12 +328,8 @@ impl World {
 
     fn join(&mut self, call: CallId, to: RoomId) -> Result<Accepted, Refusal> {
         self.submit(
-            Intent::new(
-                Target::Member { room: to, call },
-                demo(),
-                Join { muted: None },
-            )
-            .with_uid(Some("c-1".parse().unwrap())),
+            Intent::new(Target::Member { room: to, call }, demo(), Join::default())
+                .with_uid(Some("c-1".parse().unwrap())),
         )
     }
 
@@ -400,9 +412,9 @@ fn join_is_reported_once_freeswitch_confirms_it() {
     assert!(matches!(
         world.commands.as_slice(),
         [SwitchCommand {
-            action: SwitchAction::Enter { muted: true, .. },
+            action: SwitchAction::Enter(entry),
             ..
-        }]
+        }] if entry.muted
     ));
     assert_eq!(world.call_status(), CallStatus::Joining(room(1)));
     assert_eq!(

@@ -166,6 +166,7 @@ impl ApiError {
             | Refusal::AlreadyRecording
             | Refusal::NotRecording
             | Refusal::TooManyRecordings
+            | Refusal::Labels(_)
             | Refusal::NothingPlaying
             | Refusal::TooMuchPlaying
             | Refusal::AlreadyAnswered => Self::new(StatusCode::CONFLICT, words),

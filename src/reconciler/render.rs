@@ -188,24 +188,20 @@ fn member_command(
         let command = ConferenceCommand::Member(action, member);
         return Ok(Api::Conference(name(room)?, command));
     }
-    let SwitchAction::Enter {
-        kind,
-        muted,
-        registration,
-    } = action
-    else {
+    let SwitchAction::Enter(entry) = action else {
         return call_command(action, channel, settings);
     };
     let entry = plans::Entry {
         name: name(room)?,
-        profile: match kind {
+        profile: match entry.kind {
             Kind::Conference => settings.profile.clone(),
             Kind::Connect => settings.connect_profile.clone(),
         },
-        muted: *muted,
-        obeys_lock: *kind == Kind::Connect,
-        registration: registration
-            .as_deref()
+        muted: entry.muted,
+        obeys_lock: entry.kind == Kind::Connect,
+        registration: entry
+            .registration
+            .as_ref()
             .map(|registration| VarValue::new(meta::encode_for_plan(registration)))
             .transpose()?,
     };

@@ -29,6 +29,7 @@ mod operator;
 mod playback;
 mod playback_limits;
 mod rooms;
+mod settings;
 mod voipbin;
 mod webhooks;
 mod wire;

@@ -36,6 +36,7 @@ mod moderation;
 mod mute;
 mod nodes;
 mod play;
+mod settings;
 mod status;
 mod voipbin;
 mod webhooks;
@@ -70,6 +71,7 @@ fn rows() -> Vec<(&'static str, Vec<Entry>)> {
         ("limits", limits::rows()),
         ("nodes", nodes::rows()),
         ("moderation", moderation::rows()),
+        ("settings", settings::rows()),
         ("webhooks", webhooks::rows()),
         ("v_access", voipbin::access::rows()),
         ("v_conferences", voipbin::conferences::rows()),

@@ -46,6 +46,9 @@ pub enum Request {
     Update {
         slot: usize,
     },
+    UpdateMember {
+        call: usize,
+    },
     Join {
         call: usize,
         slot: usize,
@@ -447,7 +450,7 @@ fn add_doubt(rng: &mut Rng, steps: &mut Vec<Step>) {
 
 fn request(rng: &mut Rng) -> Request {
     let (call, slot) = (rng.below(8), rng.below(ROOMS));
-    match rng.weighted(&[4, 3, 1, 14, 5, 2, 4, 4, 1, 2, 4, 2, 1, 1, 3]) {
+    match rng.weighted(&[4, 3, 1, 14, 5, 2, 4, 4, 1, 2, 4, 2, 1, 1, 3, 2]) {
         0 => create(rng, slot),
         1 => Request::Delete { slot },
         2 => Request::Update { slot },
@@ -472,6 +475,7 @@ fn request(rng: &mut Rng) -> Request {
         11 => Request::RecordStop { slot },
         12 => Request::Answer { call },
         13 => Request::HangUp { call },
+        14 => Request::UpdateMember { call },
         // Unlocks are more frequent than locks, or no join would succeed.
         _ => Request::Lock {
             slot,

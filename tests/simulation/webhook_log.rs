@@ -198,6 +198,16 @@ impl WebhookLog {
                 };
                 ensure(has_changed, "I3: a room was locked or unlocked twice")?;
             }
+            "conference.member.updated" => {
+                ensure(
+                    data["labels"]["at"].is_string(),
+                    "a member was updated without its new label",
+                )?;
+                ensure(
+                    self.inside.contains_key(&(room, call)),
+                    "a call that is in no room was updated",
+                )?;
+            }
             "conference.member.join_failed" => {
                 if data["reason"] == "refused" {
                     *self.refused.entry(member).or_default() += 1;

@@ -17,8 +17,9 @@ use roomkeeper_core::ids::{CallId, ChannelId, CoreId, RoomId};
 use roomkeeper_core::intent::{Accepted, Intent};
 use roomkeeper_core::intent::{
     Answer, CreateRoom, DeleteRoom, Hangup, Join, Kick, Leave, Pause, Play, SetFlag, SetLock,
-    StartRecording, Stop, StopRecording, UpdateRoom,
+    StartRecording, Stop, StopRecording, UpdateMember, UpdateRoom,
 };
+use roomkeeper_core::labels::LabelsUpdate;
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::MemberFlag;
 use roomkeeper_core::room::plan::Suspect;
@@ -654,7 +655,24 @@ impl World {
                     detail: Some(format!("at {}", self.shared.now())),
                     ..Update::default()
                 });
-                Intent::new(Target::Room(self.room(slot)?), app, UpdateRoom { update })
+                Intent::new(
+                    Target::Room(self.room(slot)?),
+                    app,
+                    UpdateRoom {
+                        update,
+                        labels: self.label(),
+                    },
+                )
+            }
+            Request::UpdateMember { call } => {
+                let call = self.session(call)?;
+                let node_state = &self.sides[self.owner()].replica.node_state;
+                let room = node_state.call(call)?.status().room()?;
+                let update = UpdateMember {
+                    update: Box::default(),
+                    labels: self.label(),
+                };
+                Intent::new(Target::Member { room, call }, app, update)
             }
             Request::Join { call, slot, muted } => Intent::new(
                 Target::Member {
@@ -662,7 +680,10 @@ impl World {
                     call: self.session(call)?,
                 },
                 app,
-                Join { muted: Some(muted) },
+                Join {
+                    muted: Some(muted),
+                    ..Join::default()
+                },
             ),
             Request::Leave { call } => Intent::new(Target::Call(self.session(call)?), app, Leave),
             Request::Kick { call } => {
@@ -714,6 +735,14 @@ impl World {
                 Hangup { cause: None },
             ),
         })
+    }
+
+    /// Returns a label that is new, so that each update changes something.
+    fn label(&self) -> LabelsUpdate {
+        let mut labels = LabelsUpdate::default();
+        let value = self.shared.now().to_string();
+        labels.put("at", Some(&value)).unwrap();
+        labels
     }
 
     /// Creates a room in a slot. A slot is free again once its room was deleted, like a name.
@@ -774,8 +803,8 @@ impl World {
                 self.got_park_command.insert(session.channel());
             }
         }
-        let entering = |(_, command): &(u64, SwitchCommand)| match command.action {
-            SwitchAction::Enter { .. } => command.target.call(),
+        let entering = |(_, command): &(u64, SwitchCommand)| match &command.action {
+            SwitchAction::Enter(_) => command.target.call(),
             _ => None,
         };
         let parks = |(_, command): &(u64, SwitchCommand), call: CallId| {
@@ -904,11 +933,11 @@ impl World {
         };
         let channel = session.channel();
         match (&command.action, command.target.room()) {
-            (SwitchAction::Enter { kind, muted, .. }, Some(room)) => {
+            (SwitchAction::Enter(entry), Some(room)) => {
                 let going = Going::Into {
                     room,
-                    muted: *muted,
-                    bound: *kind == Kind::Connect,
+                    muted: entry.muted,
+                    bound: entry.kind == Kind::Connect,
                     plan: plan(),
                 };
                 node.send(channel, going)

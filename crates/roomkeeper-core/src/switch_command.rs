@@ -6,7 +6,7 @@ use crate::action::Step;
 use crate::call::{ParkId, StepId};
 use crate::entity::Target;
 use crate::ids::RecordingId;
-use crate::room::{Kind, MemberFlag, PlayCommand, Registration};
+use crate::room::{Entry, MemberFlag, PlayCommand, Registration};
 
 /// A command for FreeSWITCH.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -32,15 +32,7 @@ pub enum Priority {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum SwitchAction {
     /// Transfers the call into the room.
-    Enter {
-        /// The kind of conference.
-        kind: Kind,
-        /// True to enter muted.
-        muted: bool,
-        /// The room's registration, if the room has no conference yet: the conference carries it from its creation, so
-        /// that a wiped store can be rebuilt even before [`Self::Describe`].
-        registration: Option<Box<Registration>>,
-    },
+    Enter(Box<Entry>),
     /// Transfers the call back into park.
     Park {
         /// The id of the park command, written on the channel.
@@ -122,7 +114,7 @@ impl SwitchAction {
     /// Returns its name in metric labels.
     pub const fn name(&self) -> &'static str {
         match self {
-            Self::Enter { .. } => "enter",
+            Self::Enter(_) => "enter",
             Self::Park { .. } => "park",
             Self::SetFlag { flag, .. } => flag.names(false).command,
             Self::SetLock { .. } => "lock",
@@ -142,7 +134,7 @@ impl SwitchAction {
     /// commands are few for each room, and neither the next file, a recording nor a lock may be late.
     const fn priority(&self) -> Priority {
         match self {
-            Self::Enter { .. }
+            Self::Enter(_)
             | Self::Park { .. }
             | Self::SetFlag { .. }
             | Self::Describe { .. }

@@ -12,6 +12,7 @@ mod playback;
 mod recording;
 mod rooms;
 mod sessions;
+mod settings;
 
 use utoipa_axum::router::OpenApiRouter;
 
@@ -24,6 +25,7 @@ pub(crate) use create::release;
 pub(crate) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .merge(rooms::routes())
+        .merge(settings::routes())
         .merge(moderation::routes())
         .merge(playback::routes())
         .merge(recording::routes())

@@ -44,9 +44,10 @@ fn describe(event: &str) -> Option<(&'static str, String)> {
     }
     Some(described! {
         "conference.created": "A conference was created", RoomCreated;
-        "conference.updated": "A conference's details or lock changed", RoomUpdated;
+        "conference.updated": "A conference's details, settings or lock changed", RoomUpdated;
         "conference.destroyed": "A conference ended", RoomDestroyed;
         "conference.member.joined": "A member joined", MemberJoined;
+        "conference.member.updated": "Settings of a member changed", MemberUpdated;
         "conference.member.left": "A member left", MemberLeft;
         "conference.member.reconnected": "A member is in its conference again after a restart of FreeSWITCH", MemberReconnected;
         "conference.member.muted": "A member was muted", MemberFlagChanged;

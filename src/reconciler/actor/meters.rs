@@ -232,6 +232,7 @@ const fn awaited_confirmation(intent: &Intent) -> Option<(EntityId, Confirmation
         Action::StopRecording(_) => Confirmation::RecordingStopped,
         Action::CreateRoom(_)
         | Action::UpdateRoom(_)
+        | Action::UpdateMember(_)
         | Action::Play(_)
         | Action::Pause(_)
         | Action::Stop(_)
@@ -270,6 +271,7 @@ const fn confirmed_by(notification: &Notification) -> Option<(EntityId, Confirma
             RoomEvent::Created { .. }
             | RoomEvent::Updated(_)
             | RoomEvent::MemberReconnected { .. }
+            | RoomEvent::MemberUpdated { .. }
             | RoomEvent::Play(_) => return None,
         },
         Subject::Call(call, notification) => match &notification.event {

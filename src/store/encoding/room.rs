@@ -25,7 +25,7 @@ use roomkeeper_core::room::playback::Playback;
 use roomkeeper_core::room::state::Changes;
 use roomkeeper_core::room::{
     Actions, Conference, Details, Kind, Lock, LockRequest, Member, Origin, Recording, Registration,
-    RoomData, RoomState, RoomStatus,
+    RoomData, RoomSettings, RoomState, RoomStatus, Sparse,
 };
 use roomkeeper_core::time::Timestamp;
 
@@ -59,6 +59,8 @@ struct StoredRegistration {
     pre_actions: Actions,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     post_actions: Actions,
+    #[serde(default, skip_serializing_if = "Sparse::is_default")]
+    settings: Sparse<RoomSettings>,
 }
 
 #[allow(
@@ -188,6 +190,7 @@ impl From<&Registration> for StoredRegistration {
             timeout,
             pre_actions,
             post_actions,
+            settings,
         } = r.details.clone();
         Self {
             app: r.app.clone(),
@@ -203,6 +206,7 @@ impl From<&Registration> for StoredRegistration {
             timeout,
             pre_actions,
             post_actions,
+            settings,
         }
     }
 }
@@ -368,6 +372,7 @@ fn registration(id: RoomId, stored: &RawRecord<'_>) -> Result<Registration, Stor
             timeout: stored.timeout,
             pre_actions: stored.pre_actions,
             post_actions: stored.post_actions,
+            settings: stored.settings,
         },
     })
 }

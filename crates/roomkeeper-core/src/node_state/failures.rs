@@ -28,7 +28,7 @@ impl NodeState {
             SwitchAction::Play(play) => play.opens_file(),
             // A call that is gone needs no preparation, and its first transfer has the same effect.
             SwitchAction::Prepare => false,
-            SwitchAction::Enter { .. }
+            SwitchAction::Enter(_)
             | SwitchAction::Park { .. }
             | SwitchAction::SetFlag { .. }
             | SwitchAction::SetLock { .. }
@@ -59,7 +59,7 @@ impl NodeState {
             (SwitchAction::SetLock { locked }, _) => {
                 return self.lock_refused(room, *locked, error, cx);
             }
-            (SwitchAction::Enter { .. }, Some(call)) => RoomInput::NotEntered {
+            (SwitchAction::Enter(_), Some(call)) => RoomInput::NotEntered {
                 call,
                 reason: JoinFailure::Refused,
             },
@@ -95,7 +95,7 @@ impl NodeState {
             }
             SwitchAction::Park { .. } | SwitchAction::Break { .. } => self.not_parked(call, cx),
             SwitchAction::Step { .. }
-            | SwitchAction::Enter { .. }
+            | SwitchAction::Enter(_)
             | SwitchAction::SetFlag { .. }
             | SwitchAction::SetLock { .. }
             | SwitchAction::Describe { .. }

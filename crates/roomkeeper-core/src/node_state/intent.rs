@@ -93,6 +93,7 @@ impl NodeState {
             | Action::SetVolume(_)
             | Action::Hangup(_) => Ok(Decision::Act),
             Action::UpdateRoom(update) => self.check_update(room(target)?, update),
+            Action::UpdateMember(update) => self.check_update_member(target, update),
             Action::Join(_) => self.check_join(room(target)?, call(target)?),
             Action::Leave(_) => self.joined(call(target)?).map(|_| Decision::Act),
             Action::Kick(kick) => self.check_kick(room(target)?, call(target)?, kick),
@@ -124,7 +125,10 @@ impl NodeState {
         };
         Ok(match action {
             Action::CreateRoom(create) => Accepted::CreateRoom(self.create_room(by, create, cx)?),
-            Action::UpdateRoom(update) => Accepted::UpdateRoom(self.update_room(&by, update, cx)?),
+            Action::UpdateRoom(update) => Accepted::UpdateRoom(self.update_room(by, update, cx)?),
+            Action::UpdateMember(update) => {
+                Accepted::UpdateMember(self.update_member(by, update, cx)?)
+            }
             Action::DeleteRoom(_) => Accepted::DeleteRoom(self.delete_room(&by, cx)?),
             Action::Join(join) => Accepted::Join(self.join(by, join, cx)?),
             Action::Leave(_) => Accepted::Leave(self.leave(by, cx)?),

@@ -1,4 +1,4 @@
-//! Locks, kicks, and the flags of members.
+//! Locks, kicks, and the flags and settings of members.
 
 use crate::command_error::CommandError;
 use crate::entity::Target;
@@ -7,10 +7,11 @@ use crate::room::{FlagRequest, Member, MemberStatus, RoomInput, RoomState};
 
 use crate::intent::{
     Accepted, Decision, FlagAccepted, Kick, LeaveAccepted, LockAccepted, Refusal, Requester,
-    SetFlag, SetLock,
+    SetFlag, SetLock, UpdateAccepted, UpdateMember,
 };
 
 use super::intent::{Request, call};
+use super::rooms::updated_labels;
 use super::{Context, NodeState};
 
 impl NodeState {
@@ -130,16 +131,21 @@ impl NodeState {
 
     // ---- flags ----------------------------------------------------------------------------------------------------
 
-    /// Checks a flag change. A target that names a room means a member of that room.
-    pub(super) fn check_flag(&self, target: Target, set: SetFlag) -> Result<Decision, Refusal> {
-        let SetFlag { flag, on } = set;
+    /// Returns the member that a target means. A target that names a room means a member of that room.
+    fn joined_member(&self, target: Target) -> Result<&Member, Refusal> {
         let call = call(target)?;
         let room = self.joined(call)?;
         if target.room().is_some_and(|meant| meant != room) {
             return Err(Refusal::NotInRoom);
         }
         let member = self.room(room).and_then(|room| room.members().get(&call));
-        let member = member.ok_or(Refusal::NotInRoom)?;
+        member.ok_or(Refusal::NotInRoom)
+    }
+
+    /// Checks a flag change.
+    pub(super) fn check_flag(&self, target: Target, set: SetFlag) -> Result<Decision, Refusal> {
+        let SetFlag { flag, on } = set;
+        let member = self.joined_member(target)?;
         // A request for the other value, sent and not yet confirmed, is about to change the flag.
         let is_changing = member.requests.get(flag).is_some_and(|r| r.on != on);
         if flag.is_on(member.flags) == on && !is_changing {
@@ -165,5 +171,44 @@ impl NodeState {
         };
         self.room_input(room, RoomInput::SetFlag { call, request }, cx);
         Ok(FlagAccepted { room, flag, on })
+    }
+
+    // ---- settings -------------------------------------------------------------------------------------------------
+
+    /// Checks a change of a member's settings.
+    pub(super) fn check_update_member(
+        &self,
+        target: Target,
+        update: &UpdateMember,
+    ) -> Result<Decision, Refusal> {
+        let member = self.joined_member(target)?;
+        updated_labels(&member.settings.labels, &update.labels)?;
+        Ok(Decision::Act)
+    }
+
+    pub(super) fn update_member(
+        &mut self,
+        by: Request,
+        update: UpdateMember,
+        cx: &mut Context<'_>,
+    ) -> Result<UpdateAccepted, Refusal> {
+        let (room, call) = (by.room()?, by.call()?);
+        let UpdateMember { mut update, labels } = update;
+        let settings = |state: &Self| {
+            let member = state.room(room)?.members().get(&call)?;
+            Some(member.settings.clone())
+        };
+        let before = settings(self).ok_or(Refusal::NotInRoom)?;
+        update.labels = updated_labels(&before.labels, &labels)?;
+        let input = RoomInput::UpdateMember {
+            call,
+            update,
+            command_uid: by.command_uid,
+        };
+        self.room_input(room, input, cx);
+        Ok(match settings(self) {
+            Some(now) if now != before => UpdateAccepted::Updated,
+            Some(_) | None => UpdateAccepted::Unchanged,
+        })
     }
 }

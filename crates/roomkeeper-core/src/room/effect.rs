@@ -6,7 +6,9 @@ use crate::ids::{CallId, CommandUid, MemberId, RecordingId};
 
 use super::details::Update;
 use super::flag::MemberFlag;
+use super::member_settings::{MemberSettings, MemberUpdate};
 use super::play::{PlayCommand, PlayEvent};
+use super::settings::Sparse;
 
 /// The reason why a member left, as the webhook gives it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -89,8 +91,6 @@ pub enum RoomCommand {
     Enter {
         /// The call.
         call: CallId,
-        /// True to enter muted.
-        muted: bool,
     },
     /// Transfers the call back into park.
     Park {
@@ -135,9 +135,7 @@ impl RoomCommand {
     /// Returns the call of the command, if it has one.
     pub const fn call(&self) -> Option<CallId> {
         match self {
-            Self::Enter { call, .. } | Self::Park { call } | Self::SetFlag { call, .. } => {
-                Some(*call)
-            }
+            Self::Enter { call } | Self::Park { call } | Self::SetFlag { call, .. } => Some(*call),
             Self::SetLock { .. }
             | Self::Describe
             | Self::Play(_)
@@ -169,7 +167,7 @@ pub enum RoomEvent {
         name: String,
     },
     /// Its owner changed its details.
-    Updated(Update),
+    Updated(Box<Update>),
     /// The room was locked or unlocked.
     Locked {
         /// True if it is locked.
@@ -204,6 +202,15 @@ pub enum RoomEvent {
         did: String,
         /// True if it entered muted.
         muted: bool,
+        /// Its settings.
+        settings: Sparse<MemberSettings>,
+    },
+    /// Settings of a member changed.
+    MemberUpdated {
+        /// The call.
+        call: CallId,
+        /// The changed settings.
+        update: Box<MemberUpdate>,
     },
     /// A member left.
     MemberLeft {
@@ -265,6 +272,7 @@ impl RoomEvent {
         Self::Updated(_) | Self::Locked { .. } => "conference.updated",
         Self::Destroyed => "conference.destroyed",
         Self::MemberJoined { .. } => "conference.member.joined",
+        Self::MemberUpdated { .. } => "conference.member.updated",
         Self::MemberLeft { .. } => "conference.member.left",
         Self::MemberReconnected { .. } => "conference.member.reconnected",
         Self::FlagChanged { flag: MemberFlag::Speak, on: false, .. } => MemberFlag::Speak.names(false).event,
@@ -287,6 +295,7 @@ impl RoomEvent {
     pub const fn call(&self) -> Option<CallId> {
         match self {
             Self::MemberJoined { call, .. }
+            | Self::MemberUpdated { call, .. }
             | Self::MemberLeft { call, .. }
             | Self::MemberReconnected { call, .. }
             | Self::JoinFailed { call, .. }

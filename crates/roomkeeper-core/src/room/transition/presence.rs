@@ -7,6 +7,7 @@ use crate::room::effect::{LeftReason, RoomCommand, RoomEffect, RoomEvent};
 use crate::room::flag::{FlagRequest, FlagRequests, Flags, MemberFlag, ReportedFlags};
 use crate::room::input::ReportedMember;
 use crate::room::member::{Member, MemberStatus, Membership, Tombstone};
+use crate::room::settings::Sparse;
 use crate::room::stamp::EventStamp;
 use crate::room::state::RoomStatus;
 use crate::time::Timestamp;
@@ -175,6 +176,7 @@ impl Transition<'_> {
                 flags_at,
                 requests: FlagRequests::default(),
                 since: self.now,
+                settings: Sparse::default(),
             },
         );
         self.joined(call, membership.opened, None, synthesized, ending.is_some());
@@ -258,6 +260,7 @@ impl Transition<'_> {
             caller_id: m.caller_id.to_string(),
             did: m.did.to_string(),
             muted: !m.flags.speak,
+            settings: m.settings.clone(),
         };
         self.effects.push(RoomEffect::CallEntered {
             call,
