@@ -296,6 +296,33 @@ fn lock_waits_for_members_that_return() {
 }
 
 #[test]
+fn first_join_of_a_recovered_parked_call_requests_snapshots() {
+    let mut world = World::recovering();
+    let parked = ChannelChange::Parked {
+        identity: identity(Some("demo")),
+        by: None,
+    };
+    let channel = call(1).channel();
+    world.emit_next(
+        4,
+        SwitchEventKind::Channel {
+            channel,
+            change: parked,
+        },
+    );
+    world.wants_resync = false;
+    world.join(call(1), room(1)).unwrap();
+    assert!(std::mem::take(&mut world.wants_resync));
+    // The call is not in the room yet.
+    world.shows(5, &[(call(2), true, true)]);
+    assert!(std::mem::take(&mut world.wants_resync));
+    world.notifications.clear();
+    world.shows(6, &[(call(1), false, true), (call(2), true, true)]);
+    world.expect_notifications(&["joined 527121101 muted=true [c-1] (synthesized)"]);
+    assert!(!world.wants_resync);
+}
+
+#[test]
 fn lost_node_ends_the_wait() {
     let mut world = World::recovering();
     world.with(|node_state, cx| node_state.core_changed(None, cx));

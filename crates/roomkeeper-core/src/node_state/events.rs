@@ -37,6 +37,7 @@ impl NodeState {
         self.ended.clear();
         self.still_counted.clear();
         self.identities.clear();
+        self.silent.clear();
         let waits = core.is_some_and(|core| self.await_recovery(core, cx));
         if !waits {
             self.end_other_cores(cx);

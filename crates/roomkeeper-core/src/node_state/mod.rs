@@ -170,6 +170,9 @@ pub struct NodeState {
     fence: u64,
     /// The time until which calls of the last core may return.
     recovery: Option<Timestamp>,
+    /// Recovered calls that have entered no room since. FreeSWITCH does not report the first entry of such a call, so a
+    /// snapshot must show it. Not stored: a later owner starts with snapshots, and a join that they miss fails.
+    silent: BTreeSet<ChannelId>,
     /// Boxed, like the calls: a map allocates up to twice the slots that it uses, and there are tens of thousands of
     /// rooms.
     rooms: IdMap<RoomId, Box<RoomState>>,
@@ -202,6 +205,7 @@ impl NodeState {
             core: None,
             fence: 0,
             recovery: None,
+            silent: BTreeSet::new(),
             rooms: IdMap::default(),
             calls: IdMap::default(),
             identities: IdMap::default(),
@@ -352,6 +356,7 @@ impl NodeState {
         self.core = None;
         self.fence = 0;
         self.recovery = None;
+        self.silent.clear();
     }
 
     /// Returns the rooms and calls that an input has reached since the last call of this method, changed or not.

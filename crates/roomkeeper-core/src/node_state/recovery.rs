@@ -9,7 +9,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::call::CallInput;
+use crate::call::{CallInput, CallStatus};
 use crate::ids::{CallId, ChannelId, CoreId, RoomId};
 use crate::room::RoomInput;
 use crate::switch_event::ListedChannel;
@@ -130,9 +130,31 @@ impl NodeState {
         let is_waiting = self
             .call(id)
             .is_some_and(|call| self.is_of_old_core(call.core()));
-        if let Some(core) = self.core.filter(|_| is_waiting) {
-            self.call_input(id, CallInput::Recovered { core }, cx);
+        let Some(core) = self.core.filter(|_| is_waiting) else {
+            return;
+        };
+        self.call_input(id, CallInput::Recovered { core }, cx);
+        self.silent.insert(channel);
+    }
+
+    /// Requests a snapshot that shows the entry of a recovered call, if FreeSWITCH will not report it.
+    pub(super) fn enters(&self, call: CallId, cx: &mut Context<'_>) {
+        if self.silent.contains(&call.channel()) {
+            cx.out.resync = Some("a recovered call enters its first room without an event");
         }
+    }
+
+    /// Requests another snapshot for calls whose silent entry the last one did not show yet.
+    pub(super) fn watch_silent_calls(&mut self, cx: &mut Context<'_>) {
+        let (calls, node) = (&self.calls, self.node);
+        self.silent.retain(|channel| {
+            let call = calls.get(&CallId::new(node, *channel));
+            let status = call.map(|call| call.status());
+            if matches!(status, Some(CallStatus::Joining(_))) {
+                cx.out.resync = Some("a recovered call enters its first room without an event");
+            }
+            status.is_some_and(|status| *status != CallStatus::Ended)
+        });
     }
 
     /// Takes all listed calls over into the present core, if calls are waited for.

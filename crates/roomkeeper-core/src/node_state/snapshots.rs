@@ -88,6 +88,7 @@ impl NodeState {
         if before.is_some() {
             self.fence = self.fence.max(snapshot.fence);
             self.end_recovery(cx);
+            self.watch_silent_calls(cx);
         }
         cx.out
             .revealed

@@ -329,7 +329,15 @@ impl Transition<'_> {
             return;
         }
         let before = m.flags;
-        let after = member.flags.update(before);
+        let mut after = member.flags.update(before);
+        for flag in MemberFlag::ALL.iter().copied() {
+            if m.requests
+                .get(flag)
+                .is_some_and(|request| request.restores(before))
+            {
+                flag.set(&mut after, flag.is_on(before));
+            }
+        }
         let call = member.call;
         let only_talk = before
             == Flags {
