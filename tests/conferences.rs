@@ -30,8 +30,8 @@ use roomkeeper_core::node_state::{Context, IdSource, NodeState, Rules, Subject};
 use roomkeeper_core::room::MemberFlag;
 use roomkeeper_core::room::state::Changes;
 use roomkeeper_core::room::{
-    Details, Kind, MemberStatus, MembershipStatus, Origin, RecordingState, RoomEvent, RoomState,
-    RoomStatus, Update,
+    Details, Kind, MemberStatus, MembershipStatus, Origin, RecordAction, RecordingState, RoomEvent,
+    RoomState, RoomStatus, Update,
 };
 use roomkeeper_core::switch_command::{SwitchAction, SwitchCommand};
 use roomkeeper_core::switch_event::{
@@ -882,12 +882,20 @@ impl World {
         let room = command.target.room().map(number).unwrap_or_default();
         let Some(call) = command.target.call() else {
             return match command.action {
-                SwitchAction::StartRecording { recording, .. } => {
+                SwitchAction::Record {
+                    recording,
+                    action: RecordAction::Start,
+                    ..
+                } => {
                     let failed = false;
                     let change = ConferenceChange::RecordingStarted { recording, failed };
                     self.conference(0, room, change)
                 }
-                SwitchAction::StopRecording { recording, .. } => {
+                SwitchAction::Record {
+                    recording,
+                    action: RecordAction::Stop,
+                    ..
+                } => {
                     let length = Some(Duration::from_secs(1));
                     let change = ConferenceChange::RecordingStopped { recording, length };
                     self.conference(0, room, change)
@@ -956,7 +964,7 @@ impl World {
                     .collect(),
                 recordings: shown
                     .recorded
-                    .then(|| self.recording(shown.room))
+                    .then(|| (self.recording(shown.room), false))
                     .into_iter()
                     .collect(),
             });

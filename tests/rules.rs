@@ -207,9 +207,10 @@ impl World {
                         }
                         RoomEvent::Locked { locked } => format!("locked={locked}"),
                         RoomEvent::Destroyed => "destroyed".to_owned(),
-                        RoomEvent::RecordingStarted { .. } => "recording started".to_owned(),
-                        RoomEvent::RecordingStopped { .. } => "recording stopped".to_owned(),
-                        RoomEvent::RecordingFailed { .. } => "recording failed".to_owned(),
+                        RoomEvent::Recording { call, change, .. } => {
+                            let of = if call.is_some() { "member " } else { "" };
+                            format!("{of}recording {change:?}").to_lowercase()
+                        }
                         RoomEvent::MemberJoined {
                             muted,
                             caller_id,

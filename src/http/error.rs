@@ -165,6 +165,9 @@ impl ApiError {
             | Refusal::RoomLocked
             | Refusal::AlreadyRecording
             | Refusal::NotRecording
+            | Refusal::AlreadyRecordingMember
+            | Refusal::NotRecordingMember
+            | Refusal::RecordingStarting
             | Refusal::TooManyRecordings
             | Refusal::Labels(_)
             | Refusal::NothingPlaying

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use roomkeeper_core::call::{Checkpoint, StepId};
 use roomkeeper_core::command_error::CommandError;
 use roomkeeper_core::ids::{ChannelId, CoreId, RoomId};
+use roomkeeper_core::node_state::RecordedMember;
 use roomkeeper_core::room::FileId;
 use roomkeeper_core::room::plan::Suspect;
 use roomkeeper_core::time::Timestamp;
@@ -63,6 +64,8 @@ pub(super) enum ActorMessage {
     },
     /// Checkpoints of channels.
     Checkpoints(Vec<(ChannelId, StepId, Option<Checkpoint>)>),
+    /// The recordings of members, each with true if its channel lists it; requested after this fence.
+    RecordedMembers(Vec<(RecordedMember, bool)>, u64),
     /// The running resync has ended.
     Resynced(Result<ResyncSummary, ResyncError>),
 }
@@ -82,6 +85,7 @@ impl ActorMessage {
             | Self::EndedCalls { .. }
             | Self::Silent { .. }
             | Self::Checkpoints(_)
+            | Self::RecordedMembers(..)
             | Self::Resynced(_) => None,
         }
     }
@@ -103,6 +107,7 @@ impl ActorMessage {
             | Self::EndedCalls { .. }
             | Self::Silent { .. }
             | Self::Checkpoints(_)
+            | Self::RecordedMembers(..)
             | Self::Resynced(_) => {}
         }
     }
@@ -150,6 +155,8 @@ pub(super) struct OpenQuestions {
     pub(super) playing: Vec<RoomId>,
     /// Calls that should be busy with a step.
     pub(super) acting: Vec<(ChannelId, StepId)>,
+    /// Members that should be recorded.
+    pub(super) recorded: Vec<RecordedMember>,
 }
 
 /// The actor's status, for reports.

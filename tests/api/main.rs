@@ -28,6 +28,7 @@ mod openapi;
 mod operator;
 mod playback;
 mod playback_limits;
+mod recordings;
 mod rooms;
 mod settings;
 mod voipbin;

@@ -208,6 +208,7 @@ impl Double {
                 let random = Uuid::from_u128((0x4ec0_0000 + u128::from(count)) << 32);
                 let id = RecordingId::generate(room.node(), random);
                 let start = RecordInput::Start {
+                    call: None,
                     id,
                     path: format!("/recordings/{id}.wav"),
                     command_uid,
@@ -220,6 +221,7 @@ impl Double {
                 let state = stored_room(&self.store, room).await.unwrap();
                 let recording = state.recording().unwrap().id;
                 let stop = RecordInput::Stop {
+                    call: None,
                     command_uid,
                     deadline: self.deadline(),
                 };

@@ -36,6 +36,7 @@ mod moderation;
 mod mute;
 mod nodes;
 mod play;
+mod recording;
 mod settings;
 mod status;
 mod voipbin;
@@ -64,6 +65,7 @@ fn rows() -> Vec<(&'static str, Vec<Entry>)> {
         ("delete", delete::rows()),
         ("play", play::rows()),
         ("control", control::rows()),
+        ("recording", recording::rows()),
         ("join", join::rows()),
         ("leave", leave::rows()),
         ("mute", mute::rows()),

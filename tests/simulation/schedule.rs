@@ -81,6 +81,20 @@ pub enum Request {
     RecordStop {
         slot: usize,
     },
+    RecordPause {
+        slot: usize,
+        pause: bool,
+    },
+    Tap {
+        call: usize,
+    },
+    TapStop {
+        call: usize,
+    },
+    TapPause {
+        call: usize,
+        pause: bool,
+    },
     Lock {
         slot: usize,
         lock: bool,
@@ -450,7 +464,7 @@ fn add_doubt(rng: &mut Rng, steps: &mut Vec<Step>) {
 
 fn request(rng: &mut Rng) -> Request {
     let (call, slot) = (rng.below(8), rng.below(ROOMS));
-    match rng.weighted(&[4, 3, 1, 14, 5, 2, 4, 4, 1, 2, 4, 2, 1, 1, 3, 2]) {
+    match rng.weighted(&[4, 3, 1, 14, 5, 2, 4, 4, 1, 2, 4, 2, 1, 1, 2, 2, 4, 3, 1, 3]) {
         0 => create(rng, slot),
         1 => Request::Delete { slot },
         2 => Request::Update { slot },
@@ -476,6 +490,16 @@ fn request(rng: &mut Rng) -> Request {
         12 => Request::Answer { call },
         13 => Request::HangUp { call },
         14 => Request::UpdateMember { call },
+        15 => Request::RecordPause {
+            slot,
+            pause: rng.one_in(2),
+        },
+        16 => Request::Tap { call },
+        17 => Request::TapStop { call },
+        18 => Request::TapPause {
+            call,
+            pause: rng.one_in(2),
+        },
         // Unlocks are more frequent than locks, or no join would succeed.
         _ => Request::Lock {
             slot,

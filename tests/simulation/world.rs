@@ -16,16 +16,17 @@ use roomkeeper_core::entity::Target;
 use roomkeeper_core::ids::{CallId, ChannelId, CoreId, RoomId};
 use roomkeeper_core::intent::{Accepted, Intent};
 use roomkeeper_core::intent::{
-    Answer, CreateRoom, DeleteRoom, Hangup, Join, Kick, Leave, Pause, Play, SetFlag, SetLock,
-    StartRecording, Stop, StopRecording, UpdateMember, UpdateRoom,
+    Answer, CreateRoom, DeleteRoom, Hangup, Join, Kick, Leave, Pause, PauseRecording, Play,
+    SetFlag, SetLock, StartRecording, Stop, StopRecording, UpdateMember, UpdateRoom,
 };
 use roomkeeper_core::labels::LabelsUpdate;
+use roomkeeper_core::node_state::RecordedMember;
 use roomkeeper_core::play_url::PlayUrl;
-use roomkeeper_core::room::MemberFlag;
 use roomkeeper_core::room::plan::Suspect;
 use roomkeeper_core::room::{
     Details, FileId, Kind, Origin, PlayCommand, RoomState, RoomStatus, Update,
 };
+use roomkeeper_core::room::{MemberFlag, RecordAction};
 use roomkeeper_core::switch_command::{SwitchAction, SwitchCommand};
 use roomkeeper_core::switch_event::{ChannelDump, ListedChannel, Snapshot, SwitchEvent};
 use uuid::Uuid;
@@ -728,6 +729,16 @@ impl World {
             Request::RecordStop { slot } => {
                 Intent::new(Target::Room(self.room(slot)?), app, StopRecording)
             }
+            Request::RecordPause { slot, pause } => Intent::new(
+                Target::Room(self.room(slot)?),
+                app,
+                PauseRecording { pause },
+            ),
+            Request::Tap { call } => Intent::new(self.membership(call)?, app, StartRecording),
+            Request::TapStop { call } => Intent::new(self.membership(call)?, app, StopRecording),
+            Request::TapPause { call, pause } => {
+                Intent::new(self.membership(call)?, app, PauseRecording { pause })
+            }
             Request::Answer { call } => Intent::new(Target::Call(self.session(call)?), app, Answer),
             Request::HangUp { call } => Intent::new(
                 Target::Call(self.session(call)?),
@@ -735,6 +746,14 @@ impl World {
                 Hangup { cause: None },
             ),
         })
+    }
+
+    /// Returns a call as a member of the room that it is in.
+    fn membership(&self, call: usize) -> Option<Target> {
+        let call = self.session(call)?;
+        let node_state = &self.sides[self.owner()].replica.node_state;
+        let room = node_state.call(call)?.status().room()?;
+        Some(Target::Member { room, call })
     }
 
     /// Returns a label that is new, so that each update changes something.
@@ -887,6 +906,9 @@ impl World {
                 Rejection::NoSuchMember | Rejection::NothingPlaying => {
                     CommandError::Refused("no".to_owned())
                 }
+                Rejection::NotRecorded => {
+                    CommandError::Refused("Cannot stop record session!".to_owned())
+                }
             });
             self.sides[index].answers.push_back((now, command, answer));
         }
@@ -900,9 +922,14 @@ impl World {
                 let played = node.play(room, *file, willing);
                 return played.map(|()| "(play)".to_owned());
             }
-            (SwitchAction::StartRecording { recording, .. }, Target::Room(room)) => {
-                return node.record(room, *recording, willing).map(done);
-            }
+            (
+                SwitchAction::Record {
+                    recording,
+                    action: RecordAction::Start,
+                    ..
+                },
+                Target::Room(room),
+            ) => return node.record(room, *recording, willing).map(done),
             _ => {}
         }
         if !willing {
@@ -926,7 +953,13 @@ impl World {
                 }
                 SwitchAction::Play(PlayCommand::Stop) => node.stop(room),
                 SwitchAction::Play(_) => Ok(()),
-                SwitchAction::StopRecording { recording, .. } => node.record_stop(room, *recording),
+                SwitchAction::Record {
+                    recording, action, ..
+                } => match action {
+                    RecordAction::Pause => node.record_pause(room, *recording, true),
+                    RecordAction::Resume => node.record_pause(room, *recording, false),
+                    RecordAction::Start | RecordAction::Stop => node.record_stop(room, *recording),
+                },
                 other => panic!("{other:?} is about no room"),
             }
             .map(done);
@@ -946,6 +979,12 @@ impl World {
                 node.send(channel, Going::Park(*parking, plan()))
             }
             (SwitchAction::Prepare, _) => node.prepare(channel),
+            (
+                SwitchAction::Record {
+                    recording, action, ..
+                },
+                Some(room),
+            ) => node.tap(channel, room, *recording, *action),
             (SwitchAction::SetFlag { flag, on }, room) => node.set_flag(channel, room, *flag, *on),
             (SwitchAction::Step { id, .. }, _) => node.begin_step(channel, *id),
             (SwitchAction::Answer, _) => node.answer(channel),
@@ -964,8 +1003,17 @@ impl World {
             self.shared.faults.fired(Fault::AnsweredLate);
         }
         let is_answered = matches!(
-            command.action,
-            SwitchAction::Play(PlayCommand::Start { .. } | PlayCommand::Toggle { .. })
+            (&command.action, command.target),
+            (
+                SwitchAction::Play(PlayCommand::Start { .. } | PlayCommand::Toggle { .. }),
+                _
+            ) | (
+                SwitchAction::Record {
+                    action: RecordAction::Pause | RecordAction::Resume,
+                    ..
+                },
+                Target::Member { .. }
+            )
         );
         let item = match answer {
             Ok(text) if is_answered => Item::Answered(command, text),
@@ -1150,6 +1198,15 @@ impl World {
                     })
                     .collect();
                 if !marks.is_empty() && self.apply(index, &[Item::Marked(marks)]).is_none() {
+                    return self.resync_failed(index);
+                }
+                let recorded = self.sides[index].replica.node_state.recorded_members();
+                let tapped: Vec<(RecordedMember, bool)> = recorded
+                    .into_iter()
+                    .map(|m| (m, self.node.is_tapped(m.channel, m.recording)))
+                    .collect();
+                let tapped = Item::Tapped(tapped, resync.fence);
+                if self.apply(index, &[tapped]).is_none() {
                     return self.resync_failed(index);
                 }
                 if resync.suspects.is_empty() && resync.silent.is_empty() {
@@ -1522,7 +1579,7 @@ impl World {
             ));
         }
         let recording = room.recording().filter(|r| r.started_at.is_some());
-        let runs = |r| truth.is_some_and(|t| t.recordings.contains(&r));
+        let runs = |r| truth.is_some_and(|t| t.recordings.contains_key(&r));
         if let Some(recording) = recording
             && !runs(recording.id)
         {
@@ -1537,6 +1594,27 @@ impl World {
             &known.cloned(),
             &recording.map(|r| r.id.to_string()),
         )?;
+        for (call, recording) in room.member_recordings() {
+            if recording.started_at.is_some() && !self.node.is_tapped(call.channel(), recording.id)
+            {
+                return Err(format!(
+                    "I1: {call} is not recorded, and its state has {recording:?}"
+                ));
+            }
+        }
+        let taps = room.member_recordings().iter();
+        let taps = taps.filter(|(_, recording)| recording.started_at.is_some());
+        let taps: BTreeMap<String, String> = taps
+            .map(|(call, recording)| (call.to_string(), recording.id.to_string()))
+            .collect();
+        let known = log
+            .taps
+            .iter()
+            .filter(|((room, _), _)| *room == id.to_string());
+        let known: BTreeMap<String, String> = known
+            .map(|((_, call), recording)| (call.clone(), recording.clone()))
+            .collect();
+        same("I3: reported recordings of members", &id, &known, &taps)?;
         let requested: BTreeSet<String> = room
             .playback()
             .operations()
@@ -1727,9 +1805,7 @@ fn subject(command: &SwitchCommand) -> String {
         SwitchAction::Describe { .. } => format!("the registration of {}", room()),
         SwitchAction::SetLock { .. } => format!("the lock of {}", room()),
         SwitchAction::Play(_) => format!("the playback of {}", room()),
-        SwitchAction::StartRecording { .. } | SwitchAction::StopRecording { .. } => {
-            format!("the recording of {}", room())
-        }
+        SwitchAction::Record { .. } => format!("the recording of {}", room()),
         other => panic!("{other:?} is about no room"),
     }
 }

@@ -179,6 +179,8 @@ commands! {
     StartRecording => RecordingAccepted, |_| "record_start";
     /// Ends the recording.
     StopRecording => RecordingAccepted, |_| "record_stop";
+    /// Pauses or resumes the recording.
+    PauseRecording => RecordingAccepted, |set| if set.pause { "record_pause" } else { "record_resume" };
     /// Plays files into a room, after those that already play.
     Play => OperationAccepted, |_| "play";
     /// Pauses or resumes the playback.
@@ -271,6 +273,13 @@ pub struct StartRecording;
 /// See [`Action::StopRecording`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct StopRecording;
+
+/// See [`Action::PauseRecording`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PauseRecording {
+    /// True pauses it, false resumes it.
+    pub pause: bool,
+}
 
 /// See [`Action::Play`].
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -374,7 +383,7 @@ pub enum LockAccepted {
     },
 }
 
-/// A recording is about to start or to end.
+/// A recording is about to start, to end, to pause or to resume.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RecordingAccepted {
     /// Its id.
@@ -524,6 +533,15 @@ pub enum Refusal {
     /// 409.
     #[error("the conference is not being recorded")]
     NotRecording,
+    /// 409.
+    #[error("the session is already being recorded")]
+    AlreadyRecordingMember,
+    /// 409.
+    #[error("the session is not being recorded")]
+    NotRecordingMember,
+    /// 409.
+    #[error("the recording has not started yet")]
+    RecordingStarting,
     /// 409.
     #[error("the conference has too many recordings")]
     TooManyRecordings,

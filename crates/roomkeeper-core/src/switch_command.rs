@@ -6,7 +6,7 @@ use crate::action::Step;
 use crate::call::{ParkId, StepId};
 use crate::entity::Target;
 use crate::ids::RecordingId;
-use crate::room::{Entry, MemberFlag, PlayCommand, Registration};
+use crate::room::{Entry, MemberFlag, PlayCommand, RecordAction, Registration};
 
 /// A command for FreeSWITCH.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -57,19 +57,14 @@ pub enum SwitchAction {
     },
     /// Controls the playback of the room.
     Play(PlayCommand),
-    /// Starts a recording of the room.
-    StartRecording {
+    /// Starts, ends, pauses or resumes a recording of the room, or of a member.
+    Record {
         /// The recording.
         recording: RecordingId,
         /// The file on the node.
         path: String,
-    },
-    /// Ends a recording of the room.
-    StopRecording {
-        /// The recording.
-        recording: RecordingId,
-        /// The file on the node.
-        path: String,
+        /// The action.
+        action: RecordAction,
     },
     /// Begins a step of the call's action run.
     Step {
@@ -120,8 +115,7 @@ impl SwitchAction {
             Self::SetLock { .. } => "lock",
             Self::Describe { .. } => "describe",
             Self::Play(_) => "play",
-            Self::StartRecording { .. } => "record_start",
-            Self::StopRecording { .. } => "record_stop",
+            Self::Record { action, .. } => action.name(),
             Self::Step { .. } => "step",
             Self::Break { .. } => "break",
             Self::Prepare => "prepare",
@@ -143,8 +137,7 @@ impl SwitchAction {
             | Self::Prepare => Priority::Paced,
             Self::SetLock { .. }
             | Self::Play(_)
-            | Self::StartRecording { .. }
-            | Self::StopRecording { .. }
+            | Self::Record { .. }
             | Self::Answer
             | Self::Hangup { .. } => Priority::Prompt,
         }

@@ -30,11 +30,11 @@ use crate::store::{EntityId, EntityKind};
 use roomkeeper_core::entity::Target;
 use roomkeeper_core::ids::{CallId, NodeId, RoomId, RoomName};
 use roomkeeper_core::intent::DeleteRoom;
-use roomkeeper_core::room::{Details, Member, MemberSettings, RoomSettings, Sparse};
+use roomkeeper_core::room::{Details, Member, MemberSettings, Recording, RoomSettings, Sparse};
 
 use super::create;
 use super::playback::{self, PlaybackStatus};
-use super::recording::{self, RecordingStatusText};
+use super::recording::RecordingStatusText;
 use super::settings;
 
 pub(super) fn routes() -> OpenApiRouter<Shared> {
@@ -147,6 +147,10 @@ pub(super) struct MemberRow {
     /// The member does not hear the conference. Present only while this is `true`.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     deaf: bool,
+    /// Omitted while the member is not recorded.
+    #[schema(value_type = Option<RecordingStatusText>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recording_status: Option<&'static str>,
     #[serde(flatten)]
     #[schema(value_type = MemberSettingsText)]
     settings: Sparse<MemberSettings>,
@@ -256,7 +260,7 @@ pub(super) async fn get(
             .map(|op| op.files.iter().map(|file| file.url.to_string()).collect())
             .unwrap_or_default(),
         playback_operation_id: playing.map_or_else(String::new, |op| op.id.to_string()),
-        recording_status: head.recording.as_ref().map(recording::status),
+        recording_status: head.recording.as_ref().map(Recording::status_name),
         settings: head.registration.details.settings,
         stale: state.stale(id.node()),
     }))
@@ -341,7 +345,10 @@ pub(super) async fn members(
         room_id: id.to_string(),
         members: shown
             .into_iter()
-            .map(|(call, member)| MemberRow::from_member(*call, member))
+            .map(|(call, member)| {
+                let recording = room.member_recordings().get(call);
+                MemberRow::from_member(*call, member, recording)
+            })
             .collect(),
         cursor,
         stale: state.stale(id.node()),
@@ -368,7 +375,7 @@ impl RoomRow {
                 .playback
                 .head()
                 .map(|_| playback::status(&head.playback)),
-            recording_status: head.recording.as_ref().map(recording::status),
+            recording_status: head.recording.as_ref().map(Recording::status_name),
             settings: head.registration.details.settings,
             stale,
         }
@@ -376,13 +383,14 @@ impl RoomRow {
 }
 
 impl MemberRow {
-    fn from_member(call: CallId, member: &Member) -> Self {
+    fn from_member(call: CallId, member: &Member, recording: Option<&Recording>) -> Self {
         Self {
             uuid: call.to_string(),
             did: member.did.to_string(),
             caller_id: member.caller_id.to_string(),
             muted: !member.flags.speak,
             deaf: !member.flags.hear,
+            recording_status: recording.map(Recording::status_name),
             settings: member.settings.clone(),
         }
     }

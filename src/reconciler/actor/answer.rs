@@ -190,6 +190,7 @@ impl Actor {
                     | ActorMessage::Failed { .. }
                     | ActorMessage::Dumps(_)
                     | ActorMessage::Checkpoints(_)
+                    | ActorMessage::RecordedMembers(..)
                     | ActorMessage::EndedCalls { .. },
                 ) => {}
             }
@@ -232,6 +233,7 @@ impl Actor {
             missing,
             playing: self.node_state.playing_rooms(),
             acting: self.node_state.acting_calls(),
+            recorded: self.node_state.recorded_members(),
         }
     }
 

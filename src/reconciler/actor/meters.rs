@@ -17,7 +17,7 @@ use roomkeeper_core::call::CallEvent;
 use roomkeeper_core::ids::NodeId;
 use roomkeeper_core::intent::{Accepted, Action, Intent};
 use roomkeeper_core::node_state::{Notification, Subject};
-use roomkeeper_core::room::{MemberFlag, RoomEvent};
+use roomkeeper_core::room::{MemberFlag, RecordingChange, RoomEvent};
 
 use super::batch::Item;
 
@@ -43,6 +43,7 @@ enum Confirmation {
     Destroyed,
     RecordingStarted,
     RecordingStopped,
+    RecordingPaused(bool),
 }
 
 struct PendingIntent {
@@ -230,6 +231,7 @@ const fn awaited_confirmation(intent: &Intent) -> Option<(EntityId, Confirmation
         Action::DeleteRoom(_) => Confirmation::Destroyed,
         Action::StartRecording(_) => Confirmation::RecordingStarted,
         Action::StopRecording(_) => Confirmation::RecordingStopped,
+        Action::PauseRecording(set) => Confirmation::RecordingPaused(set.pause),
         Action::CreateRoom(_)
         | Action::UpdateRoom(_)
         | Action::UpdateMember(_)
@@ -255,14 +257,13 @@ const fn confirmed_by(notification: &Notification) -> Option<(EntityId, Confirma
             RoomEvent::FlagChanged { call, flag, on } => {
                 (EntityId::Call(*call), Confirmation::Flag(*flag, *on), true)
             }
-            RoomEvent::RecordingStarted { .. } => {
-                (EntityId::Room(*room), Confirmation::RecordingStarted, true)
-            }
-            RoomEvent::RecordingFailed { .. } => {
-                (EntityId::Room(*room), Confirmation::RecordingStarted, false)
-            }
-            RoomEvent::RecordingStopped { .. } => {
-                (EntityId::Room(*room), Confirmation::RecordingStopped, true)
+            RoomEvent::Recording { call, change, .. } => {
+                let entity = match call {
+                    None => EntityId::Room(*room),
+                    Some(call) => EntityId::Call(*call),
+                };
+                let (confirmation, succeeded) = recording_confirmed(*change);
+                (entity, confirmation, succeeded)
             }
             RoomEvent::Locked { locked, .. } => {
                 (EntityId::Room(*room), Confirmation::Locked(*locked), true)
@@ -280,6 +281,16 @@ const fn confirmed_by(notification: &Notification) -> Option<(EntityId, Confirma
             CallEvent::New { .. } => return None,
         },
     })
+}
+
+const fn recording_confirmed(change: RecordingChange) -> (Confirmation, bool) {
+    match change {
+        RecordingChange::Started => (Confirmation::RecordingStarted, true),
+        RecordingChange::Failed => (Confirmation::RecordingStarted, false),
+        RecordingChange::Stopped => (Confirmation::RecordingStopped, true),
+        RecordingChange::Paused => (Confirmation::RecordingPaused(true), true),
+        RecordingChange::Resumed => (Confirmation::RecordingPaused(false), true),
+    }
 }
 
 /// The label of a difference: the name of its event, without `conference.`.

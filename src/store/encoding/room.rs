@@ -105,6 +105,9 @@ struct StoredRun {
     ended: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     recording: Option<StoredRecording>,
+    /// The recordings of members in progress.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    member_recordings: Vec<(CallId, StoredRecording)>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     recordings: Vec<RecordingId>,
 }
@@ -243,6 +246,11 @@ impl From<&RoomState> for StoredRun {
             updated: room.updated_at(),
             ended: room.ended_at(),
             recording: room.recording().map(encode_recording),
+            member_recordings: room
+                .member_recordings()
+                .iter()
+                .map(|(call, recording)| (*call, encode_recording(recording)))
+                .collect(),
             recordings: room.recordings().to_vec(),
         }
     }
@@ -266,6 +274,11 @@ pub fn decode_room<'a>(
         .recording
         .map(|stored| decode_recording(stored).ok_or_else(without_deadline))
         .transpose()?;
+    let member_recordings = run.member_recordings.into_iter().map(|(call, stored)| {
+        let recording = decode_recording(stored).ok_or_else(without_deadline)?;
+        Ok((call, recording))
+    });
+    let member_recordings = member_recordings.collect::<Result<_, StoreError>>()?;
     let emptied = |id: ConferenceId| {
         let mut emptied = run.emptied.iter();
         emptied
@@ -293,6 +306,7 @@ pub fn decode_room<'a>(
         lock: Lock::restore(run.locked, run.lock_due, requested),
         playback: decode_playback(id, &stored)?,
         recording,
+        member_recordings,
         recordings: run.recordings,
         updated_at: run.updated,
         ended_at: run.ended,

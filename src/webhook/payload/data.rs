@@ -83,9 +83,7 @@ pub(super) fn room_data(fact: &RoomEvent) -> Data<'_> {
             locked: Some(*locked),
             ..none
         },
-        RoomEvent::RecordingStarted { recording }
-        | RoomEvent::RecordingStopped { recording }
-        | RoomEvent::RecordingFailed { recording } => Data {
+        RoomEvent::Recording { recording, .. } => Data {
             recording_id: Some(*recording),
             ..none
         },

@@ -13,7 +13,7 @@ use roomkeeper_core::labels::Labels;
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::{
     JoinFailure, LeftReason, LiveChange, MemberFlag, MemberSettings, MemberUpdate, PlayEvent,
-    PlayFailure, RoomEvent, RoomNotification, RoomSettingsUpdate, Sparse, Update,
+    PlayFailure, RecordingChange, RoomEvent, RoomNotification, RoomSettingsUpdate, Sparse, Update,
 };
 use roomkeeper_core::time::Timestamp;
 use serde_json::{Value, json};
@@ -79,13 +79,31 @@ fn play_events() -> Vec<PlayEvent> {
     ]
 }
 
+fn recording_events() -> Vec<RoomEvent> {
+    let recording = RecordingId::generate(node_id("acW68"), Uuid::from_u128(5));
+    let changes = [
+        RecordingChange::Started,
+        RecordingChange::Stopped,
+        RecordingChange::Paused,
+        RecordingChange::Resumed,
+        RecordingChange::Failed,
+    ];
+    let event = |call, change| RoomEvent::Recording {
+        call,
+        recording,
+        change,
+    };
+    let of_room = changes.map(|change| event(None, change));
+    let of_member = changes.map(|change| event(Some(call()), change));
+    [of_room, of_member].concat()
+}
+
 fn labels() -> Labels {
     serde_json::from_value(json!({ "team": "sales" })).unwrap()
 }
 
 fn room_events() -> Vec<RoomEvent> {
     let (call, member) = (call(), member());
-    let recording = RecordingId::generate(node_id("acW68"), Uuid::from_u128(5));
     let mut all = vec![
         RoomEvent::Created {
             name: "standup".to_owned(),
@@ -103,9 +121,6 @@ fn room_events() -> Vec<RoomEvent> {
         })),
         RoomEvent::Locked { locked: true },
         RoomEvent::Destroyed,
-        RoomEvent::RecordingStarted { recording },
-        RoomEvent::RecordingStopped { recording },
-        RoomEvent::RecordingFailed { recording },
         RoomEvent::MemberJoined {
             call,
             member,
@@ -136,6 +151,7 @@ fn room_events() -> Vec<RoomEvent> {
         all.extend([true, false].map(|on| RoomEvent::FlagChanged { call, flag, on }));
     }
     all.extend(play_events().into_iter().map(RoomEvent::Play));
+    all.extend(recording_events());
     all
 }
 

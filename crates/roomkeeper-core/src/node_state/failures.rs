@@ -3,8 +3,8 @@
 use crate::call::CallInput;
 use crate::command_error::CommandError;
 use crate::entity::EntityId;
-use crate::ids::{CallId, RoomId};
-use crate::room::{JoinFailure, RecordInput, RoomInput};
+use crate::ids::{CallId, RecordingId, RoomId};
+use crate::room::{JoinFailure, RecordAction, RecordInput, RoomInput};
 
 use crate::switch_command::{SwitchAction, SwitchCommand};
 
@@ -33,8 +33,7 @@ impl NodeState {
             | SwitchAction::SetFlag { .. }
             | SwitchAction::SetLock { .. }
             | SwitchAction::Describe { .. }
-            | SwitchAction::StartRecording { .. }
-            | SwitchAction::StopRecording { .. }
+            | SwitchAction::Record { .. }
             | SwitchAction::Step { .. }
             | SwitchAction::Break { .. }
             | SwitchAction::Answer
@@ -69,12 +68,12 @@ impl NodeState {
                 flag: *flag,
                 on: *on,
             },
-            (SwitchAction::StartRecording { recording: id, .. }, _) => {
-                RoomInput::Record(RecordInput::StartRefused { id: *id })
-            }
-            (SwitchAction::StopRecording { recording: id, .. }, _) => {
-                RoomInput::Record(RecordInput::StopRefused { id: *id })
-            }
+            (
+                SwitchAction::Record {
+                    recording, action, ..
+                },
+                call,
+            ) => RoomInput::Record(record_refused(*recording, *action, call, error)),
             _ => return,
         };
         self.room_input(room, input, cx);
@@ -100,8 +99,7 @@ impl NodeState {
             | SwitchAction::SetLock { .. }
             | SwitchAction::Describe { .. }
             | SwitchAction::Play(_)
-            | SwitchAction::StartRecording { .. }
-            | SwitchAction::StopRecording { .. }
+            | SwitchAction::Record { .. }
             | SwitchAction::Prepare
             | SwitchAction::Answer
             | SwitchAction::Hangup { .. } => {}
@@ -126,5 +124,39 @@ impl NodeState {
             }
             EntityId::Call(id) => self.call_input(id, CallInput::Deadline, cx),
         }
+    }
+}
+
+/// FreeSWITCH's answer to `uuid_record … stop` for a file that it does not record into (`mod_commands.c`).
+const NOT_RECORDED: &str = "Cannot stop record session!";
+
+/// Returns the input for a command of a recording that failed.
+fn record_refused(
+    id: RecordingId,
+    action: RecordAction,
+    call: Option<CallId>,
+    error: &CommandError,
+) -> RecordInput {
+    match action {
+        RecordAction::Start => RecordInput::StartRefused { id },
+        RecordAction::Stop => {
+            let is_over = match error {
+                CommandError::Refused(text) => text == NOT_RECORDED,
+                CommandError::NoSuchChannel => true,
+                CommandError::Down { .. } | CommandError::Busy | CommandError::Unknown => false,
+            };
+            if call.is_some() && is_over {
+                return RecordInput::Stopped {
+                    id,
+                    length: None,
+                    synthesized: true,
+                };
+            }
+            RecordInput::StopRefused { id }
+        }
+        RecordAction::Pause | RecordAction::Resume => RecordInput::PauseRefused {
+            id,
+            pause: action == RecordAction::Pause,
+        },
     }
 }

@@ -27,6 +27,11 @@ impl Request {
     pub(super) fn call(&self) -> Result<CallId, Refusal> {
         call(self.target)
     }
+
+    /// Returns the call of a target that names a room and one of its members.
+    pub(super) const fn member(&self) -> Option<CallId> {
+        self.target.call()
+    }
 }
 
 pub(super) fn room(target: Target) -> Result<RoomId, Refusal> {
@@ -99,8 +104,9 @@ impl NodeState {
             Action::Kick(kick) => self.check_kick(room(target)?, call(target)?, kick),
             Action::SetLock(set) => self.check_lock(room(target)?, *set),
             Action::SetFlag(set) => self.check_flag(target, *set),
-            Action::StartRecording(_) => self.check_start_recording(room(target)?),
-            Action::StopRecording(_) => self.check_stop_recording(room(target)?),
+            Action::StartRecording(_) => self.check_start_recording(target),
+            Action::StopRecording(_) => self.check_stop_recording(target),
+            Action::PauseRecording(pause) => self.check_pause_recording(target, *pause),
             Action::Play(play) => self.check_play(room(target)?, play),
             Action::Pause(_) => self.check_pause(room(target)?),
             Action::Answer(_) => self.check_answer(call(target)?),
@@ -137,6 +143,9 @@ impl NodeState {
             Action::SetFlag(set) => Accepted::SetFlag(self.set_flag(by, set, cx)?),
             Action::StartRecording(_) => Accepted::StartRecording(self.start_recording(by, cx)?),
             Action::StopRecording(_) => Accepted::StopRecording(self.stop_recording(by, cx)?),
+            Action::PauseRecording(pause) => {
+                Accepted::PauseRecording(self.pause_recording(by, pause, cx)?)
+            }
             Action::Play(play) => Accepted::Play(self.play(by, play, cx)?),
             Action::Pause(_) => Accepted::Pause(self.pause(by, cx)?),
             Action::Stop(_) => Accepted::Stop(self.stop(by, cx)?),

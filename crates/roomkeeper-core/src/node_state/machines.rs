@@ -234,12 +234,16 @@ impl NodeState {
             RoomCommand::Enter { call } => {
                 SwitchAction::Enter(Box::new(self.room(id)?.entry(call)?))
             }
-            RoomCommand::StartRecording { recording, path } => {
-                SwitchAction::StartRecording { recording, path }
-            }
-            RoomCommand::StopRecording { recording, path } => {
-                SwitchAction::StopRecording { recording, path }
-            }
+            RoomCommand::Record {
+                recording,
+                path,
+                action,
+                ..
+            } => SwitchAction::Record {
+                recording,
+                path,
+                action,
+            },
             RoomCommand::Park { call } => SwitchAction::Park {
                 id: self.next_park_id(call, cx),
             },

@@ -117,6 +117,7 @@ impl NodeState {
     ) -> Option<Accepted> {
         let (SwitchAction::Play(play), Some(room)) = (&command.action, command.target.room())
         else {
+            self.recording_answered(command, cx);
             return None;
         };
         let input = match play {

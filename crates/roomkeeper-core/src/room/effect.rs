@@ -8,6 +8,7 @@ use super::details::Update;
 use super::flag::MemberFlag;
 use super::member_settings::{MemberSettings, MemberUpdate};
 use super::play::{PlayCommand, PlayEvent};
+use super::recording::{RecordAction, RecordingChange};
 use super::settings::Sparse;
 
 /// The reason why a member left, as the webhook gives it.
@@ -115,19 +116,16 @@ pub enum RoomCommand {
     Describe,
     /// Controls the playback.
     Play(PlayCommand),
-    /// Starts a recording.
-    StartRecording {
+    /// Starts, ends, pauses or resumes a recording.
+    Record {
+        /// The recorded member; `None` for the room itself.
+        call: Option<CallId>,
         /// The recording.
         recording: RecordingId,
         /// The file on the node.
         path: String,
-    },
-    /// Ends the recording.
-    StopRecording {
-        /// The recording.
-        recording: RecordingId,
-        /// The file on the node.
-        path: String,
+        /// The action.
+        action: RecordAction,
     },
 }
 
@@ -136,11 +134,8 @@ impl RoomCommand {
     pub const fn call(&self) -> Option<CallId> {
         match self {
             Self::Enter { call } | Self::Park { call } | Self::SetFlag { call, .. } => Some(*call),
-            Self::SetLock { .. }
-            | Self::Describe
-            | Self::Play(_)
-            | Self::StartRecording { .. }
-            | Self::StopRecording { .. } => None,
+            Self::Record { call, .. } => *call,
+            Self::SetLock { .. } | Self::Describe | Self::Play(_) => None,
         }
     }
 }
@@ -175,20 +170,14 @@ pub enum RoomEvent {
     },
     /// The room ended.
     Destroyed,
-    /// A recording started.
-    RecordingStarted {
+    /// A recording changed.
+    Recording {
+        /// The recorded member; `None` for the room itself.
+        call: Option<CallId>,
         /// The recording.
         recording: RecordingId,
-    },
-    /// The recording ended, and its file exists.
-    RecordingStopped {
-        /// The recording.
-        recording: RecordingId,
-    },
-    /// The recording did not start.
-    RecordingFailed {
-        /// The recording.
-        recording: RecordingId,
+        /// The change.
+        change: RecordingChange,
     },
     /// A member joined.
     MemberJoined {
@@ -286,9 +275,16 @@ impl RoomEvent {
         Self::Play(PlayEvent::Resumed { .. }) => "conference.play.resumed",
         Self::Play(PlayEvent::Stopped { .. }) => "conference.play.stopped",
         Self::Play(PlayEvent::VolumeChanged { .. }) => "conference.play.volume_changed",
-        Self::RecordingStarted { .. } => "conference.recording.started",
-        Self::RecordingStopped { .. } => "conference.recording.stopped",
-        Self::RecordingFailed { .. } => "conference.recording.failed",
+        Self::Recording { call: None, change: RecordingChange::Started, .. } => "conference.recording.started",
+        Self::Recording { call: None, change: RecordingChange::Stopped, .. } => "conference.recording.stopped",
+        Self::Recording { call: None, change: RecordingChange::Paused, .. } => "conference.recording.paused",
+        Self::Recording { call: None, change: RecordingChange::Resumed, .. } => "conference.recording.resumed",
+        Self::Recording { call: None, change: RecordingChange::Failed, .. } => "conference.recording.failed",
+        Self::Recording { call: Some(_), change: RecordingChange::Started, .. } => "conference.member.recording.started",
+        Self::Recording { call: Some(_), change: RecordingChange::Stopped, .. } => "conference.member.recording.stopped",
+        Self::Recording { call: Some(_), change: RecordingChange::Paused, .. } => "conference.member.recording.paused",
+        Self::Recording { call: Some(_), change: RecordingChange::Resumed, .. } => "conference.member.recording.resumed",
+        Self::Recording { call: Some(_), change: RecordingChange::Failed, .. } => "conference.member.recording.failed",
     }
 
     /// Returns the call of the event, if it has one.
@@ -304,10 +300,8 @@ impl RoomEvent {
             | Self::Updated(_)
             | Self::Locked { .. }
             | Self::Destroyed
-            | Self::RecordingStarted { .. }
-            | Self::RecordingStopped { .. }
-            | Self::RecordingFailed { .. }
             | Self::Play(_) => None,
+            Self::Recording { call, .. } => *call,
         }
     }
 }

@@ -38,7 +38,10 @@ pub use member::{
 pub use member_settings::{MemberSettings, MemberUpdate};
 pub use play::{FileId, PlayCommand, PlayEvent, PlayFailure};
 pub use playback::{PlayInput, Playback};
-pub use recording::{RecordInput, Recording, RecordingState, RecordingStatus, RecordingView};
+pub use recording::{
+    PauseRequest, RecordAction, RecordInput, Recording, RecordingChange, RecordingPause,
+    RecordingState, RecordingStatus, RecordingView,
+};
 pub use restore::{InvalidRoom, RoomData};
 pub use room_settings::{RoomSettings, RoomSettingsUpdate};
 pub use settings::{Settings, Sparse};

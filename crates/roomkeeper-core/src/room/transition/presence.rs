@@ -469,6 +469,7 @@ impl Transition<'_> {
             command_uid,
             synthesized,
         );
+        self.member_recording_over(call, reason);
         if self.room.present == 0 {
             // The conference ends with its last member, and closes its files before it reports that: they did not play
             // to the end.
