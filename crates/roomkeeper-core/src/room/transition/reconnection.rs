@@ -30,7 +30,7 @@ impl Transition<'_> {
     /// the new one numbers its events from 1 again.
     pub(super) fn core_restarted(&mut self, core: CoreId) {
         self.play(|playback| playback.conference_over(false));
-        self.recording_over(None, true);
+        self.all_recordings_over();
         self.give_floor(None);
         self.room.floor_at = 0;
         self.room.ended.clear();
