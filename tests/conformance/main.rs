@@ -33,6 +33,7 @@ mod limits;
 mod list;
 mod members;
 mod moderation;
+mod moves;
 mod mute;
 mod nodes;
 mod play;
@@ -73,6 +74,7 @@ fn rows() -> Vec<(&'static str, Vec<Entry>)> {
         ("limits", limits::rows()),
         ("nodes", nodes::rows()),
         ("moderation", moderation::rows()),
+        ("moves", moves::rows()),
         ("settings", settings::rows()),
         ("webhooks", webhooks::rows()),
         ("v_access", voipbin::access::rows()),

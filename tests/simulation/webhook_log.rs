@@ -126,6 +126,10 @@ impl WebhookLog {
                     self.inside.remove(&member).is_some(),
                     "I4: a call left a room that it was not in",
                 )?;
+                ensure(
+                    data["to"].is_null() || data["reason"] == "moved",
+                    "a member that does not move has another room",
+                )?;
             }
             "conference.recording.started" => {
                 let id = text(&data["recording_id"]);
@@ -245,6 +249,11 @@ impl WebhookLog {
                 if data["reason"] == "refused" {
                     *self.refused.entry(member).or_default() += 1;
                 }
+            }
+            "conference.member.move_failed" => {
+                // The member stays, or joins again.
+                let another = text(&data["to"]) != room;
+                ensure(another, "a member moved within a room")?;
             }
             "conference.play.paused"
             | "conference.play.resumed"

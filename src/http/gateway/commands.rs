@@ -92,6 +92,7 @@ pub(super) enum StatusText {
     Joining,
     AlreadyJoined,
     Leaving,
+    Moving,
     Muted,
     Unmuted,
     Deafened,
@@ -110,9 +111,9 @@ enum OperationStatusText {
 #[schema(as = MemberCommand)]
 pub(super) struct Status {
     #[schema(value_type = StatusText)]
-    status: &'static str,
+    pub(super) status: &'static str,
     #[schema(value_type = RoomIdText)]
-    room_id: String,
+    pub(super) room_id: String,
 }
 
 #[derive(Serialize, ToSchema)]

@@ -7,6 +7,7 @@ mod command;
 mod commands;
 mod create;
 mod moderation;
+mod moves;
 mod nodes;
 mod playback;
 mod recording;
@@ -27,6 +28,7 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .merge(rooms::routes())
         .merge(settings::routes())
         .merge(moderation::routes())
+        .merge(moves::routes())
         .merge(playback::routes())
         .merge(recording::routes())
         .merge(sessions::routes())

@@ -65,16 +65,29 @@ event_data! {
         conferencecall_id: Uuid,
         #[serde(flatten)]
         settings: MemberSettingsText,
+        /// The conference that the member moved from.
+        #[schema(required = false)]
+        from: String,
     }
     /// The changed settings.
     MemberUpdated {
         #[serde(flatten)]
         settings: MemberSettingsText,
     }
-    MemberLeft { reason: LeftReason, }
     MemberReconnected {
         /// The membership, the same as before.
         conferencecall_id: Uuid,
+    }
+    MemberLeft {
+        reason: LeftReason,
+        /// The conference that the member moves to.
+        #[schema(required = false)]
+        to: String,
+    }
+    MemberMoveFailed {
+        reason: JoinFailureReason,
+        /// The conference that did not admit the member.
+        to: String,
     }
     MemberFlagChanged {}
     MemberJoinFailed { reason: JoinFailureReason, }
@@ -281,6 +294,7 @@ envelopes! {
     MemberUpdated,
     MemberLeft,
     MemberReconnected,
+    MemberMoveFailed,
     MemberFlagChanged,
     MemberJoinFailed,
     PlaybackStarted,

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use crate::ids::{CallId, CommandUid, MemberId, RecordingId};
+use crate::ids::{CallId, CommandUid, MemberId, RecordingId, RoomId};
 
 use super::details::Update;
-use super::flag::MemberFlag;
+use super::flag::{Flags, MemberFlag};
 use super::member_settings::{MemberSettings, MemberUpdate};
 use super::play::{PlayCommand, PlayEvent};
 use super::recording::{RecordAction, RecordingChange};
@@ -193,6 +193,8 @@ pub enum RoomEvent {
         muted: bool,
         /// Its settings.
         settings: Sparse<MemberSettings>,
+        /// The room that it moved from.
+        from: Option<RoomId>,
     },
     /// Settings of a member changed.
     MemberUpdated {
@@ -209,6 +211,17 @@ pub enum RoomEvent {
         member: MemberId,
         /// The reason.
         reason: LeftReason,
+        /// The room that it moves to.
+        to: Option<RoomId>,
+    },
+    /// A member did not get into the room that it was to move to: it stays here, or joins again.
+    MoveFailed {
+        /// The call.
+        call: CallId,
+        /// The other room.
+        to: RoomId,
+        /// The reason.
+        reason: JoinFailure,
     },
     /// A member is in its room again after a restart of FreeSWITCH, which has recovered its call.
     MemberReconnected {
@@ -264,6 +277,7 @@ impl RoomEvent {
         Self::MemberUpdated { .. } => "conference.member.updated",
         Self::MemberLeft { .. } => "conference.member.left",
         Self::MemberReconnected { .. } => "conference.member.reconnected",
+        Self::MoveFailed { .. } => "conference.member.move_failed",
         Self::FlagChanged { flag: MemberFlag::Speak, on: false, .. } => MemberFlag::Speak.names(false).event,
         Self::FlagChanged { flag: MemberFlag::Speak, on: true, .. } => MemberFlag::Speak.names(true).event,
         Self::FlagChanged { flag: MemberFlag::Hear, on: false, .. } => MemberFlag::Hear.names(false).event,
@@ -294,6 +308,7 @@ impl RoomEvent {
             | Self::MemberUpdated { call, .. }
             | Self::MemberLeft { call, .. }
             | Self::MemberReconnected { call, .. }
+            | Self::MoveFailed { call, .. }
             | Self::JoinFailed { call, .. }
             | Self::FlagChanged { call, .. } => Some(*call),
             Self::Created { .. }
@@ -358,6 +373,23 @@ pub enum RoomEffect {
         call: CallId,
         /// The sequence of the event; `None` if no event shows it.
         sequence: Option<u64>,
+        /// True if it is on its way to another room, or was.
+        moved: bool,
+    },
+    /// The call is no longer on its way into this room, and came from another one, which takes it back.
+    MoveFailed {
+        /// The call.
+        call: CallId,
+        /// The room that it came from.
+        from: RoomId,
+        /// Its flags there.
+        flags: Flags,
+        /// Its settings.
+        settings: Sparse<MemberSettings>,
+        /// The reason.
+        reason: JoinFailure,
+        /// The caller's id of the move.
+        command_uid: Option<CommandUid>,
     },
     /// The call is no longer on its way into this room.
     CallNotEntered {

@@ -97,11 +97,12 @@ impl Transition<'_> {
             (
                 m.id,
                 matches!(m.status, MemberStatus::Leaving { .. }),
+                m.moving_to(),
                 flags,
                 lost,
             )
         });
-        let Some((member, is_leaving, flags, lost)) = moved else {
+        let Some((member, is_leaving, moves_to, flags, lost)) = moved else {
             return;
         };
         self.effects.push(RoomEffect::CallEntered {
@@ -109,7 +110,9 @@ impl Transition<'_> {
             sequence: at.sequence,
             synthesized: true,
         });
-        if is_leaving {
+        if moves_to.is_some() {
+            // The other room reports that the member did not get in, and it stays here.
+        } else if is_leaving {
             // The command that parks it was lost with the last core.
             self.command(RoomCommand::Park { call });
         } else {
