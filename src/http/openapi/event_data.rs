@@ -140,6 +140,7 @@ enum LeftReason {
     Moved,
     RoomDestroyed,
     Timeout,
+    Silence,
     Orphan,
 }
 

@@ -286,6 +286,7 @@ impl Transition<'_> {
             self.notify(event, None, synthesized);
         }
         self.report_talking(call, false);
+        self.talked(Duration::ZERO);
         if ending {
             self.command(RoomCommand::Park { call });
         }
