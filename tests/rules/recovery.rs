@@ -49,7 +49,7 @@ impl World {
     }
 
     /// Merges a snapshot of the new core with these members, each with its permissions to speak and to hear.
-    fn shows(&mut self, fence: u64, members: &[(CallId, bool, bool)]) {
+    fn shows_next(&mut self, fence: u64, members: &[(CallId, bool, bool)]) {
         let members = members
             .iter()
             .map(|(call, can_speak, can_hear)| SnapshotMember {
@@ -58,6 +58,7 @@ impl World {
                 can_hear: *can_hear,
                 hold: false,
                 talking: false,
+                talked: None,
                 has_floor: false,
                 caller_id: "527121101".into(),
             });
@@ -142,7 +143,7 @@ fn recovered_members_are_reconnected_with_their_flags() {
     let mut world = World::recovering();
     let before = world.node_state.room(room(1)).unwrap().members()[&call(1)].id;
     // The plans of both joins were muted, and the second member was unmuted since.
-    world.shows(3, &[(call(1), false, true), (call(2), false, true)]);
+    world.shows_next(3, &[(call(1), false, true), (call(2), false, true)]);
     world.expect_notifications(&["reconnected (synthesized)", "reconnected (synthesized)"]);
     assert_eq!(world.flag_commands(), ["unmute 2"]);
     let after = world.node_state.room(room(1)).unwrap();
@@ -188,7 +189,7 @@ fn event_reconnects_a_member_before_any_snapshot() {
     );
     world.expect_notifications(&["reconnected (synthesized)"]);
     assert!(world.is_waiting(), "for the other member");
-    world.shows(4, &[(call(1), false, true), (call(2), true, true)]);
+    world.shows_next(4, &[(call(1), false, true), (call(2), true, true)]);
     world.expect_notifications(&["reconnected (synthesized)"]);
     assert!(!world.is_waiting());
 }
@@ -196,7 +197,7 @@ fn event_reconnects_a_member_before_any_snapshot() {
 #[test]
 fn members_that_do_not_return_in_time_have_left() {
     let mut world = World::recovering();
-    world.shows(3, &[(call(1), false, true)]);
+    world.shows_next(3, &[(call(1), false, true)]);
     world.expect_notifications(&["reconnected (synthesized)"]);
     world.passes(TIME / 2);
     world.expect_notifications(&[]);
@@ -259,7 +260,7 @@ fn member_that_was_leaving_is_parked_when_it_returns() {
     world.leave().unwrap();
     world.restart();
     world.commands.clear();
-    world.shows(3, &[(call(1), false, true)]);
+    world.shows_next(3, &[(call(1), false, true)]);
     world.expect_notifications(&[]);
     let parks = |command: &SwitchCommand| matches!(command.action, SwitchAction::Park { .. });
     assert!(world.commands.iter().any(parks), "{:?}", world.commands);
@@ -288,10 +289,10 @@ fn lock_waits_for_members_that_return() {
         };
         world.commands.iter().filter(lock).count()
     };
-    world.shows(3, &[(call(1), false, true)]);
-    world.shows(4, &[(call(1), false, true)]);
+    world.shows_next(3, &[(call(1), false, true)]);
+    world.shows_next(4, &[(call(1), false, true)]);
     assert_eq!(locks(&world), 0, "it would refuse the other member");
-    world.shows(5, &[(call(1), false, true), (call(2), true, true)]);
+    world.shows_next(5, &[(call(1), false, true), (call(2), true, true)]);
     assert!(locks(&world) >= 1);
 }
 
@@ -314,10 +315,10 @@ fn first_join_of_a_recovered_parked_call_requests_snapshots() {
     world.join(call(1), room(1)).unwrap();
     assert!(std::mem::take(&mut world.wants_resync));
     // The call is not in the room yet.
-    world.shows(5, &[(call(2), true, true)]);
+    world.shows_next(5, &[(call(2), true, true)]);
     assert!(std::mem::take(&mut world.wants_resync));
     world.notifications.clear();
-    world.shows(6, &[(call(1), false, true), (call(2), true, true)]);
+    world.shows_next(6, &[(call(1), false, true), (call(2), true, true)]);
     world.expect_notifications(&["joined 527121101 muted=true [c-1] (synthesized)"]);
     assert!(!world.wants_resync);
 }
@@ -345,7 +346,7 @@ fn controller_that_starts_meanwhile_waits_as_well() {
     assert!(!world.is_waiting());
     world.restart();
     assert!(world.is_waiting());
-    world.shows(3, &[(call(1), false, true), (call(2), true, true)]);
+    world.shows_next(3, &[(call(1), false, true), (call(2), true, true)]);
     world.expect_notifications(&["reconnected (synthesized)", "reconnected (synthesized)"]);
 }
 
@@ -354,7 +355,7 @@ fn room_can_be_deleted_while_its_members_are_missing() {
     let mut world = World::recovering();
     world.delete().unwrap();
     world.notifications.clear();
-    world.shows(3, &[(call(1), false, true)]);
+    world.shows_next(3, &[(call(1), false, true)]);
     world.expect_notifications(&[]);
     world.passes(TIME);
     let state = world.node_state.room(room(1)).unwrap();
