@@ -116,6 +116,10 @@ pub(super) fn room_data(fact: &RoomEvent) -> Data<'_> {
             conferencecall_id: Some(*member),
             ..none
         },
+        RoomEvent::MemberReconnected { member, .. } => Data {
+            conferencecall_id: Some(*member),
+            ..none
+        },
         RoomEvent::MemberUpdated { call: _, update } => Data {
             member_update: Some(update),
             ..none

@@ -184,6 +184,7 @@ fn room_events() -> Vec<RoomEvent> {
         reason,
         to: (reason == LeftReason::Moved).then(other_room),
     }));
+    all.push(RoomEvent::MemberReconnected { call, member });
     all.extend(NOT_JOINED.map(|reason| RoomEvent::JoinFailed {
         call,
         member,

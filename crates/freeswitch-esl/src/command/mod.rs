@@ -213,6 +213,8 @@ pub enum Api {
     Conference(ConferenceName, ConferenceCommand),
     /// `conference json_list compact`: the conferences and their members.
     ConferenceList,
+    /// `sofia recover`: brings back the SIP calls that a profile with `track-calls` had before the server restarted.
+    RecoverCalls,
     /// `originate` of a loopback call, for trials without a phone: one end comes in through the dialplan like a
     /// caller's, the other is a caller that makes a little noise for a while and then hangs up.
     TestCall {
@@ -252,6 +254,7 @@ impl Api {
             | Self::SetVars(..)
             | Self::SetVar(..)
             | Self::Conference(..)
+            | Self::RecoverCalls
             | Self::TestCall { .. } => false,
         }
     }
@@ -293,6 +296,7 @@ impl fmt::Display for Api {
             }
             Self::ShowChannels(TableForm::Json) => f.write_str("show channels as json"),
             Self::ConferenceList => f.write_str("conference json_list compact"),
+            Self::RecoverCalls => f.write_str("sofia recover"),
             Self::TestCall {
                 uuid,
                 from,

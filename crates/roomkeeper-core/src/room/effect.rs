@@ -230,6 +230,13 @@ pub enum RoomEvent {
         /// The reason.
         reason: JoinFailure,
     },
+    /// A member is in its room again after a restart of FreeSWITCH, which has recovered its call.
+    MemberReconnected {
+        /// The call.
+        call: CallId,
+        /// The membership, the same as before.
+        member: MemberId,
+    },
     /// A join failed.
     JoinFailed {
         /// The call.
@@ -283,6 +290,7 @@ impl RoomEvent {
         Self::MemberJoined { .. } => "conference.member.joined",
         Self::MemberUpdated { .. } => "conference.member.updated",
         Self::MemberLeft { .. } => "conference.member.left",
+        Self::MemberReconnected { .. } => "conference.member.reconnected",
         Self::MoveFailed { .. } => "conference.member.move_failed",
         Self::FlagChanged { flag: MemberFlag::Speak, on: false, .. } => MemberFlag::Speak.names(false).event,
         Self::FlagChanged { flag: MemberFlag::Speak, on: true, .. } => MemberFlag::Speak.names(true).event,
@@ -314,6 +322,7 @@ impl RoomEvent {
             Self::MemberJoined { call, .. }
             | Self::MemberUpdated { call, .. }
             | Self::MemberLeft { call, .. }
+            | Self::MemberReconnected { call, .. }
             | Self::MoveFailed { call, .. }
             | Self::JoinFailed { call, .. }
             | Self::FlagChanged { call, .. }

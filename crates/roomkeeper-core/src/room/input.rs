@@ -278,6 +278,12 @@ pub enum RoomInput {
         /// The result.
         result: Box<GatherResult>,
     },
+    /// FreeSWITCH runs as another core and may recover its calls: their memberships wait, everything else of another core
+    /// is over.
+    CoreRestarted {
+        /// The core that runs.
+        core: CoreId,
+    },
     /// An input of the playback.
     Play(PlayInput),
     /// An input of the recording.

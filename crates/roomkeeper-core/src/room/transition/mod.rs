@@ -11,6 +11,7 @@ mod membership;
 mod moving;
 mod playback;
 mod presence;
+mod reconnection;
 mod recording;
 mod settings;
 mod speech;
@@ -145,6 +146,7 @@ impl Transition<'_> {
             RoomInput::Floor { at, holder } => self.floor(at, holder),
             RoomInput::Locked { at, locked } => self.locked(at, locked),
             RoomInput::CoreChanged { core } => self.core_changed(core),
+            RoomInput::CoreRestarted { core } => self.core_restarted(core),
         }
     }
 
