@@ -122,6 +122,9 @@ pub async fn run_call(admin: &Client, command: CallArguments, view: IdView) -> R
         | CallArguments::Dialling { .. }
         | CallArguments::Cancel { .. }
         | CallArguments::Answer { .. }
+        | CallArguments::Gather { .. }
+        | CallArguments::GatherStop { .. }
+        | CallArguments::Dtmf { .. }
         | CallArguments::Join { .. }
         | CallArguments::Leave { .. } => Err(Failure::NotForAllApps("list, search and hangup")),
     }

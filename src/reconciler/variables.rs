@@ -11,6 +11,9 @@ pub const APP_VARIABLE: &str = "roomkeeper_app";
 
 /// The channel variable of a dialled call with the room that dialled it.
 pub const DIAL_VARIABLE: &str = "roomkeeper_dial";
+/// The channel variable with the digits of the last attempt to collect some.
+pub const DIGITS_VARIABLE: &str = "roomkeeper_digits";
+
 /// The channel variable with the room that records the call as one of its members. The events of the recording carry it.
 pub const RECORDING_VARIABLE: &str = "roomkeeper_recording";
 

@@ -113,7 +113,7 @@ impl World {
         self.dialled(session, answered, None);
     }
 
-    fn hangs_up(&mut self, session: CallId, cause: &str, sip_status: Option<u16>) {
+    fn call_fails(&mut self, session: CallId, cause: &str, sip_status: Option<u16>) {
         let cause = cause.to_owned();
         self.dialled(session, ChannelChange::HungUp { cause }, sip_status);
     }
@@ -163,7 +163,7 @@ fn answered_callee_becomes_a_member() {
     world.enters(call(1), 1, 1, true);
     world.expect_notifications(&["joined +49302 muted=false [d-1]"]);
     assert_eq!(world.call_status(), CallStatus::InRoom(room(1)));
-    world.hangs_up(call(1), "NORMAL_CLEARING", Some(200));
+    world.call_fails(call(1), "NORMAL_CLEARING", Some(200));
     world.expect_notifications(&["left hangup", "call.hangup NORMAL_CLEARING 0ms"]);
 }
 
@@ -200,10 +200,10 @@ fn each_outcome_has_its_notification() {
         ),
     ] {
         let mut world = World::dialling(0);
-        world.hangs_up(call(1), cause, status);
+        world.call_fails(call(1), cause, status);
         world.expect_notifications(&[expected]);
         assert_eq!(world.dials(), []);
-        world.hangs_up(call(1), cause, status);
+        world.call_fails(call(1), cause, status);
         world.expect_notifications(&[]);
     }
 }
@@ -214,7 +214,7 @@ fn failed_command_waits_for_the_sip_status() {
     let command = world.commands[0].clone();
     world.fails(&command, CommandError::Refused("USER_BUSY".to_owned()));
     world.expect_notifications(&[]);
-    world.hangs_up(call(1), "USER_BUSY", Some(486));
+    world.call_fails(call(1), "USER_BUSY", Some(486));
     world.expect_notifications(&["call 1/1 busy USER_BUSY 486 [d-1]"]);
     // Without a channel there is no event.
     let mut world = World::dialling(0);
@@ -244,7 +244,7 @@ fn command_that_was_not_sent_fails_and_one_without_an_answer_does_not() {
 fn further_attempt_has_a_session_of_its_own() {
     let mut world = World::dialling(1);
     world.take_commands();
-    world.hangs_up(call(1), "USER_BUSY", Some(486));
+    world.call_fails(call(1), "USER_BUSY", Some(486));
     world.expect_notifications(&["call 1/2 busy USER_BUSY 486, again [d-1]"]);
     assert_eq!(world.dials(), [(1, "waiting")]);
     world.waits(4);
@@ -258,7 +258,7 @@ fn further_attempt_has_a_session_of_its_own() {
     // Late events of the first attempt do not concern the second.
     world.rings(call(1));
     world.expect_notifications(&[]);
-    world.hangs_up(dial.session, "NO_ANSWER", None);
+    world.call_fails(dial.session, "NO_ANSWER", None);
     world.expect_notifications(&["call 2/2 no_answer NO_ANSWER [d-1]"]);
     assert_eq!(world.dials(), []);
 }
@@ -266,7 +266,7 @@ fn further_attempt_has_a_session_of_its_own() {
 #[test]
 fn final_refusals_are_not_repeated() {
     let mut world = World::dialling(3);
-    world.hangs_up(call(1), "UNALLOCATED_NUMBER", Some(404));
+    world.call_fails(call(1), "UNALLOCATED_NUMBER", Some(404));
     world.expect_notifications(&["call 1/4 failed UNALLOCATED_NUMBER 404 [d-1]"]);
     assert_eq!(world.dials(), []);
 }
@@ -286,7 +286,7 @@ fn cancel_is_repeated_until_the_call_is_over() {
     assert!(matches!(second, Ok(Accepted::CancelDial(_))));
     assert_eq!(world.take_commands(), [""; 0]);
     world.expect_notifications(&[]);
-    world.hangs_up(call(1), "NORMAL_CLEARING", None);
+    world.call_fails(call(1), "NORMAL_CLEARING", None);
     world.expect_notifications(&["call 1/4 cancelled NORMAL_CLEARING [d-2]"]);
     assert_eq!(world.cancel(call(1)), Err(Refusal::DialNotFound));
 }
@@ -294,7 +294,7 @@ fn cancel_is_repeated_until_the_call_is_over() {
 #[test]
 fn cancel_between_two_attempts_is_done_at_once() {
     let mut world = World::dialling(1);
-    world.hangs_up(call(1), "USER_BUSY", Some(486));
+    world.call_fails(call(1), "USER_BUSY", Some(486));
     world.notifications.clear();
     world.take_commands();
     assert!(matches!(
@@ -385,7 +385,7 @@ fn overdue_attempt_is_asked_for_and_then_ended() {
     world.waits(10);
     assert!(world.wants_resync);
     assert_eq!(world.take_commands(), ["cancel_dial"]);
-    world.hangs_up(call(1), "NORMAL_CLEARING", None);
+    world.call_fails(call(1), "NORMAL_CLEARING", None);
     world.expect_notifications(&["call 1/1 failed NORMAL_CLEARING [d-1]"]);
 }
 
@@ -413,7 +413,7 @@ fn room_that_ends_cancels_its_dial_outs() {
     world.delete().unwrap();
     assert_eq!(world.take_commands(), ["dial", "cancel_dial"]);
     world.expect_notifications(&[]);
-    world.hangs_up(call(1), "NORMAL_CLEARING", None);
+    world.call_fails(call(1), "NORMAL_CLEARING", None);
     world.expect_notifications(&["call 1/3 cancelled NORMAL_CLEARING [d-1]", "destroyed"]);
     // Without a report it ends at its deadline.
     let mut world = World::dialling(2);

@@ -3,6 +3,7 @@
 //! Pure. `commands!` below lists every action with its result and its name; all other code reads that list.
 
 use crate::entity::{EntityId, Target};
+use crate::gather::{Gather as Request, Tones};
 use crate::ids::{AppId, CallId, CommandUid, MemberId, NodeId, OperationId, RecordingId, RoomId};
 use crate::labels::{InvalidLabel, LabelsUpdate};
 use crate::play_url::PlayUrl;
@@ -211,6 +212,12 @@ commands! {
     Dial => DialAccepted, |_| "dial";
     /// Cancels a dial-out.
     CancelDial => DialCancelled, |_| "cancel_dial";
+    /// Asks a caller for digits.
+    Gather => OperationAccepted, |_| "gather";
+    /// Stops asking a caller for digits.
+    StopGather => OperationAccepted, |_| "gather_stop";
+    /// Sends digits to a call.
+    SendDigits => OperationAccepted, |_| "dtmf";
     /// Answers a ringing call.
     Answer => OperationAccepted, |_| "answer";
     /// Ends a call.
@@ -348,6 +355,24 @@ pub struct Dial {
 pub struct CancelDial {
     /// The dial-out.
     pub id: CallId,
+}
+
+/// See [`Action::Gather`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Gather {
+    /// The request, already checked by the API.
+    pub request: Box<Request>,
+}
+
+/// See [`Action::StopGather`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StopGather;
+
+/// See [`Action::SendDigits`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SendDigits {
+    /// The tones.
+    pub tones: Tones,
 }
 
 /// See [`Action::Answer`].
@@ -583,6 +608,18 @@ pub enum Refusal {
         /// Its value.
         on: bool,
     },
+    /// 409.
+    #[error("the call is not answered yet")]
+    NotAnswered,
+    /// 409.
+    #[error("the call is running actions")]
+    RunningActions,
+    /// 409.
+    #[error("the caller is already asked for digits")]
+    AlreadyGathering,
+    /// 409.
+    #[error("the caller is not asked for digits")]
+    NotGathering,
     /// 409.
     #[error("the call is already answered")]
     AlreadyAnswered,

@@ -5,8 +5,11 @@
 use crate::action::Step;
 use crate::call::{ParkId, StepId};
 use crate::entity::Target;
+use crate::gather::Tones;
 use crate::ids::RecordingId;
-use crate::room::{DialRequest, Entry, MemberFlag, PlayCommand, RecordAction, Registration};
+use crate::room::{
+    DialRequest, Entry, MemberFlag, PlayCommand, RecordAction, Registration, RoomControl,
+};
 
 /// A command for FreeSWITCH.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -64,6 +67,8 @@ pub enum SwitchAction {
         /// The registration.
         registration: Box<Registration>,
     },
+    /// Changes the conference.
+    Control(RoomControl),
     /// Controls the playback of the room.
     Play(PlayCommand),
     /// Starts, ends, pauses or resumes a recording of the room, or of a member.
@@ -89,6 +94,13 @@ pub enum SwitchAction {
     },
     /// Prepares the channel of a new call: it can be transferred without limit, and stays up when its conference ends.
     Prepare,
+    /// Ends the request for digits that runs, as a terminator of its own.
+    StopGather,
+    /// Sends tones to the call.
+    SendDigits {
+        /// The tones.
+        tones: Tones,
+    },
     /// Answers the call.
     Answer,
     /// Ends the call.
@@ -125,11 +137,14 @@ impl SwitchAction {
             Self::SetFlag { flag, .. } => flag.names(false).command,
             Self::SetLock { .. } => "lock",
             Self::Describe { .. } => "describe",
+            Self::Control(_) => "control",
             Self::Play(_) => "play",
             Self::Record { action, .. } => action.name(),
             Self::Step { .. } => "step",
             Self::Break { .. } => "break",
             Self::Prepare => "prepare",
+            Self::StopGather => "gather_stop",
+            Self::SendDigits { .. } => "dtmf",
             Self::Answer => "answer",
             Self::Hangup { .. } => "hangup",
         }
@@ -143,6 +158,7 @@ impl SwitchAction {
             | Self::Park { .. }
             | Self::SetFlag { .. }
             | Self::Describe { .. }
+            | Self::Control(_)
             | Self::Step { .. }
             | Self::Break { .. }
             | Self::Prepare => Priority::Paced,
@@ -150,6 +166,8 @@ impl SwitchAction {
             | Self::CancelDial
             | Self::SetLock { .. }
             | Self::Play(_)
+            | Self::StopGather
+            | Self::SendDigits { .. }
             | Self::Record { .. }
             | Self::Answer
             | Self::Hangup { .. } => Priority::Prompt,

@@ -7,6 +7,7 @@ mod calls;
 mod command;
 mod commands;
 mod create;
+mod keypad;
 mod moderation;
 mod moves;
 mod nodes;
@@ -35,5 +36,6 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .merge(calls::routes())
         .merge(sessions::routes())
         .merge(commands::routes())
+        .merge(keypad::routes())
         .merge(nodes::routes())
 }

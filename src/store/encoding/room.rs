@@ -113,6 +113,9 @@ struct StoredRun {
     /// The dial-outs in progress.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     dials: Option<Box<DialOuts>>,
+    /// The time at which the room ends unless a member has talked since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    silent: Option<Timestamp>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -263,6 +266,7 @@ impl From<&RoomState> for StoredRun {
                 .collect(),
             recordings: room.recordings().to_vec(),
             dials: room.stored_dials().cloned(),
+            silent: room.silent_at(),
         }
     }
 }
@@ -324,6 +328,7 @@ pub fn decode_room<'a>(
         ended_at: run.ended,
         members: decode_members(id, &stored.parts)?,
         sequence: run.seq,
+        silent_at: run.silent,
     };
     RoomState::restore(data).map_err(|why| corrupt(entity, "record", why))
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use roomkeeper_core::call::CallEvent;
+use roomkeeper_core::call::{CallEvent, GatherResult};
 use roomkeeper_core::ids::{
     CallId, CommandUid, EndpointId, MemberId, OperationId, RecordingId, RoomId,
 };
@@ -18,6 +18,9 @@ pub(super) struct Data<'a> {
     pub(super) name: Option<&'a str>,
     #[serde(flatten)]
     pub(super) update: Option<&'a Update>,
+    /// The name of the gateway API for the timeout.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) max_duration: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) caller_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -57,6 +60,8 @@ pub(super) struct Data<'a> {
     pub(super) recording_id: Option<RecordingId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) endpoint_id: Option<&'a EndpointId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) digits: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) url: Option<&'a str>,
     /// Empty if nothing plays.
@@ -103,6 +108,7 @@ pub(super) fn room_data(fact: &RoomEvent) -> Data<'_> {
         },
         RoomEvent::Updated(update) => Data {
             update: Some(update),
+            max_duration: update.timeout,
             ..none
         },
         RoomEvent::Locked { locked } => Data {
@@ -130,6 +136,10 @@ pub(super) fn room_data(fact: &RoomEvent) -> Data<'_> {
             conferencecall_id: Some(*member),
             ..none
         },
+        RoomEvent::MemberReconnected { member, .. } => Data {
+            conferencecall_id: Some(*member),
+            ..none
+        },
         RoomEvent::MemberUpdated { call: _, update } => Data {
             member_update: Some(update),
             ..none
@@ -149,6 +159,7 @@ pub(super) fn room_data(fact: &RoomEvent) -> Data<'_> {
             ..none
         },
         RoomEvent::Destroyed | RoomEvent::FlagChanged { .. } => none,
+        RoomEvent::Gathered { result, .. } => gather_data(result),
         RoomEvent::Play(fact) => play_data(fact),
         RoomEvent::Dial(event) => Data {
             dial: Some(dial_data(event)),
@@ -203,6 +214,16 @@ fn play_data(fact: &PlayEvent) -> Data<'_> {
     }
 }
 
+fn gather_data(result: &GatherResult) -> Data<'_> {
+    Data {
+        operation_id: Some(result.operation.to_string()),
+        digits: Some(result.digits.as_str()),
+        reason: Some(result.reason.as_str()),
+        url: result.failed_prompt.as_ref().map(PlayUrl::as_str),
+        ..Data::default()
+    }
+}
+
 fn play_error((url, why): &(PlayUrl, PlayFailure)) -> PlayError<'_> {
     PlayError {
         url,
@@ -224,6 +245,10 @@ pub(super) fn session_data(fact: &CallEvent) -> Data<'_> {
             ..Data::default()
         },
         CallEvent::Answered => Data::default(),
+        CallEvent::Gathered(result) => Data {
+            command_uid: result.command_uid.as_ref(),
+            ..gather_data(result)
+        },
         CallEvent::Hangup { cause, duration } => Data {
             cause: Some(cause),
             duration: Some(duration.as_secs()),

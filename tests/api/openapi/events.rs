@@ -8,13 +8,14 @@ use roomkeeper::webhook::payload::{
     EndpointEvent, endpoint_message, event_names, live_event, room_message, session_message,
 };
 use roomkeeper_core::call::{CallEvent, CallNotification, Direction};
+use roomkeeper_core::gather::{Digits, GatherEnd, GatherResult};
 use roomkeeper_core::ids::{CallId, MemberId, OperationId, RecordingId, RoomId};
 use roomkeeper_core::labels::Labels;
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::{
     DialChange, DialEvent, DialOutcome, JoinFailure, LeftReason, LiveChange, MemberFlag,
     MemberSettings, MemberUpdate, PlayEvent, PlayFailure, RecordingChange, RoomEvent,
-    RoomNotification, RoomSettingsUpdate, Sparse, Update,
+    RoomNotification, RoomSettingsUpdate, Sparse, Tones, Update,
 };
 use roomkeeper_core::time::Timestamp;
 use serde_json::{Value, json};
@@ -23,7 +24,8 @@ use uuid::Uuid;
 use super::{api, schema};
 use crate::world::*;
 
-const LEFT: [LeftReason; 6] = [
+const LEFT: [LeftReason; 7] = [
+    LeftReason::Silence,
     LeftReason::Hangup,
     LeftReason::Removed,
     LeftReason::Moved,
@@ -41,6 +43,27 @@ const NOT_JOINED: [JoinFailure; 8] = [
     JoinFailure::Removed,
     JoinFailure::ActionFailed,
 ];
+
+const GATHERED: [GatherEnd; 6] = [
+    GatherEnd::Matched,
+    GatherEnd::Timeout,
+    GatherEnd::NoInput,
+    GatherEnd::Hangup,
+    GatherEnd::Stopped,
+    GatherEnd::Failed,
+];
+
+fn gathered(reason: GatherEnd) -> Box<GatherResult> {
+    Box::new(GatherResult {
+        operation: "a1b2c3d4-e5f6-7890-abcd-ef1234567890".parse().unwrap(),
+        command_uid: None,
+        digits: Digits::from_reported("12#"),
+        reason,
+        failed_prompt: (reason == GatherEnd::Failed)
+            .then(|| PlayUrl::new("https://cdn.example.com/pin.wav").unwrap()),
+        synthesized: false,
+    })
+}
 
 fn room() -> RoomId {
     room_id("acW68", 1)
@@ -107,6 +130,10 @@ fn labels() -> Labels {
     serde_json::from_value(json!({ "team": "sales" })).unwrap()
 }
 
+fn tones() -> Tones {
+    serde_json::from_value(json!({ "enter": "http://h/a", "exit": "http://h/b" })).unwrap()
+}
+
 fn room_events() -> Vec<RoomEvent> {
     let (call, member) = (call(), member());
     let mut all = vec![
@@ -122,6 +149,10 @@ fn room_events() -> Vec<RoomEvent> {
             post_actions: Some(Vec::new()),
             settings: RoomSettingsUpdate {
                 labels: Some(labels()),
+                max_members: Some(2),
+                tones: Some(tones()),
+                alone_url: Some(None),
+                end_when_silent_for: Some(60),
             },
         })),
         RoomEvent::Locked { locked: true },
@@ -159,6 +190,7 @@ fn room_events() -> Vec<RoomEvent> {
         reason,
         to: (reason == LeftReason::Moved).then(other_room),
     }));
+    all.push(RoomEvent::MemberReconnected { call, member });
     all.extend(NOT_JOINED.map(|reason| RoomEvent::JoinFailed {
         call,
         member,
@@ -167,6 +199,10 @@ fn room_events() -> Vec<RoomEvent> {
     for flag in [MemberFlag::Speak, MemberFlag::Hear] {
         all.extend([true, false].map(|on| RoomEvent::FlagChanged { call, flag, on }));
     }
+    all.extend(GATHERED.map(|reason| {
+        let result = gathered(reason);
+        RoomEvent::Gathered { call, result }
+    }));
     all.extend(play_events().into_iter().map(RoomEvent::Play));
     all.extend(recording_events());
     all
@@ -182,6 +218,7 @@ fn call_events() -> Vec<CallEvent> {
         new(Direction::Inbound),
         new(Direction::Outbound),
         CallEvent::Answered,
+        CallEvent::Gathered(gathered(GatherEnd::Failed)),
         CallEvent::Hangup {
             cause: "NORMAL_CLEARING".into(),
             duration: Duration::from_secs(61),

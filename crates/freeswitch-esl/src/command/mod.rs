@@ -24,15 +24,18 @@ use bytes::{Bytes, BytesMut};
 use uuid::Uuid;
 
 mod checked;
+mod digits;
 mod originate;
 mod plan;
 mod reply;
 
 pub use checked::{
-    AppName, Arg, ChannelUuid, ConferenceName, ConferenceVarName, ContextName, EventName,
-    ExecutionId, HangupCause, HeaderName, JobPrefix, JobUuid, Line, MediaUrl, ModuleName, Number,
-    Password, ProfileName, RecordingPath, Subclass, Unfit, VarName, VarValue, Voice,
+    AppName, Arg, ChannelUuid, ConferenceName, ConferenceVarName, ContextName, DtmfTones,
+    EventName, ExecutionId, HangupCause, HeaderName, JobPrefix, JobUuid, Line, MediaUrl,
+    ModuleName, Number, Password, ProfileName, RecordingPath, Subclass, Unfit, VarName, VarValue,
+    Voice,
 };
+pub use digits::{CollectDigits, DigitPrompt, STOP_KEY};
 pub use originate::{DialString, DialTemplate, Origination, QuotedText, SipHeaderName};
 pub use plan::{InlinePlan, JoinFlag, PlanStep};
 pub use reply::{ApiFailure, ApiReply, CommandReply};
@@ -127,6 +130,18 @@ pub enum ConferenceCommand {
     RecordStart(RecordingPath),
     /// Ends the recording into that file.
     RecordStop(RecordingPath),
+    /// Limits the number of members; 0 is no limit. Answers with the previous limit.
+    MaxMembers(u32),
+    /// Sets the file of a sound.
+    SoundFile(ConferenceSound, MediaUrl),
+    /// Turns a sound on or off.
+    SoundOn(ConferenceSound, bool),
+    /// Sets the file that plays while one member is alone; stops the one that plays.
+    MusicFile(MediaUrl),
+    /// Returns to the music of the profile; does not stop the file that plays.
+    NoMusicFile,
+    /// Allows or stops music for a lone member, until the next member enters.
+    MusicOn(bool),
     /// Pauses the recording into that file: the pause is cut out of it. A recording that is not open yet answers `+OK`
     /// and `-ERR`.
     RecordPause(RecordingPath),
@@ -136,6 +151,28 @@ pub enum ConferenceCommand {
     Lock,
     /// Admits members again.
     Unlock,
+}
+
+/// A sound of a conference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConferenceSound {
+    /// Played when a member enters.
+    Enter,
+    /// Played when a member leaves.
+    Exit,
+}
+
+impl ConferenceSound {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Enter => "enter_sound",
+            Self::Exit => "exit_sound",
+        }
+    }
+}
+
+const fn on_or_off(on: bool) -> &'static str {
+    if on { "on" } else { "off" }
 }
 
 /// The API commands of FreeSWITCH that this crate renders.
@@ -153,6 +190,10 @@ pub enum Api {
     Kill(ChannelUuid, Option<HangupCause>),
     /// `uuid_answer`.
     Answer(ChannelUuid),
+    /// `uuid_send_dtmf`: sends tones to a call, each of this duration in milliseconds.
+    SendDtmf(ChannelUuid, DtmfTones, Option<u16>),
+    /// `uuid_recv_dtmf` with [`STOP_KEY`]: ends the collection of digits, as if the caller had pressed that key.
+    StopDigits(ChannelUuid),
     /// `uuid_record`: records a channel into a file on the node. Unlike that of a room, `+OK` follows the opening of
     /// the file.
     Record(ChannelUuid, RecordVerb, RecordingPath),
@@ -177,6 +218,8 @@ pub enum Api {
     /// `originate`: makes a call under the given UUID, which executes the plan once it is answered. Slow: it ends with the
     /// answer, or with the reason why there is none.
     Originate(Box<Origination>),
+    /// `sofia recover`: brings back the SIP calls that a profile with `track-calls` had before the server restarted.
+    RecoverCalls,
     /// `originate` of a loopback call, for trials without a phone: one end comes in through the dialplan like a
     /// caller's, the other is a caller that makes a little noise for a while and then hangs up.
     TestCall {
@@ -210,11 +253,14 @@ impl Api {
             Self::Transfer(..)
             | Self::Kill(..)
             | Self::Answer(_)
+            | Self::SendDtmf(..)
+            | Self::StopDigits(_)
             | Self::Record(..)
             | Self::SetVars(..)
             | Self::SetVar(..)
             | Self::Conference(..)
             | Self::Originate(_)
+            | Self::RecoverCalls
             | Self::TestCall { .. } => false,
         }
     }
@@ -230,6 +276,11 @@ impl fmt::Display for Api {
             Self::Kill(uuid, None) => write!(f, "uuid_kill {uuid}"),
             Self::Kill(uuid, Some(cause)) => write!(f, "uuid_kill {uuid} {cause}"),
             Self::Answer(uuid) => write!(f, "uuid_answer {uuid}"),
+            Self::SendDtmf(uuid, tones, None) => write!(f, "uuid_send_dtmf {uuid} {tones}"),
+            Self::SendDtmf(uuid, tones, Some(ms)) => {
+                write!(f, "uuid_send_dtmf {uuid} {tones}@{ms}")
+            }
+            Self::StopDigits(uuid) => write!(f, "uuid_recv_dtmf {uuid} {STOP_KEY}"),
             Self::Record(uuid, verb, path) => {
                 write!(f, "uuid_record {uuid} {} {path}", verb.as_str())
             }
@@ -252,6 +303,7 @@ impl fmt::Display for Api {
             Self::ShowChannels(TableForm::Json) => f.write_str("show channels as json"),
             Self::ConferenceList => f.write_str("conference json_list compact"),
             Self::Originate(call) => write!(f, "originate {call}"),
+            Self::RecoverCalls => f.write_str("sofia recover"),
             Self::TestCall {
                 uuid,
                 from,
@@ -283,6 +335,16 @@ impl fmt::Display for Api {
                     ConferenceCommand::PlayStatus => f.write_str("play_status"),
                     ConferenceCommand::RecordStart(path) => write!(f, "recording start {path}"),
                     ConferenceCommand::RecordStop(path) => write!(f, "recording stop {path}"),
+                    ConferenceCommand::MaxMembers(most) => write!(f, "set max_members {most}"),
+                    ConferenceCommand::SoundFile(sound, url) => {
+                        write!(f, "{} file {url}", sound.as_str())
+                    }
+                    ConferenceCommand::SoundOn(sound, on) => {
+                        write!(f, "{} {}", sound.as_str(), on_or_off(*on))
+                    }
+                    ConferenceCommand::MusicFile(url) => write!(f, "moh {url}"),
+                    ConferenceCommand::NoMusicFile => f.write_str("moh reset"),
+                    ConferenceCommand::MusicOn(on) => write!(f, "moh {}", on_or_off(*on)),
                     ConferenceCommand::RecordPause(path) => write!(f, "recording pause {path}"),
                     ConferenceCommand::RecordResume(path) => write!(f, "recording resume {path}"),
                     ConferenceCommand::Lock => f.write_str("lock"),
@@ -340,6 +402,15 @@ pub enum EventFormat {
     Json,
 }
 
+/// The result that [`Command::ExecuteMark`] writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MarkedResult {
+    /// The response of the application.
+    Response,
+    /// The result of collecting digits, and this variable with the digits: `<result>:<digits>`.
+    Digits(VarName),
+}
+
 /// A complete command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
@@ -361,15 +432,17 @@ pub enum Command {
         /// Waits for the running application instead of running inside it.
         lock: bool,
     },
-    /// Writes the response of the running application to a variable of the channel as `<mark>=<response>`, after it and
+    /// Writes the result of the running application to a variable of the channel as `<mark>=<result>`, after it and
     /// everything queued before this command.
     ExecuteMark {
         /// The channel.
         channel: ChannelUuid,
         /// The variable.
         variable: VarName,
-        /// The text in front of the response.
+        /// The text in front of the result.
         mark: ExecutionId,
+        /// The result.
+        result: MarkedResult,
     },
     /// Adds to the subscription.
     Subscribe {
@@ -476,11 +549,19 @@ impl fmt::Display for Command {
                 channel,
                 variable,
                 mark,
-            } => write!(
-                f,
-                "sendmsg {channel}\ncall-command: execute\nexecute-app-name: set\n\
-                 execute-app-arg: {variable}={mark}=${{current_application_response}}\nevent-lock: true"
-            ),
+                result,
+            } => {
+                write!(
+                    f,
+                    "sendmsg {channel}\ncall-command: execute\nexecute-app-name: set\n\
+                     execute-app-arg: {variable}={mark}="
+                )?;
+                match result {
+                    MarkedResult::Response => f.write_str("${current_application_response}")?,
+                    MarkedResult::Digits(digits) => write!(f, "${{read_result}}:${{{digits}}}")?,
+                }
+                f.write_str("\nevent-lock: true")
+            }
             Self::Subscribe {
                 format,
                 names,

@@ -76,6 +76,8 @@ pub struct NodeConfig {
     pub default_callee: Option<Callee>,
     /// The maximum number of members of a conference, by its profile; 0, or no entry: no limit.
     pub max_members: BTreeMap<String, u64>,
+    /// Answered SIP calls are stored, and `sofia recover` brings them back after a restart.
+    pub track_calls: bool,
     /// Modules that count as loaded besides the essential ones.
     pub modules: Vec<String>,
     /// The dialplan: applications and their arguments by extension.
@@ -115,6 +117,7 @@ impl Default for NodeConfig {
             callees: BTreeMap::new(),
             default_callee: None,
             max_members: BTreeMap::from([("roomkeeper-connect".into(), 2)]),
+            track_calls: true,
             modules: vec!["mod_flite".into()],
             dialplan: BTreeMap::from([
                 (

@@ -13,6 +13,8 @@ pub(super) enum Task {
     Inbound(LegStep, String),
     /// The callee of a call that the node made does its next step.
     Callee(CalleeStep, String),
+    /// A recovered call starts again.
+    Recovered(String),
     /// A channel requests to enter the conference of its running application, which has this id.
     Join(String, String),
     /// An admitted channel becomes a member of this conference.

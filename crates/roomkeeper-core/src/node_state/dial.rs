@@ -42,8 +42,7 @@ impl NodeState {
         if dialling >= MAX_DIALS {
             return Err(Refusal::TooManyDials);
         }
-        let most = registration.kind.most_members();
-        if most.is_some_and(|most| state.members().len() + dialling >= most) {
+        if state.is_full_with(dialling) {
             return Err(Refusal::RoomFull);
         }
         Ok(Decision::Act)

@@ -29,14 +29,18 @@ impl NodeState {
             // A call that is gone needs no preparation, and its first transfer has the same effect. An attempt without a
             // channel has its own rules.
             SwitchAction::Prepare | SwitchAction::Dial { .. } | SwitchAction::CancelDial => false,
+            // The deadline of the request repeats it.
+            SwitchAction::StopGather => false,
             SwitchAction::Enter(_)
             | SwitchAction::Park { .. }
             | SwitchAction::SetFlag { .. }
             | SwitchAction::SetLock { .. }
             | SwitchAction::Describe { .. }
+            | SwitchAction::Control(_)
             | SwitchAction::Record { .. }
             | SwitchAction::Step { .. }
             | SwitchAction::Break { .. }
+            | SwitchAction::SendDigits { .. }
             | SwitchAction::Answer
             | SwitchAction::Hangup { .. } => true,
         };
@@ -65,6 +69,7 @@ impl NodeState {
             (SwitchAction::CancelDial, Some(call)) if *error == CommandError::NoSuchChannel => {
                 return self.dial_not_found(room, call, cx);
             }
+            (SwitchAction::Control(_), _) => RoomInput::ControlFailed,
             (SwitchAction::Enter(_), Some(call)) => RoomInput::NotEntered {
                 call,
                 reason: JoinFailure::Refused,
@@ -107,9 +112,12 @@ impl NodeState {
             | SwitchAction::SetFlag { .. }
             | SwitchAction::SetLock { .. }
             | SwitchAction::Describe { .. }
+            | SwitchAction::Control(_)
             | SwitchAction::Play(_)
             | SwitchAction::Record { .. }
             | SwitchAction::Prepare
+            | SwitchAction::StopGather
+            | SwitchAction::SendDigits { .. }
             | SwitchAction::Answer
             | SwitchAction::Hangup { .. } => {}
         }

@@ -118,6 +118,9 @@ impl NodeState {
             Action::Pause(_) => self.check_pause(room(target)?),
             Action::Dial(dial) => self.check_dial(room(target)?, dial),
             Action::CancelDial(cancel) => self.check_cancel_dial(room(target)?, *cancel),
+            Action::Gather(_) => self.check_gather(target),
+            Action::StopGather(_) => self.check_stop_gather(target),
+            Action::SendDigits(_) => self.check_send_digits(target),
             Action::Answer(_) => self.check_answer(call(target)?),
         }
     }
@@ -162,6 +165,9 @@ impl NodeState {
             Action::SetVolume(set) => Accepted::SetVolume(self.set_volume(by, set, cx)?),
             Action::Dial(dial) => Accepted::Dial(self.start_dial(by, dial, cx)?),
             Action::CancelDial(cancel) => Accepted::CancelDial(self.cancel_dial(by, cancel, cx)?),
+            Action::Gather(gather) => Accepted::Gather(self.gather(by, gather, cx)?),
+            Action::StopGather(_) => Accepted::StopGather(self.stop_gather(&by, cx)?),
+            Action::SendDigits(send) => Accepted::SendDigits(self.send_digits(&by, send, cx)?),
             Action::Answer(_) => Accepted::Answer(self.answer(&by, cx)?),
             Action::Hangup(hangup) => Accepted::Hangup(self.hang_up(&by, hangup, cx)?),
         })

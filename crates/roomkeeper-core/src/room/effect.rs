@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use crate::gather::GatherResult;
 use crate::ids::{CallId, CommandUid, MemberId, RecordingId, RoomId};
 
+use super::control::RoomControl;
 use super::details::Update;
 use super::dial::{DialChange, DialEvent, DialOutcome, DialRequest};
 use super::flag::{Flags, MemberFlag};
@@ -25,6 +27,8 @@ pub enum LeftReason {
     RoomDestroyed,
     /// The room's timeout passed.
     Timeout,
+    /// Nobody talked in the room for too long.
+    Silence,
     /// The node was lost or restarted.
     Orphan,
 }
@@ -38,6 +42,7 @@ impl LeftReason {
             Self::Moved => "moved",
             Self::RoomDestroyed => "room_destroyed",
             Self::Timeout => "timeout",
+            Self::Silence => "silence",
             Self::Orphan => "orphan",
         }
     }
@@ -115,6 +120,8 @@ pub enum RoomCommand {
     },
     /// Writes the registration on the conference, so that a lost store can be rebuilt from FreeSWITCH.
     Describe,
+    /// Changes the conference.
+    Control(RoomControl),
     /// Controls the playback.
     Play(PlayCommand),
     /// Starts, ends, pauses or resumes a recording.
@@ -152,7 +159,7 @@ impl RoomCommand {
             | Self::Dial { call, .. }
             | Self::CancelDial { call } => Some(*call),
             Self::Record { call, .. } => *call,
-            Self::SetLock { .. } | Self::Describe | Self::Play(_) => None,
+            Self::SetLock { .. } | Self::Describe | Self::Control(_) | Self::Play(_) => None,
         }
     }
 }
@@ -240,6 +247,13 @@ pub enum RoomEvent {
         /// The reason.
         reason: JoinFailure,
     },
+    /// A member is in its room again after a restart of FreeSWITCH, which has recovered its call.
+    MemberReconnected {
+        /// The call.
+        call: CallId,
+        /// The membership, the same as before.
+        member: MemberId,
+    },
     /// A join failed.
     JoinFailed {
         /// The call.
@@ -257,6 +271,13 @@ pub enum RoomEvent {
         flag: MemberFlag,
         /// The new value.
         on: bool,
+    },
+    /// A request for digits of a member ended.
+    Gathered {
+        /// The call.
+        call: CallId,
+        /// The result.
+        result: Box<GatherResult>,
     },
     /// An event of the playback.
     Play(PlayEvent),
@@ -288,12 +309,14 @@ impl RoomEvent {
         Self::MemberJoined { .. } => "conference.member.joined",
         Self::MemberUpdated { .. } => "conference.member.updated",
         Self::MemberLeft { .. } => "conference.member.left",
+        Self::MemberReconnected { .. } => "conference.member.reconnected",
         Self::MoveFailed { .. } => "conference.member.move_failed",
         Self::FlagChanged { flag: MemberFlag::Speak, on: false, .. } => MemberFlag::Speak.names(false).event,
         Self::FlagChanged { flag: MemberFlag::Speak, on: true, .. } => MemberFlag::Speak.names(true).event,
         Self::FlagChanged { flag: MemberFlag::Hear, on: false, .. } => MemberFlag::Hear.names(false).event,
         Self::FlagChanged { flag: MemberFlag::Hear, on: true, .. } => MemberFlag::Hear.names(true).event,
         Self::JoinFailed { .. } => "conference.member.join_failed",
+        Self::Gathered { .. } => "conference.member.gathered",
         Self::Play(PlayEvent::Started { .. }) => "conference.play.started",
         Self::Play(PlayEvent::Finished { .. }) => "conference.play.finished",
         Self::Play(PlayEvent::Paused { .. }) => "conference.play.paused",
@@ -324,9 +347,11 @@ impl RoomEvent {
             Self::MemberJoined { call, .. }
             | Self::MemberUpdated { call, .. }
             | Self::MemberLeft { call, .. }
+            | Self::MemberReconnected { call, .. }
             | Self::MoveFailed { call, .. }
             | Self::JoinFailed { call, .. }
-            | Self::FlagChanged { call, .. } => Some(*call),
+            | Self::FlagChanged { call, .. }
+            | Self::Gathered { call, .. } => Some(*call),
             Self::Dial(event) => Some(event.session),
             Self::Created { .. }
             | Self::Updated(_)

@@ -1,7 +1,10 @@
 //! Inputs of a room.
 
+use std::time::Duration;
+
 use smol_str::SmolStr;
 
+use crate::gather::GatherResult;
 use crate::ids::{CallId, CommandUid, CoreId, MemberId, RoomId};
 use crate::time::Timestamp;
 
@@ -198,6 +201,13 @@ pub enum RoomInput {
         /// The requested value.
         lock: bool,
     },
+    /// FreeSWITCH did not carry out a control of the conference.
+    ControlFailed,
+    /// A snapshot shows the time since a member talked last.
+    Talked {
+        /// The time.
+        ago: Duration,
+    },
     /// FreeSWITCH refused to take a member out.
     LeaveRefused {
         /// The call.
@@ -261,6 +271,19 @@ pub enum RoomInput {
     CoreChanged {
         /// The core that runs, if there is one.
         core: Option<CoreId>,
+    },
+    /// A request for digits of a member ended.
+    Gathered {
+        /// The call.
+        call: CallId,
+        /// The result.
+        result: Box<GatherResult>,
+    },
+    /// FreeSWITCH runs as another core and may recover its calls: their memberships wait, everything else of another core
+    /// is over.
+    CoreRestarted {
+        /// The core that runs.
+        core: CoreId,
     },
     /// An input of the playback.
     Play(PlayInput),
