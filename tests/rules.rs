@@ -14,6 +14,8 @@ mod late;
 mod live;
 #[path = "rules/lock.rs"]
 mod lock;
+#[path = "rules/member_audio.rs"]
+mod member_audio;
 #[path = "rules/operator.rs"]
 mod operator;
 #[path = "rules/orphans.rs"]
@@ -215,6 +217,10 @@ impl World {
                         }
                         RoomEvent::FlagChanged { flag, on, .. } => flag.names(on).state.to_owned(),
                         RoomEvent::Play(event) => playback::words(&event),
+                        RoomEvent::HoldChanged { on, music, .. } => {
+                            member_audio::hold_words(on, music.as_ref())
+                        }
+                        RoomEvent::MemberPlay { event, .. } => member_audio::words(&event),
                     };
                     format!("{text}{uid}{synthesized}")
                 }
@@ -686,7 +692,7 @@ fn hold_is_not_mute() {
     let mut held = block(call(1), false);
     held.hold = true;
     world.conference(1, 1, 1, ConferenceChange::Flags(held));
-    world.expect_notifications(&[]);
+    world.expect_notifications(&["held"]);
 }
 
 #[test]

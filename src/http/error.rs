@@ -159,6 +159,7 @@ impl ApiError {
             | Refusal::StillLeaving
             | Refusal::InOtherRoom { .. }
             | Refusal::FlagAlreadySet { .. }
+            | Refusal::HoldAlreadySet { .. }
             | Refusal::NameFixed
             | Refusal::NoMembers
             | Refusal::RoomFull

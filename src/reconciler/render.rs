@@ -131,17 +131,7 @@ fn conference_command(
             ConferenceVarName::new(META_VARIABLE)?,
             VarValue::new(meta::encode(registration))?,
         ),
-        SwitchAction::Play(PlayCommand::Start { file, url, volume }) => ConferenceCommand::Play {
-            operation: file.operation.uuid(),
-            index: file.index,
-            volume: *volume,
-            url: MediaUrl::new(location(url, settings).as_str())?,
-        },
-        SwitchAction::Play(PlayCommand::Toggle { .. }) => ConferenceCommand::PausePlay,
-        SwitchAction::Play(PlayCommand::Stop) => ConferenceCommand::StopPlay,
-        SwitchAction::Play(PlayCommand::Volume { volume }) => {
-            ConferenceCommand::FileVolume(*volume)
-        }
+        SwitchAction::Play(command) => play_command(command, None, settings)?,
         SwitchAction::StartRecording { path, .. } => {
             ConferenceCommand::RecordStart(RecordingPath::new(path)?)
         }
@@ -149,6 +139,29 @@ fn conference_command(
             ConferenceCommand::RecordStop(RecordingPath::new(path)?)
         }
         _ => return Err(wrong_target("a room")),
+    })
+}
+
+/// The command of a playback in a room, or to one member.
+fn play_command(
+    command: &PlayCommand,
+    member: Option<ChannelUuid>,
+    settings: &CommandSettings,
+) -> Result<ConferenceCommand, Unfit> {
+    Ok(match (command, member) {
+        (PlayCommand::Start { file, url, volume }, _) => ConferenceCommand::Play {
+            operation: file.operation.uuid(),
+            index: file.index,
+            volume: *volume,
+            url: MediaUrl::new(location(url, settings).as_str())?,
+            member,
+        },
+        (PlayCommand::Stop, _) => ConferenceCommand::StopPlay(member),
+        (PlayCommand::Toggle { .. }, None) => ConferenceCommand::PausePlay,
+        (PlayCommand::Volume { volume }, None) => ConferenceCommand::FileVolume(*volume),
+        (PlayCommand::Toggle { .. } | PlayCommand::Volume { .. }, Some(_)) => {
+            return Err(wrong_target("a member"));
+        }
     })
 }
 
@@ -177,15 +190,26 @@ fn member_command(
     channel: ChannelUuid,
     settings: &CommandSettings,
 ) -> Result<Api, Unfit> {
-    if let SwitchAction::SetFlag { flag, on } = action {
-        let action = match (flag, on) {
+    let on_member = match action {
+        SwitchAction::SetFlag { flag, on } => Some(match (flag, on) {
             (MemberFlag::Speak, true) => MemberAction::Unmute,
             (MemberFlag::Speak, false) => MemberAction::Mute,
             (MemberFlag::Hear, true) => MemberAction::Undeaf,
             (MemberFlag::Hear, false) => MemberAction::Deaf,
-        };
+        }),
+        SwitchAction::SetHearing { on: true } => Some(MemberAction::Undeaf),
+        SwitchAction::SetHearing { on: false } => Some(MemberAction::Deaf),
+        SwitchAction::Hold { on: true } => Some(MemberAction::Hold),
+        SwitchAction::Hold { on: false } => Some(MemberAction::Unhold),
+        _ => None,
+    };
+    if let Some(action) = on_member {
         let member = MemberSelector::Channel(channel);
         let command = ConferenceCommand::Member(action, member);
+        return Ok(Api::Conference(name(room)?, command));
+    }
+    if let SwitchAction::Play(command) = action {
+        let command = play_command(command, Some(channel), settings)?;
         return Ok(Api::Conference(name(room)?, command));
     }
     let SwitchAction::Enter {

@@ -539,7 +539,7 @@ impl Node {
         let files: Vec<FileId> = conference.playing.drain(..).collect();
         let recordings = std::mem::take(&mut conference.recordings);
         for file in files {
-            self.report_room(room, ConferenceChange::FileEnded(file));
+            self.report_room(room, ConferenceChange::FileEnded { file, member: None });
         }
         for recording in recordings {
             self.report_recording_over(room, recording);
@@ -686,7 +686,14 @@ impl Node {
             conference.playing.push_back(file);
         }
         let failed = !opens;
-        self.report_room(room, ConferenceChange::FileOpened { file, failed });
+        self.report_room(
+            room,
+            ConferenceChange::FileOpened {
+                file,
+                failed,
+                member: None,
+            },
+        );
         if opens {
             Ok(())
         } else {
@@ -701,7 +708,7 @@ impl Node {
             .get_mut(&room)
             .and_then(|conference| conference.playing.pop_front());
         if let Some(file) = file {
-            self.report_room(room, ConferenceChange::FileEnded(file));
+            self.report_room(room, ConferenceChange::FileEnded { file, member: None });
         }
         file.is_some()
     }

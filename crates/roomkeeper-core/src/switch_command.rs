@@ -53,6 +53,16 @@ pub enum SwitchAction {
         /// Its value.
         on: bool,
     },
+    /// Holds or unholds a member.
+    Hold {
+        /// True holds it.
+        on: bool,
+    },
+    /// Lets a member hear the room or not, because of its hold.
+    SetHearing {
+        /// True lets it hear.
+        on: bool,
+    },
     /// Locks or unlocks the conference.
     SetLock {
         /// True locks it.
@@ -125,6 +135,8 @@ impl SwitchAction {
             Self::Enter { .. } => "enter",
             Self::Park { .. } => "park",
             Self::SetFlag { flag, .. } => flag.names(false).command,
+            Self::Hold { .. } => "hold",
+            Self::SetHearing { .. } => "hearing",
             Self::SetLock { .. } => "lock",
             Self::Describe { .. } => "describe",
             Self::Play(_) => "play",
@@ -149,7 +161,10 @@ impl SwitchAction {
             | Self::Step { .. }
             | Self::Break { .. }
             | Self::Prepare => Priority::Paced,
-            Self::SetLock { .. }
+            // A held member must not hear the room, and its caller must not wait for those of a large room.
+            Self::Hold { .. }
+            | Self::SetHearing { .. }
+            | Self::SetLock { .. }
             | Self::Play(_)
             | Self::StartRecording { .. }
             | Self::StopRecording { .. }

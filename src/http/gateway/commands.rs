@@ -79,8 +79,8 @@ fn cause_schema() -> ObjectBuilder {
         .enum_values(Some(causes))
 }
 
-/// The effect of an accepted command on a membership. `muted`, `unmuted`, `deafened` and `undeafened` name the state that
-/// the webhook confirms.
+/// The effect of an accepted command on a membership. `muted`, `unmuted`, `deafened`, `undeafened`, `held` and `unheld` name
+/// the state that the webhook confirms.
 #[derive(ToSchema)]
 #[schema(as = MemberCommandStatus, rename_all = "snake_case")]
 #[allow(dead_code, reason = "describes a field")]
@@ -92,6 +92,8 @@ pub(super) enum StatusText {
     Unmuted,
     Deafened,
     Undeafened,
+    Held,
+    Unheld,
 }
 
 /// The status of a command that takes time.
@@ -106,9 +108,9 @@ enum OperationStatusText {
 #[schema(as = MemberCommand)]
 pub(super) struct Status {
     #[schema(value_type = StatusText)]
-    status: &'static str,
+    pub(super) status: &'static str,
     #[schema(value_type = RoomIdText)]
-    room_id: String,
+    pub(super) room_id: String,
 }
 
 #[derive(Serialize, ToSchema)]

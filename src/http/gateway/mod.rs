@@ -6,6 +6,7 @@
 mod command;
 mod commands;
 mod create;
+mod member_audio;
 mod moderation;
 mod nodes;
 mod playback;
@@ -25,6 +26,7 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .merge(rooms::routes())
         .merge(moderation::routes())
+        .merge(member_audio::routes())
         .merge(playback::routes())
         .merge(recording::routes())
         .merge(sessions::routes())

@@ -137,6 +137,9 @@ pub(super) struct MemberRow {
     /// The member does not hear the conference. Present only while this is `true`.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     deaf: bool,
+    /// The member is on hold. Present only while this is `true`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    held: bool,
 }
 
 /// Create a conference
@@ -364,6 +367,7 @@ impl MemberRow {
             caller_id: member.caller_id.to_string(),
             muted: !member.flags.speak,
             deaf: !member.flags.hear,
+            held: member.flags.hold,
         }
     }
 }

@@ -62,6 +62,11 @@ event_data! {
     }
     MemberLeft { reason: LeftReason, }
     MemberFlagChanged {}
+    MemberHeld {
+        /// The music on hold; omitted if the member hears silence.
+        #[schema(required = false)]
+        music_url: String,
+    }
     MemberJoinFailed { reason: JoinFailureReason, }
     PlaybackStarted {
         operation_id: Uuid,
@@ -265,6 +270,7 @@ envelopes! {
     MemberJoined,
     MemberLeft,
     MemberFlagChanged,
+    MemberHeld,
     MemberJoinFailed,
     PlaybackStarted,
     PlaybackFinished,

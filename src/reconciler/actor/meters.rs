@@ -37,6 +37,7 @@ enum Confirmation {
     Joined,
     Left,
     Flag(MemberFlag, bool),
+    Hold(bool),
     Locked(bool),
     Answered,
     HungUp,
@@ -222,6 +223,7 @@ const fn awaited_confirmation(intent: &Intent) -> Option<(EntityId, Confirmation
         Action::Join(_) => Confirmation::Joined,
         Action::Leave(_) | Action::Kick(_) => Confirmation::Left,
         Action::SetFlag(set) => Confirmation::Flag(set.flag, set.on),
+        Action::SetHold(set) => Confirmation::Hold(set.on),
         Action::Answer(_) => Confirmation::Answered,
         Action::Hangup(_) => Confirmation::HungUp,
         Action::SetLock(set) => Confirmation::Locked(set.locked),
@@ -252,6 +254,9 @@ const fn confirmed_by(notification: &Notification) -> Option<(EntityId, Confirma
             RoomEvent::FlagChanged { call, flag, on } => {
                 (EntityId::Call(*call), Confirmation::Flag(*flag, *on), true)
             }
+            RoomEvent::HoldChanged { call, on, .. } => {
+                (EntityId::Call(*call), Confirmation::Hold(*on), true)
+            }
             RoomEvent::RecordingStarted { .. } => {
                 (EntityId::Room(*room), Confirmation::RecordingStarted, true)
             }
@@ -265,7 +270,10 @@ const fn confirmed_by(notification: &Notification) -> Option<(EntityId, Confirma
                 (EntityId::Room(*room), Confirmation::Locked(*locked), true)
             }
             RoomEvent::Destroyed => (EntityId::Room(*room), Confirmation::Destroyed, true),
-            RoomEvent::Created { .. } | RoomEvent::Updated(_) | RoomEvent::Play(_) => return None,
+            RoomEvent::Created { .. }
+            | RoomEvent::Updated(_)
+            | RoomEvent::Play(_)
+            | RoomEvent::MemberPlay { .. } => return None,
         },
         Subject::Call(call, notification) => match &notification.event {
             CallEvent::Answered => (EntityId::Call(*call), Confirmation::Answered, true),

@@ -36,6 +36,7 @@ stored_parts! {
             'g' flags "the sum of 1 can speak, 2 can hear, 4 on hold",
             'n' flags_at "the sequence of the flags",
             .. requests "the requests that FreeSWITCH has not confirmed",
+            'l' audio "the sound that it alone hears and its hold, a JSON object",
         }
     }
 }
@@ -282,6 +283,7 @@ mod tests {
                 command_uid: Some("command-2".parse().unwrap()),
                 deadline: Timestamp::from_micros(64),
             }]),
+            audio: None,
             since: Timestamp::from_micros(1_700_000_000_000_000),
         }
     }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use roomkeeper_core::call::CallEvent;
 use roomkeeper_core::ids::{CommandUid, EndpointId, MemberId, OperationId, RecordingId};
 use roomkeeper_core::play_url::PlayUrl;
-use roomkeeper_core::room::{PlayEvent, PlayFailure, RoomEvent, Update};
+use roomkeeper_core::room::{MemberPlayEvent, PlayEvent, PlayFailure, RoomEvent, Update};
 
 /// The `data` of an event. Absent fields are not sent.
 #[derive(Serialize, Default)]
@@ -35,6 +35,8 @@ pub(super) struct Data<'a> {
     pub(super) duration: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) urls: Option<&'a [PlayUrl]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) music_url: Option<&'a PlayUrl>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) errors: Option<Vec<PlayError<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -104,8 +106,13 @@ pub(super) fn room_data(fact: &RoomEvent) -> Data<'_> {
             reason: Some(reason.as_str()),
             ..none
         },
+        RoomEvent::HoldChanged { music, .. } => Data {
+            music_url: music.as_ref(),
+            ..none
+        },
         RoomEvent::Destroyed | RoomEvent::FlagChanged { .. } => none,
         RoomEvent::Play(fact) => play_data(fact),
+        RoomEvent::MemberPlay { event, .. } => member_play_data(event),
     }
 }
 
@@ -131,6 +138,23 @@ fn play_data(fact: &PlayEvent) -> Data<'_> {
             operation_id: Some(operation.map_or_else(String::new, |op| op.to_string())),
             ..Data::default()
         },
+    }
+}
+
+fn member_play_data(fact: &MemberPlayEvent) -> Data<'_> {
+    let (operation, urls, errors) = match fact {
+        MemberPlayEvent::Started { operation, urls } => (operation, Some(urls.as_slice()), None),
+        MemberPlayEvent::Finished { operation, errors } => {
+            let errors = errors.iter().map(play_error).collect();
+            (operation, None, Some(errors))
+        }
+        MemberPlayEvent::Stopped { operation } => (operation, None, None),
+    };
+    Data {
+        operation_id: Some(operation.to_string()),
+        urls,
+        errors,
+        ..Data::default()
     }
 }
 

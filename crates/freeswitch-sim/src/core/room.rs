@@ -80,6 +80,7 @@ pub(super) struct MemberFile {
     pub path: String,
     pub params: Vec<(String, String)>,
     pub started: u64,
+    pub ends: u64,
 }
 
 #[derive(Debug, Clone)]

@@ -31,6 +31,8 @@ impl NodeState {
             SwitchAction::Enter { .. }
             | SwitchAction::Park { .. }
             | SwitchAction::SetFlag { .. }
+            | SwitchAction::Hold { .. }
+            | SwitchAction::SetHearing { .. }
             | SwitchAction::SetLock { .. }
             | SwitchAction::Describe { .. }
             | SwitchAction::StartRecording { .. }
@@ -55,7 +57,9 @@ impl NodeState {
     ) {
         let call = command.target.call();
         let input = match (&command.action, call) {
-            (SwitchAction::Play(play), _) => return self.play_refused(room, play, error, cx),
+            (SwitchAction::Play(play), _) => {
+                return self.play_refused(command.target, play, error, cx);
+            }
             (SwitchAction::SetLock { locked }, _) => {
                 return self.lock_refused(room, *locked, error, cx);
             }
@@ -69,6 +73,8 @@ impl NodeState {
                 flag: *flag,
                 on: *on,
             },
+            (SwitchAction::Hold { on }, Some(call)) => RoomInput::HoldRefused { call, on: *on },
+            (SwitchAction::SetHearing { .. }, Some(call)) => RoomInput::HearingRefused { call },
             (SwitchAction::StartRecording { recording: id, .. }, _) => {
                 RoomInput::Record(RecordInput::StartRefused { id: *id })
             }
@@ -97,6 +103,8 @@ impl NodeState {
             SwitchAction::Step { .. }
             | SwitchAction::Enter { .. }
             | SwitchAction::SetFlag { .. }
+            | SwitchAction::Hold { .. }
+            | SwitchAction::SetHearing { .. }
             | SwitchAction::SetLock { .. }
             | SwitchAction::Describe { .. }
             | SwitchAction::Play(_)

@@ -14,7 +14,7 @@ use super::{Context, NodeState};
 
 /// An intent without its action.
 pub(super) struct Request {
-    target: Target,
+    pub(super) target: Target,
     pub(super) requester: Requester,
     pub(super) command_uid: Option<CommandUid>,
 }
@@ -89,7 +89,6 @@ impl NodeState {
         match &intent.action {
             Action::CreateRoom(_)
             | Action::DeleteRoom(_)
-            | Action::Stop(_)
             | Action::SetVolume(_)
             | Action::Hangup(_) => Ok(Decision::Act),
             Action::UpdateRoom(update) => self.check_update(room(target)?, update),
@@ -98,9 +97,11 @@ impl NodeState {
             Action::Kick(kick) => self.check_kick(room(target)?, call(target)?, kick),
             Action::SetLock(set) => self.check_lock(room(target)?, *set),
             Action::SetFlag(set) => self.check_flag(target, *set),
+            Action::SetHold(set) => self.check_hold(target, set),
             Action::StartRecording(_) => self.check_start_recording(room(target)?),
             Action::StopRecording(_) => self.check_stop_recording(room(target)?),
-            Action::Play(play) => self.check_play(room(target)?, play),
+            Action::Play(play) => self.check_play(target, play),
+            Action::Stop(_) => self.check_stop(target),
             Action::Pause(_) => self.check_pause(room(target)?),
             Action::Answer(_) => self.check_answer(call(target)?),
         }
@@ -131,6 +132,7 @@ impl NodeState {
             Action::Kick(_) => Accepted::Kick(self.kick(by, cx)?),
             Action::SetLock(set) => Accepted::SetLock(self.set_lock(by, set, cx)?),
             Action::SetFlag(set) => Accepted::SetFlag(self.set_flag(by, set, cx)?),
+            Action::SetHold(set) => Accepted::SetHold(self.set_hold(by, set, cx)?),
             Action::StartRecording(_) => Accepted::StartRecording(self.start_recording(by, cx)?),
             Action::StopRecording(_) => Accepted::StopRecording(self.stop_recording(by, cx)?),
             Action::Play(play) => Accepted::Play(self.play(by, play, cx)?),

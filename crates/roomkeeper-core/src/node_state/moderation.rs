@@ -1,13 +1,13 @@
-//! Locks, kicks, and the flags of members.
+//! Locks, kicks, the flags of members, and their holds.
 
 use crate::command_error::CommandError;
 use crate::entity::Target;
-use crate::ids::{CallId, RoomId};
-use crate::room::{FlagRequest, Member, MemberStatus, RoomInput, RoomState};
+use crate::ids::{CallId, OperationId, RoomId};
+use crate::room::{FlagRequest, Hold, HoldRequest, Member, MemberStatus, RoomInput, RoomState};
 
 use crate::intent::{
-    Accepted, Decision, FlagAccepted, Kick, LeaveAccepted, LockAccepted, Refusal, Requester,
-    SetFlag, SetLock,
+    Accepted, Decision, FlagAccepted, HoldAccepted, Kick, LeaveAccepted, LockAccepted, Refusal,
+    Requester, SetFlag, SetHold, SetLock,
 };
 
 use super::intent::{Request, call};
@@ -130,16 +130,21 @@ impl NodeState {
 
     // ---- flags ----------------------------------------------------------------------------------------------------
 
-    /// Checks a flag change. A target that names a room means a member of that room.
-    pub(super) fn check_flag(&self, target: Target, set: SetFlag) -> Result<Decision, Refusal> {
-        let SetFlag { flag, on } = set;
+    /// Returns the member of a target, if it has joined. A target that names a room means a member of that room.
+    pub(super) fn joined_member(&self, target: Target) -> Result<&Member, Refusal> {
         let call = call(target)?;
         let room = self.joined(call)?;
         if target.room().is_some_and(|meant| meant != room) {
             return Err(Refusal::NotInRoom);
         }
         let member = self.room(room).and_then(|room| room.members().get(&call));
-        let member = member.ok_or(Refusal::NotInRoom)?;
+        member.ok_or(Refusal::NotInRoom)
+    }
+
+    /// Checks a flag change.
+    pub(super) fn check_flag(&self, target: Target, set: SetFlag) -> Result<Decision, Refusal> {
+        let SetFlag { flag, on } = set;
+        let member = self.joined_member(target)?;
         // A request for the other value, sent and not yet confirmed, is about to change the flag.
         let is_changing = member.requests.get(flag).is_some_and(|r| r.on != on);
         if flag.is_on(member.flags) == on && !is_changing {
@@ -165,5 +170,39 @@ impl NodeState {
         };
         self.room_input(room, RoomInput::SetFlag { call, request }, cx);
         Ok(FlagAccepted { room, flag, on })
+    }
+
+    // ---- hold -----------------------------------------------------------------------------------------------------
+
+    pub(super) fn check_hold(&self, target: Target, set: &SetHold) -> Result<Decision, Refusal> {
+        let member = self.joined_member(target)?;
+        // A request for the opposite, sent and not yet confirmed, is about to change it.
+        let is_changing = |hold: &Hold| hold.request.is_some() && hold.wanted != set.on;
+        if member.flags.hold == set.on && !member.hold().is_some_and(is_changing) {
+            return Err(Refusal::HoldAlreadySet { on: set.on });
+        }
+        Ok(Decision::Act)
+    }
+
+    pub(super) fn set_hold(
+        &mut self,
+        by: Request,
+        set: SetHold,
+        cx: &mut Context<'_>,
+    ) -> Result<HoldAccepted, Refusal> {
+        let SetHold { on, music } = set;
+        let call = by.call()?;
+        let room = self.joined(call)?;
+        let input = RoomInput::Hold {
+            call,
+            on,
+            music: music.map(|url| (OperationId::new(cx.ids.next_uuid()), url)),
+            request: HoldRequest {
+                command_uid: by.command_uid,
+                deadline: cx.now + self.rules.timeouts.mute,
+            },
+        };
+        self.room_input(room, input, cx);
+        Ok(HoldAccepted { room, on })
     }
 }

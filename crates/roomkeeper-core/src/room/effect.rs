@@ -3,10 +3,11 @@
 use std::fmt;
 
 use crate::ids::{CallId, CommandUid, MemberId, RecordingId};
+use crate::play_url::PlayUrl;
 
 use super::details::Update;
 use super::flag::MemberFlag;
-use super::play::{PlayCommand, PlayEvent};
+use super::play::{MemberPlayEvent, PlayCommand, PlayEvent};
 
 /// The reason why a member left, as the webhook gives it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -106,6 +107,20 @@ pub enum RoomCommand {
         /// Its value.
         on: bool,
     },
+    /// Holds or unholds a member.
+    Hold {
+        /// The call.
+        call: CallId,
+        /// True holds it.
+        on: bool,
+    },
+    /// Lets a member hear the room or not, because of its hold. This is no change of the flag that its app sees.
+    SetHearing {
+        /// The call.
+        call: CallId,
+        /// True lets it hear.
+        on: bool,
+    },
     /// Locks or unlocks the conference.
     SetLock {
         /// True locks it.
@@ -115,6 +130,13 @@ pub enum RoomCommand {
     Describe,
     /// Controls the playback.
     Play(PlayCommand),
+    /// Controls the playback to one member.
+    PlayTo {
+        /// The call.
+        call: CallId,
+        /// The command.
+        command: PlayCommand,
+    },
     /// Starts a recording.
     StartRecording {
         /// The recording.
@@ -135,9 +157,12 @@ impl RoomCommand {
     /// Returns the call of the command, if it has one.
     pub const fn call(&self) -> Option<CallId> {
         match self {
-            Self::Enter { call, .. } | Self::Park { call } | Self::SetFlag { call, .. } => {
-                Some(*call)
-            }
+            Self::Enter { call, .. }
+            | Self::Park { call }
+            | Self::SetFlag { call, .. }
+            | Self::Hold { call, .. }
+            | Self::SetHearing { call, .. }
+            | Self::PlayTo { call, .. } => Some(*call),
             Self::SetLock { .. }
             | Self::Describe
             | Self::Play(_)
@@ -232,8 +257,24 @@ pub enum RoomEvent {
         /// The new value.
         on: bool,
     },
+    /// A member was held or unheld.
+    HoldChanged {
+        /// The call.
+        call: CallId,
+        /// True if it is held.
+        on: bool,
+        /// Its music.
+        music: Option<PlayUrl>,
+    },
     /// An event of the playback.
     Play(PlayEvent),
+    /// An event of the playback to one member.
+    MemberPlay {
+        /// The call.
+        call: CallId,
+        /// The event.
+        event: MemberPlayEvent,
+    },
 }
 
 /// Declares the name of each event, and the list of all names.
@@ -263,7 +304,12 @@ impl RoomEvent {
         Self::FlagChanged { flag: MemberFlag::Speak, on: true, .. } => MemberFlag::Speak.names(true).event,
         Self::FlagChanged { flag: MemberFlag::Hear, on: false, .. } => MemberFlag::Hear.names(false).event,
         Self::FlagChanged { flag: MemberFlag::Hear, on: true, .. } => MemberFlag::Hear.names(true).event,
+        Self::HoldChanged { on: true, .. } => "conference.member.held",
+        Self::HoldChanged { on: false, .. } => "conference.member.unheld",
         Self::JoinFailed { .. } => "conference.member.join_failed",
+        Self::MemberPlay { event: MemberPlayEvent::Started { .. }, .. } => "conference.member.play.started",
+        Self::MemberPlay { event: MemberPlayEvent::Finished { .. }, .. } => "conference.member.play.finished",
+        Self::MemberPlay { event: MemberPlayEvent::Stopped { .. }, .. } => "conference.member.play.stopped",
         Self::Play(PlayEvent::Started { .. }) => "conference.play.started",
         Self::Play(PlayEvent::Finished { .. }) => "conference.play.finished",
         Self::Play(PlayEvent::Paused { .. }) => "conference.play.paused",
@@ -281,7 +327,9 @@ impl RoomEvent {
             Self::MemberJoined { call, .. }
             | Self::MemberLeft { call, .. }
             | Self::JoinFailed { call, .. }
-            | Self::FlagChanged { call, .. } => Some(*call),
+            | Self::FlagChanged { call, .. }
+            | Self::HoldChanged { call, .. }
+            | Self::MemberPlay { call, .. } => Some(*call),
             Self::Created { .. }
             | Self::Updated(_)
             | Self::Locked { .. }

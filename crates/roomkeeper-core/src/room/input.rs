@@ -2,9 +2,11 @@
 
 use smol_str::SmolStr;
 
-use crate::ids::{CallId, CommandUid, CoreId, MemberId};
+use crate::ids::{CallId, CommandUid, CoreId, MemberId, OperationId};
+use crate::play_url::PlayUrl;
 use crate::time::Timestamp;
 
+use super::audio::HoldRequest;
 use super::details::Update;
 use super::effect::{JoinFailure, LeftReason};
 use super::flag::{FlagRequest, MemberFlag, ReportedFlags};
@@ -100,6 +102,29 @@ pub enum RoomInput {
         /// The request.
         request: FlagRequest,
     },
+    /// A caller requests to hold or unhold a member; the commands go out.
+    Hold {
+        /// The call.
+        call: CallId,
+        /// True holds it.
+        on: bool,
+        /// The music, and the id of its files.
+        music: Option<(OperationId, PlayUrl)>,
+        /// The request.
+        request: HoldRequest,
+    },
+    /// FreeSWITCH refused to hold or unhold a member.
+    HoldRefused {
+        /// The call.
+        call: CallId,
+        /// True if it refused to hold it.
+        on: bool,
+    },
+    /// FreeSWITCH refused to change whether a member hears the room.
+    HearingRefused {
+        /// The call.
+        call: CallId,
+    },
     /// A caller requests to lock or unlock the room; the command goes out if there is a conference.
     Lock {
         /// True locks it.
@@ -180,6 +205,13 @@ pub enum RoomInput {
     },
     /// An input of the playback.
     Play(PlayInput),
+    /// An input of the playback to one member.
+    PlayTo {
+        /// The call.
+        call: CallId,
+        /// The input.
+        input: PlayInput,
+    },
     /// An input of the recording.
     Record(RecordInput),
     /// A deadline may have passed.

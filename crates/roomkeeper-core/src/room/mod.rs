@@ -5,6 +5,7 @@
 //! [`apply`] left in the state, and then carries out the [`RoomEffect`]s.
 #![doc = include_str!("LIFECYCLE.md")]
 
+pub mod audio;
 pub mod details;
 pub mod effect;
 pub mod flag;
@@ -20,6 +21,7 @@ pub mod stamp;
 pub mod state;
 mod transition;
 
+pub use audio::{Hold, HoldRequest, MEMBER_LIMITS, MemberAudio};
 pub use details::{Actions, Details, Kind, Update};
 pub use effect::{
     JoinFailure, LeftReason, LiveChange, RoomCommand, RoomEffect, RoomEvent, RoomNotification,
@@ -30,7 +32,7 @@ pub use lock::{Lock, LockRequest};
 pub use member::{
     JoinAttempt, Member, MemberStatus, Membership, MembershipChange, MembershipStatus,
 };
-pub use play::{FileId, PlayCommand, PlayEvent, PlayFailure};
+pub use play::{FileId, MemberPlayEvent, PlayCommand, PlayEvent, PlayFailure};
 pub use playback::{PlayInput, Playback};
 pub use recording::{RecordInput, Recording, RecordingState, RecordingStatus, RecordingView};
 pub use restore::{InvalidRoom, RoomData};

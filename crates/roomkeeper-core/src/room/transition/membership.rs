@@ -30,6 +30,7 @@ impl Transition<'_> {
             },
             flags_at: 0,
             requests: FlagRequests::default(),
+            audio: None,
             since: self.now,
         }
     }
@@ -93,6 +94,11 @@ impl Transition<'_> {
 
     pub(super) fn request_flag(&mut self, call: CallId, request: FlagRequest) {
         let FlagRequest { flag, on, .. } = request;
+        if flag == MemberFlag::Hear
+            && self.set_hearing_of_held(call, on, request.command_uid.clone())
+        {
+            return;
+        }
         self.room.with_member(call, |m| m.requests.put(request));
         self.command(RoomCommand::SetFlag { call, flag, on });
     }
@@ -205,6 +211,7 @@ impl Transition<'_> {
             self.room
                 .with_member(call, |m| m.status = MemberStatus::Joined);
             self.effects.push(RoomEffect::CallStays { call });
+            self.resume_member_playback(call);
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod conference;
 mod ending;
+mod hold;
 mod lock;
 mod membership;
 mod playback;
@@ -89,6 +90,14 @@ impl Transition<'_> {
                 deadline,
             } => self.leave_on_request(call, command_uid, deadline),
             RoomInput::SetFlag { call, request } => self.request_flag(call, request),
+            RoomInput::Hold {
+                call,
+                on,
+                music,
+                request,
+            } => self.request_hold(call, music, on, request),
+            RoomInput::HoldRefused { call, on } => self.hold_refused(call, on),
+            RoomInput::HearingRefused { call } => self.hearing_refused(call),
             RoomInput::Lock {
                 lock,
                 command_uid,
@@ -102,6 +111,7 @@ impl Transition<'_> {
             RoomInput::LeaveRefused { call } => self.revert_leave(call),
             RoomInput::FlagRefused { call, flag, on } => self.flag_refused(call, flag, on),
             RoomInput::Play(input) => self.apply_playback(input),
+            RoomInput::PlayTo { call, input } => self.apply_member_playback(call, input),
             RoomInput::Record(input) => self.record(input),
             RoomInput::Deadline => self.deadline(),
             RoomInput::ConferenceStarted(at) => self.conference_started(at),

@@ -19,6 +19,19 @@ use super::ending::ENDING;
 /// than any queue between FreeSWITCH and the controller.
 const REMEMBER_ENDS: Duration = Duration::from_secs(60);
 
+/// A held member is deaf at FreeSWITCH, because a hold of ours deafens it. Nobody knows whether its app had deafened it
+/// before.
+const fn quirk_held_is_deaf(reported: ReportedFlags) -> ReportedFlags {
+    if reported.hold {
+        ReportedFlags {
+            hear: None,
+            ..reported
+        }
+    } else {
+        reported
+    }
+}
+
 impl Transition<'_> {
     pub(super) fn member_reported(
         &mut self,
@@ -125,7 +138,8 @@ impl Transition<'_> {
         };
         let reported_at = end.flags_since.map_or(end.sequence, |(at, _)| at);
         if end.conference == at.conference && at.sequence > reported_at {
-            end.flags_since = Some((at.sequence, member.flags.update(Flags::default())));
+            let flags = quirk_held_is_deaf(member.flags).update(Flags::default());
+            end.flags_since = Some((at.sequence, flags));
         }
     }
 
@@ -143,7 +157,10 @@ impl Transition<'_> {
             .and_then(|end| end.flags_since)
             .filter(|(at, _)| *at > membership.opened)
             .map_or(
-                (member.flags.update(known), membership.opened),
+                (
+                    quirk_held_is_deaf(member.flags).update(known),
+                    membership.opened,
+                ),
                 |(at, flags)| (flags, at),
             )
     }
@@ -173,6 +190,7 @@ impl Transition<'_> {
                 flags,
                 flags_at,
                 requests: FlagRequests::default(),
+                audio: None,
                 since: self.now,
             },
         );
@@ -278,6 +296,8 @@ impl Transition<'_> {
         self.report_talking(call, false);
         if ending {
             self.command(RoomCommand::Park { call });
+        } else {
+            self.joined_held(call, synthesized);
         }
     }
 
@@ -324,9 +344,12 @@ impl Transition<'_> {
         if at.sequence <= m.flags_at {
             return;
         }
+        let call = member.call;
+        if member.flags.hold || m.hold().is_some() {
+            return self.flags_of_held(at, call, member.flags);
+        }
         let before = m.flags;
         let after = member.flags.update(before);
-        let call = member.call;
         let only_talk = before
             == Flags {
                 talking: before.talking,
@@ -341,6 +364,31 @@ impl Transition<'_> {
             self.report_talking(call, before.talking);
             return;
         }
+        self.change_flags(at, call, member.flags);
+    }
+
+    /// Applies reported flags of a member that is held, or is about to be or not to be.
+    fn flags_of_held(&mut self, at: EventStamp, call: CallId, reported: ReportedFlags) {
+        let command_uid = self.follow_hold(call, reported);
+        let was_held = self.room.members.get(&call).is_some_and(|m| m.flags.hold);
+        // FreeSWITCH's own `Hear` belongs to the hold.
+        let visible = ReportedFlags {
+            hear: None,
+            ..reported
+        };
+        self.change_flags(at, call, visible);
+        if was_held != reported.hold {
+            self.hold_changed(call, reported.hold, command_uid, at.synthesized);
+        }
+        self.adjust_hearing(call);
+    }
+
+    fn change_flags(&mut self, at: EventStamp, call: CallId, reported: ReportedFlags) {
+        let Some(before) = self.room.members.get(&call).map(|m| m.flags) else {
+            return;
+        };
+        let after = reported.update(before);
+        let is_confirmed = |request: &FlagRequest| reported.get(request.flag) == Some(request.on);
         self.room.with_member(call, |m| {
             m.flags = after;
             m.flags_at = at.sequence;
@@ -420,6 +468,7 @@ impl Transition<'_> {
         reason: LeftReason,
         synthesized: bool,
     ) {
+        self.end_member_playback(call, synthesized);
         let Some(member) = self.room.remove_member(call) else {
             return;
         };
