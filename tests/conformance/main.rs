@@ -31,6 +31,7 @@ mod join;
 mod leave;
 mod limits;
 mod list;
+mod member_audio;
 mod members;
 mod moderation;
 mod mute;
@@ -70,6 +71,7 @@ fn rows() -> Vec<(&'static str, Vec<Entry>)> {
         ("limits", limits::rows()),
         ("nodes", nodes::rows()),
         ("moderation", moderation::rows()),
+        ("member_audio", member_audio::rows()),
         ("webhooks", webhooks::rows()),
         ("v_access", voipbin::access::rows()),
         ("v_conferences", voipbin::conferences::rows()),

@@ -120,7 +120,6 @@ impl Core {
 
     /// Opens a file for one member.
     fn open_member_file(&mut self, uid: &str, selector: &str, path: &str, serial: u64) -> String {
-        let now = self.now;
         let media = self.media(path);
         let (params, _) = file_params(path);
         let Some(id) = self.one_member(uid, selector) else {
@@ -130,24 +129,20 @@ impl Core {
         let Some(duration) = media.duration else {
             return format!("-ERR (play) File: {path} not found.\n");
         };
-        let mut ends = now + duration;
         // The event has the parameters of the file that plays, even if another was requested.
         let mut head = params.clone();
         if let Some(member) = self.rooms.get_mut(uid).and_then(|room| room.member_mut(id)) {
-            let last = member.files.last().map(|file| file.ends);
-            let started = last.map_or(now, |ends| ends.max(now));
-            ends = started + duration;
             member.files.push(MemberFile {
                 serial,
                 path: path.to_owned(),
                 params,
-                started,
-                ends,
+                duration,
+                started: None,
             });
             head.clone_from(&member.files[0].params);
         }
         self.emit_member_play(uid, id, &head, path);
-        self.schedule(ends, Task::MemberFileDone(uid.to_owned(), id, serial));
+        self.start_member_head(uid, id);
         format!("+OK (play) Playing file {path} to member {id}\n")
     }
 
