@@ -20,7 +20,7 @@ import threading
 import time
 
 # Programs that take longest start first, so that none of them runs alone at the end.
-LONGEST_FIRST = ["walk", "faults", "store_contract", "conformance", "console", "receivers", "scenarios", "reconciler", "store_routes"]
+LONGEST_FIRST = ["walk", "faults", "hearing", "store_contract", "conformance", "console", "receivers", "scenarios", "reconciler", "store_routes"]
 
 # Some tests need libraries that tests/run installs, so `cargo test` ignores them.
 ARGUMENTS = {name: ["--include-ignored"] for name in ("receivers", "api_clients", "first_application")}

@@ -8,7 +8,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
-use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -18,6 +17,7 @@ use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 
+use crate::callers::{self, Callers};
 use crate::program::controller::Controller;
 use crate::program::freeswitch::{EventCounter, FreeSwitch, installed};
 use crate::program::poll;
@@ -42,107 +42,6 @@ const CONSISTENCY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Pause between two actions of an actor: 4 actors at this pace are 40 actions a second.
 const PACE: Duration = Duration::from_millis(100);
-
-/// The caller's side of a SIP call. It answers session timer refreshes and stays until the other side ends the call.
-const CALLER: &str = r#"<?xml version="1.0" encoding="ISO-8859-1"?>
-<scenario name="caller">
-  <send retrans="500"><![CDATA[
-INVITE sip:[service]@[remote_ip]:[remote_port] SIP/2.0
-Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
-From: caller <sip:10[call_number]@[local_ip]:[local_port]>;tag=[pid]c[call_number]
-To: <sip:[service]@[remote_ip]:[remote_port]>
-Call-ID: [call_id]
-CSeq: 1 INVITE
-Contact: <sip:caller@[local_ip]:[local_port]>
-Max-Forwards: MAX_FORWARDS
-Content-Type: application/sdp
-Content-Length: [len]
-
-v=0
-o=caller 1 1 IN IP[local_ip_type] [local_ip]
-s=-
-c=IN IP[media_ip_type] [media_ip]
-t=0 0
-m=audio [media_port] RTP/AVP 0
-a=rtpmap:0 PCMU/8000
-]]></send>
-  <recv response="100" optional="true"/>
-  <recv response="180" optional="true"/>
-  <recv response="183" optional="true"/>
-  <recv response="200"/>
-  <send><![CDATA[
-ACK sip:[service]@[remote_ip]:[remote_port] SIP/2.0
-Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
-From: caller <sip:10[call_number]@[local_ip]:[local_port]>;tag=[pid]c[call_number]
-To: <sip:[service]@[remote_ip]:[remote_port]>[peer_tag_param]
-Call-ID: [call_id]
-CSeq: 1 ACK
-Max-Forwards: MAX_FORWARDS
-Content-Length: 0
-
-]]></send>
-  <label id="1"/>
-  <recv request="INVITE" optional="true" next="2"/>
-  <recv request="UPDATE" optional="true" next="3"/>
-  <recv request="BYE"/>
-  <send next="4"><![CDATA[
-SIP/2.0 200 OK
-[last_Via:]
-[last_From:]
-[last_To:]
-[last_Call-ID:]
-[last_CSeq:]
-Content-Length: 0
-
-]]></send>
-  <label id="2"/>
-  <send><![CDATA[
-SIP/2.0 200 OK
-[last_Via:]
-[last_From:]
-[last_To:]
-[last_Call-ID:]
-[last_CSeq:]
-Contact: <sip:caller@[local_ip]:[local_port]>
-Content-Type: application/sdp
-Content-Length: [len]
-
-v=0
-o=caller 1 1 IN IP[local_ip_type] [local_ip]
-s=-
-c=IN IP[media_ip_type] [media_ip]
-t=0 0
-m=audio [media_port] RTP/AVP 0
-a=rtpmap:0 PCMU/8000
-]]></send>
-  <recv request="ACK" next="1"/>
-  <label id="3"/>
-  <send next="1"><![CDATA[
-SIP/2.0 200 OK
-[last_Via:]
-[last_From:]
-[last_To:]
-[last_Call-ID:]
-[last_CSeq:]
-Contact: <sip:caller@[local_ip]:[local_port]>
-Content-Length: 0
-
-]]></send>
-  <label id="4"/>
-</scenario>
-"#;
-
-/// Ends the callers with the test, whatever its outcome.
-struct Callers(Vec<Child>);
-
-impl Drop for Callers {
-    fn drop(&mut self) {
-        for phone in &mut self.0 {
-            let _ = phone.kill();
-            let _ = phone.wait();
-        }
-    }
-}
 
 /// The missing requirement of the soak, if any.
 pub fn missing() -> Option<&'static str> {
@@ -256,29 +155,11 @@ impl Actions {
 
 /// Places the calls and returns their channels.
 async fn place_calls(server: &FreeSwitch, folder: &std::path::Path) -> (Callers, BTreeSet<String>) {
-    let mut callers = Callers(Vec::new());
+    let mut callers = Callers::default();
     for max_forwards in [70, LOW_MAX_FORWARDS] {
         let scenario = folder.join(format!("caller-{max_forwards}.xml"));
-        fs::write(
-            &scenario,
-            CALLER.replace("MAX_FORWARDS", &max_forwards.to_string()),
-        )
-        .unwrap();
-        let calls = (CALLS / 2).to_string();
-        // sipp also uses the ports after its media port.
-        let [signalling, media, ..] = [(); 6].map(|()| process::free_port());
-        let mut phone = process::command("sipp");
-        phone
-            .arg(server.sip.to_string())
-            .args(["-sf", scenario.to_str().unwrap(), "-s", "747713001"])
-            .args(["-i", "127.0.0.1", "-mi", "127.0.0.1", "-nostdin"])
-            .args(["-m", &calls, "-l", &calls, "-r", "10"])
-            .args(["-p", &signalling.to_string(), "-mp", &media.to_string()])
-            .current_dir(folder)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        callers.0.push(process::spawn(phone));
+        fs::write(&scenario, callers::scenario(max_forwards)).unwrap();
+        callers.place(server.sip, &scenario, "747713001", CALLS / 2);
     }
     let channels = poll::until("all calls are parked", CONSISTENCY_TIMEOUT, async || {
         let channels = channels(server).await;

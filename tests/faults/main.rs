@@ -15,7 +15,9 @@ mod program;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod callers;
 mod calls_soak;
+mod controls_soak;
 mod report;
 mod scene;
 mod server;
@@ -143,6 +145,14 @@ fn main() -> ExitCode {
             return Ok(Completion::ignored_with(why));
         }
         print!("{}", handle.block_on(calls_soak::soak()));
+        Ok(Completion::Completed)
+    }));
+    let handle = runtime.handle().clone();
+    trials.push(Trial::ignorable_test("soak_of_controls", move || {
+        if let Some(why) = calls_soak::missing() {
+            return Ok(Completion::ignored_with(why));
+        }
+        print!("{}", handle.block_on(controls_soak::soak()));
         Ok(Completion::Completed)
     }));
     let conclusion = libtest_mimic::run(&arguments, trials);

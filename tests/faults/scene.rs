@@ -227,7 +227,8 @@ pub async fn freeswitch_view_for(switch: &Switch, node: &str) -> View {
     view
 }
 
-async fn list_all(controller: &Controller, path: &str, key: &str) -> Vec<serde_json::Value> {
+/// All rows of a list of the API.
+pub async fn list_all(controller: &Controller, path: &str, key: &str) -> Vec<serde_json::Value> {
     let mut found = Vec::new();
     let mut cursor = String::new();
     loop {

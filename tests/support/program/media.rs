@@ -178,10 +178,16 @@ pub fn redirect(location: &str) -> Vec<u8> {
     format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n").into_bytes()
 }
 
-/// A quiet tone as a WAV file.
+/// A quiet tone as a WAV file: a square wave of 400 Hz.
 pub fn wav(duration: Duration) -> Vec<u8> {
     let samples = u32::try_from(duration.as_millis()).unwrap() * (RATE / 1_000);
-    let size = samples * 2;
+    let sample = |at| if at / 10 % 2 == 0 { 400 } else { -400 };
+    wav_with(&(0..samples).map(sample).collect::<Vec<i16>>())
+}
+
+/// A WAV file with these samples.
+pub fn wav_with(samples: &[i16]) -> Vec<u8> {
+    let size = u32::try_from(samples.len()).unwrap() * 2;
     let mut bytes = Vec::new();
     bytes.extend(b"RIFF");
     bytes.extend((36 + size).to_le_bytes());
@@ -195,10 +201,6 @@ pub fn wav(duration: Duration) -> Vec<u8> {
     bytes.extend([2, 0, 16, 0]);
     bytes.extend(b"data");
     bytes.extend(size.to_le_bytes());
-    for at in 0..samples {
-        // A square wave of 400 Hz.
-        let sample: i16 = if at / 10 % 2 == 0 { 400 } else { -400 };
-        bytes.extend(sample.to_le_bytes());
-    }
+    bytes.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
     bytes
 }
