@@ -95,6 +95,8 @@ pub struct Call {
     /// The flags that are off.
     pub off: BTreeSet<MemberFlag>,
     pub held: bool,
+    /// The files that it alone hears, in playing order.
+    pub files: VecDeque<FileId>,
     /// The current step.
     step: Option<StepId>,
     /// The checkpoint on the channel.
@@ -301,6 +303,7 @@ impl Node {
             taken_out: false,
             off: BTreeSet::new(),
             held: false,
+            files: VecDeque::new(),
             step: None,
             mark: None,
             parked_by: None,
@@ -427,6 +430,7 @@ impl Node {
             call.place = Place::Between;
             call.reset_flags(muted);
             call.held = false;
+            call.files.clear();
         });
         *self.interrupted.entry((room, channel)).or_default() += 1;
         let block = self.block(channel);
@@ -495,6 +499,7 @@ impl Node {
             call.place = Place::In(room);
             call.reset_flags(muted);
             call.held = false;
+            call.files.clear();
         });
         *self.came_in.entry((room, channel)).or_default() += 1;
         let block = self.block(channel);
@@ -620,25 +625,87 @@ impl Node {
         flag: MemberFlag,
         on: bool,
     ) -> Result<(), Rejection> {
-        let place = self.calls.get(&channel).map(|call| call.place);
-        let Some(Place::In(is_in)) = place else {
-            return Err(Rejection::NoSuchMember);
-        };
-        if room.is_some_and(|room| room != is_in) {
-            return Err(Rejection::NoSuchMember);
-        }
+        let is_in = self.is_in(channel, room)?;
         self.with(channel, |call| call.set(flag, on));
         let block = self.block(channel);
         self.report_room(is_in, ConferenceChange::Flags(block));
         Ok(())
     }
 
-    pub fn hold(&mut self, channel: ChannelId, held: bool) {
-        if let Some(Place::In(room)) = self.calls.get(&channel).map(|call| call.place) {
-            self.with(channel, |call| call.held = held);
-            let block = self.block(channel);
-            self.report_room(room, ConferenceChange::Flags(block));
+    /// Returns the conference of a call; a command that names another one fails.
+    fn is_in(&self, channel: ChannelId, room: Option<RoomId>) -> Result<RoomId, Rejection> {
+        match self.calls.get(&channel).map(|call| call.place) {
+            Some(Place::In(is_in)) if room.is_none_or(|room| room == is_in) => Ok(is_in),
+            _ => Err(Rejection::NoSuchMember),
         }
+    }
+
+    /// Holds or unholds a member; unhold stops its files.
+    pub fn hold(
+        &mut self,
+        channel: ChannelId,
+        room: Option<RoomId>,
+        held: bool,
+    ) -> Result<(), Rejection> {
+        let room = self.is_in(channel, room)?;
+        self.with(channel, |call| call.held = held);
+        let block = self.block(channel);
+        self.report_room(room, ConferenceChange::Flags(block));
+        if !held {
+            self.stop_member(channel, Some(room))?;
+        }
+        Ok(())
+    }
+
+    pub fn play_to(
+        &mut self,
+        channel: ChannelId,
+        room: Option<RoomId>,
+        file: FileId,
+        opens: bool,
+    ) -> Result<(), Rejection> {
+        let room = self.is_in(channel, room)?;
+        // A file that cannot be opened has no event.
+        if !opens {
+            return Err(Rejection::NoSuchMember);
+        }
+        self.with(channel, |call| call.files.push_back(file));
+        let opened = ConferenceChange::FileOpened {
+            file,
+            failed: false,
+            member: Some(channel),
+        };
+        self.report_room(room, opened);
+        Ok(())
+    }
+
+    /// Ends the file that plays to a member.
+    pub fn end_member_file(&mut self, channel: ChannelId) -> bool {
+        let Ok(room) = self.is_in(channel, None) else {
+            return false;
+        };
+        let call = self.calls.get_mut(&channel);
+        let file = call.and_then(|call| call.files.pop_front());
+        if let Some(file) = file {
+            let member = Some(channel);
+            self.report_room(room, ConferenceChange::FileEnded { file, member });
+        }
+        file.is_some()
+    }
+
+    pub fn stop_member(
+        &mut self,
+        channel: ChannelId,
+        room: Option<RoomId>,
+    ) -> Result<(), Rejection> {
+        self.is_in(channel, room)?;
+        while self.end_member_file(channel) {}
+        Ok(())
+    }
+
+    /// Returns true if `play_status` reports that nothing plays to the member.
+    pub fn is_silent_to(&self, channel: ChannelId, room: RoomId) -> bool {
+        self.is_in(channel, Some(room)).is_ok() && self.calls[&channel].files.is_empty()
     }
 
     pub fn lock(&mut self, room: RoomId, locked: bool) -> Result<(), Rejection> {

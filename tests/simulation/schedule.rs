@@ -62,6 +62,18 @@ pub enum Request {
         flag: MemberFlag,
         on: bool,
     },
+    Hold {
+        call: usize,
+        held: bool,
+        music: bool,
+    },
+    PlayTo {
+        call: usize,
+        files: usize,
+    },
+    StopTo {
+        call: usize,
+    },
     Play {
         slot: usize,
         files: usize,
@@ -144,6 +156,9 @@ pub enum Step {
     },
     FileEnds {
         slot: usize,
+    },
+    MemberFileEnds {
+        call: usize,
     },
     ActionEnds {
         call: usize,
@@ -305,7 +320,7 @@ fn flag(rng: &mut Rng) -> (MemberFlag, bool) {
 
 fn unprompted_step(rng: &mut Rng) -> Step {
     let (call, slot) = (rng.below(8), rng.below(ROOMS));
-    match rng.weighted(&[8, 8, 2, 4, 4, 8, 2, 1, 2, 1, 4, 2, 2]) {
+    match rng.weighted(&[8, 8, 2, 4, 4, 8, 2, 1, 2, 1, 4, 2, 2, 3]) {
         0 => Step::CallIn {
             ours: !rng.one_in(6),
             answered: !rng.one_in(3),
@@ -338,7 +353,8 @@ fn unprompted_step(rng: &mut Rng) -> Step {
             call,
             well: !rng.one_in(4),
         },
-        _ => Step::ReportEnds,
+        12 => Step::ReportEnds,
+        _ => Step::MemberFileEnds { call },
     }
 }
 
@@ -447,7 +463,7 @@ fn add_doubt(rng: &mut Rng, steps: &mut Vec<Step>) {
 
 fn request(rng: &mut Rng) -> Request {
     let (call, slot) = (rng.below(8), rng.below(ROOMS));
-    match rng.weighted(&[4, 3, 1, 14, 5, 2, 4, 4, 1, 2, 4, 2, 1, 1, 3]) {
+    match rng.weighted(&[4, 3, 1, 14, 5, 2, 4, 4, 1, 2, 4, 2, 1, 1, 3, 6, 3, 1]) {
         0 => create(rng, slot),
         1 => Request::Delete { slot },
         2 => Request::Update { slot },
@@ -473,10 +489,20 @@ fn request(rng: &mut Rng) -> Request {
         12 => Request::Answer { call },
         13 => Request::HangUp { call },
         // Unlocks are more frequent than locks, or no join would succeed.
-        _ => Request::Lock {
+        14 => Request::Lock {
             slot,
             lock: rng.one_in(3),
         },
+        15 => Request::Hold {
+            call,
+            held: !rng.one_in(3),
+            music: rng.one_in(2),
+        },
+        16 => Request::PlayTo {
+            call,
+            files: rng.within(1, 3),
+        },
+        _ => Request::StopTo { call },
     }
 }
 
