@@ -21,6 +21,7 @@ mod faulty;
 mod index;
 mod limits;
 mod lists;
+mod member_audio;
 mod moderation;
 mod nodes;
 mod observed;

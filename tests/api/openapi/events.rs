@@ -11,8 +11,8 @@ use roomkeeper_core::call::{CallEvent, CallNotification, Direction};
 use roomkeeper_core::ids::{CallId, MemberId, OperationId, RecordingId, RoomId};
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::{
-    JoinFailure, LeftReason, LiveChange, MemberFlag, PlayEvent, PlayFailure, RoomEvent,
-    RoomNotification, Update,
+    JoinFailure, LeftReason, LiveChange, MemberFlag, MemberPlayEvent, PlayEvent, PlayFailure,
+    RoomEvent, RoomNotification, Update,
 };
 use roomkeeper_core::time::Timestamp;
 use serde_json::{Value, json};
@@ -119,6 +119,14 @@ fn room_events() -> Vec<RoomEvent> {
     for flag in [MemberFlag::Speak, MemberFlag::Hear] {
         all.extend([true, false].map(|on| RoomEvent::FlagChanged { call, flag, on }));
     }
+    let music = PlayUrl::new("http://example.com/music.wav").unwrap();
+    for (on, music) in [(true, Some(music)), (true, None), (false, None)] {
+        all.push(RoomEvent::HoldChanged { call, on, music });
+    }
+    let to_member = play_events()
+        .into_iter()
+        .filter_map(MemberPlayEvent::from_event);
+    all.extend(to_member.map(|event| RoomEvent::MemberPlay { call, event }));
     all.extend(play_events().into_iter().map(RoomEvent::Play));
     all
 }

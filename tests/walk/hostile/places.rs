@@ -148,6 +148,9 @@ fn in_path(
     if body.get("urls").is_some() {
         body["urls"] = vec![GOOD_URL].into();
     }
+    if body.get("music_url").is_some() {
+        body["music_url"] = GOOD_URL.into();
+    }
     let request = {
         let method = method.to_uppercase();
         move |text: &[u8]| {
@@ -231,6 +234,9 @@ fn in_body(
             good.insert(field.to_owned(), value.into());
         }
     }
+    if good.contains_key("music_url") {
+        good.insert("music_url".to_owned(), GOOD_URL.into());
+    }
     if good.contains_key("urls") {
         good.insert("urls".to_owned(), vec![GOOD_URL].into());
     }
@@ -254,7 +260,7 @@ fn in_body(
             refusals: &[400],
             // The schema does not state which addresses are allowed or which secrets are valid; times have only a
             // format name.
-            is_exact: !["urls", "url", "secret", "since"].contains(&field.as_str()),
+            is_exact: !["urls", "url", "music_url", "secret", "since"].contains(&field.as_str()),
             is_raw: false,
         });
     }

@@ -264,6 +264,15 @@ dids = ["{OTHER_DID}"]
         })
         .await;
         control(&format!("members/{call}/undeaf"), json!({})).await;
+        let music = json!({ "music_url": "http://127.0.0.1/music.wav" });
+        control(&format!("members/{call}/hold"), music).await;
+        self.until_sent("music.wav").await;
+        let urls = json!({ "urls": ["http://127.0.0.1/good.wav"] });
+        let playing = control(&format!("members/{call}/play"), urls).await;
+        self.until_sent(playing["operation_id"].as_str().unwrap())
+            .await;
+        control(&format!("members/{call}/stop"), json!({})).await;
+        control(&format!("members/{call}/unhold"), json!({})).await;
         control("recording/start", json!({})).await;
         self.until_sent(" recording start ").await;
         let files = vec!["http://127.0.0.1/good.wav"; 60];
@@ -298,6 +307,10 @@ dids = ["{OTHER_DID}"]
             Form::Unmute,
             Form::Deaf,
             Form::Undeaf,
+            Form::Hold,
+            Form::Unhold,
+            Form::MemberPlay,
+            Form::MemberStop,
             Form::Describe,
             Form::Play,
             Form::Pause,
