@@ -30,8 +30,8 @@ use roomkeeper_core::node_state::{Context, IdSource, NodeState, Rules, Subject};
 use roomkeeper_core::room::MemberFlag;
 use roomkeeper_core::room::state::Changes;
 use roomkeeper_core::room::{
-    Details, Kind, MemberStatus, MembershipStatus, Origin, RecordingState, RoomEvent, RoomState,
-    RoomStatus, Update,
+    Details, Kind, MemberStatus, MembershipStatus, Origin, RecordAction, RecordingState, RoomEvent,
+    RoomState, RoomStatus, Update,
 };
 use roomkeeper_core::switch_command::{SwitchAction, SwitchCommand};
 use roomkeeper_core::switch_event::{
@@ -736,7 +736,14 @@ impl World {
                     timeout: Some(timeout),
                     ..Update::default()
                 });
-                Intent::new(Target::Room(room(n)), app, UpdateRoom { update })
+                Intent::new(
+                    Target::Room(room(n)),
+                    app,
+                    UpdateRoom {
+                        update,
+                        labels: Default::default(),
+                    },
+                )
             }
             RequestedIntent::Delete { room: n } => {
                 Intent::new(Target::Room(room(n)), app, DeleteRoom)
@@ -747,7 +754,7 @@ impl World {
                     call: call(c),
                 },
                 app,
-                Join { muted: None },
+                Join::default(),
             ),
             RequestedIntent::Leave { call: c } => Intent::new(Target::Call(call(c)), app, Leave),
             RequestedIntent::Kick { call: c, room: n } => {
@@ -875,12 +882,20 @@ impl World {
         let room = command.target.room().map(number).unwrap_or_default();
         let Some(call) = command.target.call() else {
             return match command.action {
-                SwitchAction::StartRecording { recording, .. } => {
+                SwitchAction::Record {
+                    recording,
+                    action: RecordAction::Start,
+                    ..
+                } => {
                     let failed = false;
                     let change = ConferenceChange::RecordingStarted { recording, failed };
                     self.conference(0, room, change)
                 }
-                SwitchAction::StopRecording { recording, .. } => {
+                SwitchAction::Record {
+                    recording,
+                    action: RecordAction::Stop,
+                    ..
+                } => {
                     let length = Some(Duration::from_secs(1));
                     let change = ConferenceChange::RecordingStopped { recording, length };
                     self.conference(0, room, change)
@@ -889,8 +904,8 @@ impl World {
             };
         };
         match command.action {
-            SwitchAction::Enter { muted, .. } => {
-                let change = ConferenceChange::Added(block(call, !muted));
+            SwitchAction::Enter(entry) => {
+                let change = ConferenceChange::Added(block(call, !entry.muted));
                 self.conference(0, room, change)
             }
             SwitchAction::Park { id: parking } => {
@@ -949,7 +964,7 @@ impl World {
                     .collect(),
                 recordings: shown
                     .recorded
-                    .then(|| self.recording(shown.room))
+                    .then(|| (self.recording(shown.room), false))
                     .into_iter()
                     .collect(),
             });

@@ -26,6 +26,8 @@ mod playback;
 mod recording;
 #[path = "rules/replicas.rs"]
 mod replicas;
+#[path = "rules/settings.rs"]
+mod settings;
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -205,12 +207,25 @@ impl World {
                         }
                         RoomEvent::Locked { locked } => format!("locked={locked}"),
                         RoomEvent::Destroyed => "destroyed".to_owned(),
-                        RoomEvent::RecordingStarted { .. } => "recording started".to_owned(),
-                        RoomEvent::RecordingStopped { .. } => "recording stopped".to_owned(),
-                        RoomEvent::RecordingFailed { .. } => "recording failed".to_owned(),
+                        RoomEvent::Recording { call, change, .. } => {
+                            let of = if call.is_some() { "member " } else { "" };
+                            format!("{of}recording {change:?}").to_lowercase()
+                        }
                         RoomEvent::MemberJoined {
-                            muted, caller_id, ..
-                        } => format!("joined {caller_id} muted={muted}"),
+                            muted,
+                            caller_id,
+                            settings,
+                            ..
+                        } => {
+                            let settings = match settings.is_default() {
+                                true => String::new(),
+                                false => format!(" {}", serde_json::to_string(&settings).unwrap()),
+                            };
+                            format!("joined {caller_id} muted={muted}{settings}")
+                        }
+                        RoomEvent::MemberUpdated { update, .. } => {
+                            format!("member updated {}", serde_json::to_string(&update).unwrap())
+                        }
                         RoomEvent::MemberLeft { reason, .. } => format!("left {reason}"),
                         RoomEvent::JoinFailed { reason, .. } => {
                             format!("join_failed {}", reason.as_str())
@@ -317,12 +332,8 @@ impl World {
 
     fn join(&mut self, call: CallId, to: RoomId) -> Result<Accepted, Refusal> {
         self.submit(
-            Intent::new(
-                Target::Member { room: to, call },
-                demo(),
-                Join { muted: None },
-            )
-            .with_uid(Some("c-1".parse().unwrap())),
+            Intent::new(Target::Member { room: to, call }, demo(), Join::default())
+                .with_uid(Some("c-1".parse().unwrap())),
         )
     }
 
@@ -405,9 +416,9 @@ fn join_is_reported_once_freeswitch_confirms_it() {
     assert!(matches!(
         world.commands.as_slice(),
         [SwitchCommand {
-            action: SwitchAction::Enter { muted: true, .. },
+            action: SwitchAction::Enter(entry),
             ..
-        }]
+        }] if entry.muted
     ));
     assert_eq!(world.call_status(), CallStatus::Joining(room(1)));
     assert_eq!(

@@ -108,6 +108,8 @@ fn parts(change: RoomChange) -> (RoomReference, Wait, Build) {
         } => (target, wait, Box::new(move |room| set_volume(room, volume))),
         RoomChange::Record { target, wait } => (target, wait, Box::new(start_recording)),
         RoomChange::RecordStop { target, wait } => (target, wait, Box::new(stop_recording)),
+        RoomChange::RecordPause { target, wait } => (target, wait, Box::new(pause_recording)),
+        RoomChange::RecordResume { target, wait } => (target, wait, Box::new(resume_recording)),
     }
 }
 
@@ -188,12 +190,44 @@ fn stop_recording(room: RoomId) -> Request {
     recording(room, "stop", words, "conference.recording.stopped")
 }
 
+fn pause_recording(room: RoomId) -> Request {
+    let words = format!("pause recording {room}");
+    recording(room, "pause", words, "conference.recording.paused")
+        .fails_with(&["conference.recording.stopped"])
+}
+
+fn resume_recording(room: RoomId) -> Request {
+    let words = format!("resume recording {room}");
+    recording(room, "resume", words, "conference.recording.resumed")
+        .fails_with(&["conference.recording.stopped"])
+}
+
 fn recording(room: RoomId, verb: &str, words: String, event: &'static str) -> Request {
     Request::post(path(room, &format!("/recording/{verb}")), words)
         .with_uid()
         .confirmed_by(Subject::Room(room), event)
         .fails_with(&["conference.recording.failed", "conference.destroyed"])
         .confirmation(|each| each.answer_field = Some("recording_id"))
+}
+
+fn record_member(room: RoomId, call: CallId, verb: &str, event: &'static str) -> Request {
+    let words = format!("{verb} recording {call}");
+    Request::post(
+        path(room, &format!("/members/{call}/recording/{verb}")),
+        words,
+    )
+    .with_uid()
+    .confirmed_by(Subject::Call(call), event)
+    .fails_with(if verb == "stop" {
+        &["conference.destroyed"]
+    } else {
+        &[
+            "conference.member.recording.failed",
+            "conference.member.recording.stopped",
+            "conference.destroyed",
+        ]
+    })
+    .confirmation(|each| each.answer_field = Some("recording_id"))
 }
 
 /// Mutes or unmutes the members that are not in that state.
@@ -280,6 +314,18 @@ pub async fn run_member(options: MemberOptions) -> Result<(), Failure> {
         MemberArguments::Deaf(target) => (target, |room, call| set_hearing(room, call, true)),
         MemberArguments::Undeaf(target) => (target, |room, call| set_hearing(room, call, false)),
         MemberArguments::Kick(target) => (target, kick),
+        MemberArguments::Record(target) => (target, |room, call| {
+            record_member(room, call, "start", "conference.member.recording.started")
+        }),
+        MemberArguments::RecordStop(target) => (target, |room, call| {
+            record_member(room, call, "stop", "conference.member.recording.stopped")
+        }),
+        MemberArguments::RecordPause(target) => (target, |room, call| {
+            record_member(room, call, "pause", "conference.member.recording.paused")
+        }),
+        MemberArguments::RecordResume(target) => (target, |room, call| {
+            record_member(room, call, "resume", "conference.member.recording.resumed")
+        }),
     };
     let room = lookup::room(&api, &target.room).await?;
     let call = lookup::member(&api, room, &target.member).await?;

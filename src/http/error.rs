@@ -166,7 +166,11 @@ impl ApiError {
             | Refusal::RoomLocked
             | Refusal::AlreadyRecording
             | Refusal::NotRecording
+            | Refusal::AlreadyRecordingMember
+            | Refusal::NotRecordingMember
+            | Refusal::RecordingStarting
             | Refusal::TooManyRecordings
+            | Refusal::Labels(_)
             | Refusal::NothingPlaying
             | Refusal::TooMuchPlaying
             | Refusal::AlreadyAnswered => Self::new(StatusCode::CONFLICT, words),

@@ -42,6 +42,9 @@ pub struct ListedMember<'a> {
     /// The file of a recording.
     #[serde(borrow, default, deserialize_with = "text")]
     pub record_path: Option<Cow<'a, str>>,
+    /// `paused` for a recording that is paused.
+    #[serde(borrow, default, deserialize_with = "text")]
+    pub status: Option<Cow<'a, str>>,
     /// The caller's number.
     #[serde(borrow, default, deserialize_with = "text")]
     pub caller_id_number: Option<Cow<'a, str>>,

@@ -9,6 +9,7 @@ use roomkeeper_core::call::{Checkpoint, StepId};
 use roomkeeper_core::command_error::CommandError;
 use roomkeeper_core::entity::Target;
 use roomkeeper_core::ids::{ChannelId, CoreId, RoomId};
+use roomkeeper_core::node_state::RecordedMember;
 use roomkeeper_core::room::FileId;
 use roomkeeper_core::room::plan::Suspect;
 use roomkeeper_core::time::Timestamp;
@@ -64,6 +65,8 @@ pub(super) enum ActorMessage {
     },
     /// Checkpoints of channels.
     Checkpoints(Vec<(ChannelId, StepId, Option<Checkpoint>)>),
+    /// The recordings of members, each with true if its channel lists it; requested after this fence.
+    RecordedMembers(Vec<(RecordedMember, bool)>, u64),
     /// The running resync has ended.
     Resynced(Result<ResyncSummary, ResyncError>),
 }
@@ -83,6 +86,7 @@ impl ActorMessage {
             | Self::EndedCalls { .. }
             | Self::Silent { .. }
             | Self::Checkpoints(_)
+            | Self::RecordedMembers(..)
             | Self::Resynced(_) => None,
         }
     }
@@ -104,6 +108,7 @@ impl ActorMessage {
             | Self::EndedCalls { .. }
             | Self::Silent { .. }
             | Self::Checkpoints(_)
+            | Self::RecordedMembers(..)
             | Self::Resynced(_) => {}
         }
     }
@@ -151,6 +156,8 @@ pub(super) struct OpenQuestions {
     pub(super) playing: Vec<Target>,
     /// Calls that should be busy with a step.
     pub(super) acting: Vec<(ChannelId, StepId)>,
+    /// Members that should be recorded.
+    pub(super) recorded: Vec<RecordedMember>,
 }
 
 /// The actor's status, for reports.

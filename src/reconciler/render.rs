@@ -7,17 +7,17 @@ use crate::media::link::Links;
 use freeswitch_esl::command::{
     Api, AppName, ChannelUuid, Command, ConferenceCommand, ConferenceName, ConferenceVarName,
     ExecutionId, HangupCause, Line, MediaUrl, MemberAction, MemberSelector, ProfileName,
-    RecordingPath, Unfit, VarName, VarValue, Voice,
+    RecordVerb, RecordingPath, Unfit, VarName, VarValue, Voice,
 };
 use roomkeeper_core::action::Step;
 use roomkeeper_core::call::StepId;
 use roomkeeper_core::entity::Target;
 use roomkeeper_core::ids::{CallId, RoomId};
 use roomkeeper_core::play_url::PlayUrl;
-use roomkeeper_core::room::{Kind, MemberFlag, PlayCommand};
+use roomkeeper_core::room::{Kind, MemberFlag, PlayCommand, RecordAction};
 
 use super::plans;
-use super::variables::{META_VARIABLE, STEP_VARIABLE};
+use super::variables::{META_VARIABLE, RECORDING_VARIABLE, STEP_VARIABLE};
 use roomkeeper_core::conference_meta as meta;
 use roomkeeper_core::switch_command::{SwitchAction, SwitchCommand};
 
@@ -132,11 +132,14 @@ fn conference_command(
             VarValue::new(meta::encode(registration))?,
         ),
         SwitchAction::Play(command) => play_command(command, None, settings)?,
-        SwitchAction::StartRecording { path, .. } => {
-            ConferenceCommand::RecordStart(RecordingPath::new(path)?)
-        }
-        SwitchAction::StopRecording { path, .. } => {
-            ConferenceCommand::RecordStop(RecordingPath::new(path)?)
+        SwitchAction::Record { path, action, .. } => {
+            let path = RecordingPath::new(path)?;
+            match action {
+                RecordAction::Start => ConferenceCommand::RecordStart(path),
+                RecordAction::Stop => ConferenceCommand::RecordStop(path),
+                RecordAction::Pause => ConferenceCommand::RecordPause(path),
+                RecordAction::Resume => ConferenceCommand::RecordResume(path),
+            }
         }
         _ => return Err(wrong_target("a room")),
     })
@@ -212,24 +215,29 @@ fn member_command(
         let command = play_command(command, Some(channel), settings)?;
         return Ok(Api::Conference(name(room)?, command));
     }
-    let SwitchAction::Enter {
-        kind,
-        muted,
-        registration,
-    } = action
-    else {
+    if let SwitchAction::Record { path, action, .. } = action {
+        let verb = match action {
+            RecordAction::Start => RecordVerb::Start,
+            RecordAction::Stop => RecordVerb::Stop,
+            RecordAction::Pause => RecordVerb::Mask,
+            RecordAction::Resume => RecordVerb::Unmask,
+        };
+        return Ok(Api::Record(channel, verb, RecordingPath::new(path)?));
+    }
+    let SwitchAction::Enter(entry) = action else {
         return call_command(action, channel, settings);
     };
     let entry = plans::Entry {
         name: name(room)?,
-        profile: match kind {
+        profile: match entry.kind {
             Kind::Conference => settings.profile.clone(),
             Kind::Connect => settings.connect_profile.clone(),
         },
-        muted: *muted,
-        obeys_lock: *kind == Kind::Connect,
-        registration: registration
-            .as_deref()
+        muted: entry.muted,
+        obeys_lock: entry.kind == Kind::Connect,
+        registration: entry
+            .registration
+            .as_ref()
             .map(|registration| VarValue::new(meta::encode_for_plan(registration)))
             .transpose()?,
     };
@@ -237,6 +245,60 @@ fn member_command(
         channel,
         plans::enter(entry, settings.park_timeout)?,
     ))
+}
+
+/// A command with those that set variables of the channel before and after it.
+pub(super) struct RenderedCommand {
+    pub(super) before: Option<Api>,
+    pub(super) command: Api,
+    pub(super) after: Option<Api>,
+}
+
+/// Renders a switch command with the variables that it needs.
+///
+/// # Errors
+/// As [`api`].
+pub(super) fn with_variables(
+    command: &SwitchCommand,
+    settings: &CommandSettings,
+) -> Result<RenderedCommand, Unfit> {
+    let (before, after) = recording_variables(command)?.unzip();
+    Ok(RenderedCommand {
+        before,
+        command: api(command, settings)?,
+        after,
+    })
+}
+
+/// The variables that the start of a member's recording needs, before and after it; `None` for other commands.
+fn recording_variables(command: &SwitchCommand) -> Result<Option<(Api, Api)>, Unfit> {
+    let (Target::Member { room, call }, SwitchAction::Record { action, .. }) =
+        (command.target, &command.action)
+    else {
+        return Ok(None);
+    };
+    if *action != RecordAction::Start {
+        return Ok(None);
+    }
+    let (channel, read_only) = (
+        channel(call),
+        VarName::new(quirk_both_sides_are_recorded())?,
+    );
+    let before = vec![
+        (read_only.clone(), VarValue::new("true")?),
+        (
+            VarName::new(RECORDING_VARIABLE)?,
+            VarValue::new(room.to_string())?,
+        ),
+    ];
+    let after = Api::SetVar(channel, read_only, VarValue::new("false")?);
+    Ok(Some((Api::SetVars(channel, before), after)))
+}
+
+/// `uuid_record` records what a channel hears beside what it says, unless this variable says otherwise at its start
+/// (`switch_ivr_async.c`). The variable stays, and would change later recordings of others.
+const fn quirk_both_sides_are_recorded() -> &'static str {
+    "record_read_only"
 }
 
 const fn wrong_target(what: &'static str) -> Unfit {

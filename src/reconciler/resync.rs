@@ -20,6 +20,7 @@ use freeswitch_esl::command::{
 use roomkeeper_core::call::{Checkpoint, StepId};
 use roomkeeper_core::entity::Target;
 use roomkeeper_core::ids::{ChannelId, CoreId};
+use roomkeeper_core::node_state::RecordedMember;
 use roomkeeper_core::room::FileId;
 use roomkeeper_core::room::plan::Suspect;
 
@@ -96,6 +97,9 @@ pub(super) async fn resync(
                 .playback(open_questions.playing, BTreeSet::new())
                 .await?;
             resync.checkpoints(open_questions.acting).await?;
+            resync
+                .recorded_members(open_questions.recorded, fence)
+                .await?;
             Ok(silent)
         })
         .await?;
@@ -367,6 +371,35 @@ impl Resync<'_> {
             return Ok(());
         }
         self.send(ActorMessage::Checkpoints(checkpoints)).await
+    }
+
+    /// Queries the recordings of members, because no list shows them.
+    async fn recorded_members(
+        &self,
+        recorded: Vec<RecordedMember>,
+        (core, fence): Fence,
+    ) -> Result<(), ResyncError> {
+        let listed: Vec<(RecordedMember, bool)> = futures_util::stream::iter(recorded)
+            .map(|member| {
+                let command = Api::BugList(ChannelUuid::from(member.channel.uuid()));
+                let answer = self.node.api(command);
+                // A channel that has ended meanwhile is reported by its own events.
+                async move {
+                    let list = answer.await.ok()?.text().ok()?;
+                    Some((member, translate::lists_recording(&list, member.recording)))
+                }
+            })
+            .buffer_unordered(MAX_QUERIES)
+            .filter_map(std::future::ready)
+            .collect()
+            .await;
+        if listed.is_empty() {
+            return Ok(());
+        }
+        // The event of an end has the exact length.
+        self.wait_for_events(core).await?;
+        self.send(ActorMessage::RecordedMembers(listed, fence))
+            .await
     }
 
     async fn send(&self, work: ActorMessage) -> Result<(), ResyncError> {

@@ -7,10 +7,11 @@ use futures_util::future::Either;
 use crate::node::{CommandError, NodeHandle, command_error};
 use roomkeeper_core::action::Step;
 use roomkeeper_core::call::StepId;
+use roomkeeper_core::entity::Target;
 use roomkeeper_core::ids::CallId;
 use roomkeeper_core::intent::Refusal;
-use roomkeeper_core::room::PlayCommand;
 use roomkeeper_core::room::playback::OPENING;
+use roomkeeper_core::room::{PlayCommand, RecordAction};
 use roomkeeper_core::switch_command::{SwitchAction, SwitchCommand};
 
 use super::render::{self, CommandSettings};
@@ -26,18 +27,30 @@ pub(super) fn send(
         (SwitchAction::Step { id, step }, Some(call)) => {
             Either::Left(send_step(call, *id, step, settings, node))
         }
-        _ => Either::Right(render::api(command, settings).map(|api| {
-            if is_slow(command) {
-                Either::Left(node.job_within(api, OPENING))
+        _ => Either::Right(render::with_variables(command, settings).map(|rendered| {
+            let before = rendered.before.map(|api| node.api(api));
+            let answer = if is_slow(command) {
+                Either::Left(node.job_within(rendered.command, OPENING))
             } else {
-                Either::Right(node.api(api))
-            }
+                Either::Right(node.api(rendered.command))
+            };
+            (before, answer, rendered.after.map(|api| node.api(api)))
         })),
     };
     async move {
         match sent {
             Either::Left(step) => step.await.map(|()| String::new()),
-            Either::Right(Ok(answer)) => answer.await?.ok().map_err(command_error),
+            Either::Right(Ok((before, answer, after))) => {
+                if let Some(before) = before {
+                    before.await?.ok().map_err(command_error)?;
+                }
+                let answer = answer.await?.ok().map_err(command_error);
+                if let Some(after) = after {
+                    // The answer of the command itself decides.
+                    let _answered = after.await;
+                }
+                answer
+            }
             Either::Right(Err(unfit)) => Err(CommandError::Refused(unfit.to_string())),
         }
     }
@@ -81,10 +94,17 @@ const fn is_slow(command: &SwitchCommand) -> bool {
 
 /// Returns true if the answer to the command changes the node state.
 pub(super) const fn answer_has_content(command: &SwitchCommand) -> bool {
-    matches!(
-        command.action,
-        SwitchAction::Play(PlayCommand::Start { .. } | PlayCommand::Toggle { .. })
-    )
+    match &command.action {
+        SwitchAction::Play(play) => {
+            matches!(play, PlayCommand::Start { .. } | PlayCommand::Toggle { .. })
+        }
+        // No event confirms the pause of a member's recording.
+        SwitchAction::Record { action, .. } => {
+            matches!(command.target, Target::Member { .. })
+                && matches!(action, RecordAction::Pause | RecordAction::Resume)
+        }
+        _ => false,
+    }
 }
 
 /// The result of a command for the caller who waits for it.

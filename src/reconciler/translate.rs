@@ -17,6 +17,7 @@ use roomkeeper_core::time::Timestamp;
 
 use super::conference_list::{self, ListedMember};
 use super::table::{self, TableError};
+use super::variables::RECORDING_VARIABLE;
 use roomkeeper_core::switch_event::{
     ChannelChange, ChannelDump, ConferenceChange, Identity, ListedChannel, ListedConference,
     MemberBlock, SnapshotMember, SnapshotRoom, SwitchEvent, SwitchEventKind,
@@ -50,6 +51,21 @@ pub fn switch_event(event: &Event) -> Option<SwitchEvent> {
                     .get("Application-Response")
                     .map(|r| r.into_owned())
                     .unwrap_or_default(),
+            })?
+        }
+        EventKind::RecordStart => {
+            let (room, recording) = member_recording(event)?;
+            channel(event, |_| ChannelChange::RecordingStarted {
+                room,
+                recording,
+            })?
+        }
+        EventKind::RecordStop => {
+            let (room, recording) = member_recording(event)?;
+            channel(event, |e| ChannelChange::RecordingStopped {
+                room,
+                recording,
+                length: milliseconds(e, "variable_record_ms"),
             })?
         }
         EventKind::ChannelUnpark
@@ -154,18 +170,22 @@ fn conference(event: &Event, action: &ConferenceAction<'_>) -> Option<SwitchEven
         ConferenceAction::StopRecording => match recording(&event.get("Path")?) {
             Some(recording) => ConferenceChange::RecordingStopped {
                 recording,
-                length: event
-                    .get("Milliseconds-Elapsed")
-                    .and_then(|ms| ms.parse().ok())
-                    .map(Duration::from_millis),
+                length: milliseconds(event, "Milliseconds-Elapsed"),
             },
             None => ConferenceChange::Other,
         },
+        ConferenceAction::PauseRecording | ConferenceAction::ResumeRecording => {
+            match recording(&event.get("Path")?) {
+                Some(recording) => ConferenceChange::RecordingPaused {
+                    recording,
+                    paused: *action == ConferenceAction::PauseRecording,
+                },
+                None => ConferenceChange::Other,
+            }
+        }
         // These can arrive for a member that is already leaving, so they do not confirm its presence.
         ConferenceAction::KickMember
         | ConferenceAction::HupMember
-        | ConferenceAction::PauseRecording
-        | ConferenceAction::ResumeRecording
         | ConferenceAction::BgdialResult
         | ConferenceAction::RejectedJoinOnly
         | ConferenceAction::Other(_) => ConferenceChange::Other,
@@ -184,6 +204,28 @@ fn conference(event: &Event, action: &ConferenceAction<'_>) -> Option<SwitchEven
 fn recording(path: &str) -> Option<RecordingId> {
     let (_, file) = path.rsplit_once('/')?;
     file.strip_suffix(".wav")?.parse().ok()
+}
+
+/// The room that records a member, and the recording; `None` for a recording of others.
+fn member_recording(event: &Event) -> Option<(RoomId, RecordingId)> {
+    let recording = recording(&event.get("Record-File-Path")?)?;
+    let room = event.get(&format!("variable_{RECORDING_VARIABLE}"))?;
+    Some((room.parse().ok()?, recording))
+}
+
+fn milliseconds(event: &Event, header: &str) -> Option<Duration> {
+    let milliseconds = event.get(header)?.parse().ok()?;
+    Some(Duration::from_millis(milliseconds))
+}
+
+/// True if a channel's `uuid_buglist` has a recording into the file of this id.
+pub fn lists_recording(list: &str, id: RecordingId) -> bool {
+    let mut lines = list.lines().map(str::trim);
+    lines.any(|line| {
+        let target = line.strip_prefix("<target>");
+        let path = target.and_then(|path| path.strip_suffix("</target>"));
+        path.and_then(recording) == Some(id)
+    })
 }
 
 /// The id of our file that an event concerns; `None` for other files, such as the sound that announces a member.
@@ -347,7 +389,9 @@ pub fn all_conferences(
         let mut members = Vec::with_capacity(room.members.len());
         let mut recordings = Vec::new();
         for member in room.members {
-            recordings.extend(member.record_path.as_deref().and_then(recording));
+            let is_paused = member.status.as_deref() == Some("paused");
+            let id = member.record_path.as_deref().and_then(recording);
+            recordings.extend(id.map(|id| (id, is_paused)));
             members.extend(shown_member(member));
         }
         shown.push(SnapshotRoom {

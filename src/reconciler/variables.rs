@@ -6,5 +6,8 @@ pub const META_VARIABLE: &str = "roomkeeper_meta";
 /// The channel variable with a call's [`Checkpoint`](roomkeeper_core::call::Checkpoint).
 pub const STEP_VARIABLE: &str = "roomkeeper_step";
 
+/// The channel variable with the room that records the call as one of its members. The events of the recording carry it.
+pub const RECORDING_VARIABLE: &str = "roomkeeper_recording";
+
 /// The channel variable with the id of the command that parked the call ([`ParkId`](roomkeeper_core::call::ParkId)).
 pub const PARK_VARIABLE: &str = "roomkeeper_park";

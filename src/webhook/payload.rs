@@ -249,7 +249,10 @@ mod tests {
     use roomkeeper_core::call::Direction;
     use roomkeeper_core::ids::OperationId;
     use roomkeeper_core::play_url::PlayUrl;
-    use roomkeeper_core::room::{JoinFailure, LeftReason, MemberFlag, PlayEvent, PlayFailure};
+    use roomkeeper_core::room::{
+        JoinFailure, LeftReason, MemberFlag, MemberSettings, MemberUpdate, PlayEvent, PlayFailure,
+        Sparse,
+    };
 
     const CALL: &str = "acW68-550e8400-e29b-41d4-a716-446655440000";
     const ROOM: &str = "acW68-room-7c9e6679-7425-40de-944b-e07fc1f90ae7";
@@ -353,6 +356,7 @@ mod tests {
             caller_id: "+15551234".into(),
             did: "747713001".into(),
             muted,
+            settings: Sparse::default(),
         };
         check(
             room_message_with(joined(true), Some("join-1"), false),
@@ -369,6 +373,35 @@ mod tests {
             &format!(
                 r#"{{"caller_id":"+15551234","did":"747713001","muted":false,"conferencecall_id":"{MEMBER}","synthesized":true}}"#
             ),
+        );
+        let labels = || serde_json::from_str(r#"{"team":"a \"b\""}"#).unwrap();
+        let labelled = RoomEvent::MemberJoined {
+            call: session,
+            member,
+            caller_id: String::new(),
+            did: String::new(),
+            muted: false,
+            settings: Sparse::new(MemberSettings { labels: labels() }),
+        };
+        check(
+            room_message_with(labelled, None, false),
+            "conference.member.joined",
+            &ids,
+            &format!(
+                r#"{{"caller_id":"","did":"","muted":false,"labels":{{"team":"a \"b\""}},"conferencecall_id":"{MEMBER}"}}"#
+            ),
+        );
+        let updated = RoomEvent::MemberUpdated {
+            call: session,
+            update: Box::new(MemberUpdate {
+                labels: Some(labels()),
+            }),
+        };
+        check(
+            room_message_with(updated, Some("u-1"), false),
+            "conference.member.updated",
+            &ids,
+            r#"{"labels":{"team":"a \"b\""},"command_uid":"u-1"}"#,
         );
         for reason in [
             LeftReason::Hangup,

@@ -319,7 +319,7 @@ async fn unknown_paths_and_methods_give_404_and_405() {
             "POST",
             &format!("/api/v1/conferences/{room}"),
             405,
-            "GET,HEAD,DELETE",
+            "GET,HEAD,DELETE,PATCH",
         ),
         ("GET", "/api/v1/sessions/x/commands/hangup", 405, "POST"),
         ("GET", "/api/v1/conferences/%FF", 400, ""),

@@ -57,7 +57,10 @@ async fn join_gives_202_joining() {
                 call: session
             },
             app("demo"),
-            Join { muted: Some(false) }
+            Join {
+                muted: Some(false),
+                ..Join::default()
+            }
         )
         .with_uid(Some("my.uid-1".parse().unwrap()))]
     );
@@ -78,7 +81,7 @@ async fn join_gives_200_already_joined() {
     let intents = world.intents();
     assert_eq!(names(&intents), ["join"]);
     assert!(intents[0].command_uid.is_some());
-    assert_eq!(intents[0].action, Join { muted: None }.into());
+    assert_eq!(intents[0].action, Join::default().into());
 }
 
 #[tokio::test]

@@ -339,6 +339,7 @@ fn joining(session: CallId) -> RoomInput {
         caller_id: "527121102".to_owned(),
         did: "747713001".to_owned(),
         muted: false,
+        settings: Default::default(),
         has_pre_actions: false,
         command_uid: None,
         deadline: CREATED + Duration::from_secs(10),

@@ -156,6 +156,7 @@ async fn members_gives_200_with_present_members() {
         caller_id: String::new(),
         did: String::new(),
         muted: true,
+        settings: Default::default(),
         has_pre_actions: false,
         command_uid: None,
         deadline,

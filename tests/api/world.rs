@@ -35,7 +35,7 @@ use roomkeeper_core::ids::{
     AppId, CallId, ChannelId, ConferenceId, CoreId, MemberId, NodeId, RecordingId, RoomId,
 };
 use roomkeeper_core::intent::{
-    Action, DeleteAccepted, JoinAccepted, LeaveAccepted, RecordingAccepted,
+    Action, DeleteAccepted, JoinAccepted, LeaveAccepted, RecordingAccepted, UpdateAccepted,
 };
 use roomkeeper_core::node_state::{NodeState, Rules};
 use roomkeeper_core::room::state::Changes;
@@ -167,8 +167,12 @@ impl Double {
                 })
             }
             (Action::UpdateRoom(update), Target::Room(room)) => {
-                self.change(room, RoomInput::Update(*update.update)).await;
-                Accepted::UpdateRoom(())
+                let input = RoomInput::Update {
+                    update: update.update,
+                    command_uid,
+                };
+                self.change(room, input).await;
+                Accepted::UpdateRoom(UpdateAccepted::Updated)
             }
             (Action::Join(_), Target::Member { room, call }) => {
                 let member = member_id(call);
@@ -178,6 +182,7 @@ impl Double {
                     caller_id: "527121102".to_owned(),
                     did: "747713001".to_owned(),
                     muted: false,
+                    settings: Default::default(),
                     has_pre_actions: false,
                     command_uid,
                     deadline: self.deadline(),
@@ -203,6 +208,7 @@ impl Double {
                 let random = Uuid::from_u128((0x4ec0_0000 + u128::from(count)) << 32);
                 let id = RecordingId::generate(room.node(), random);
                 let start = RecordInput::Start {
+                    call: None,
                     id,
                     path: format!("/recordings/{id}.wav"),
                     command_uid,
@@ -215,6 +221,7 @@ impl Double {
                 let state = stored_room(&self.store, room).await.unwrap();
                 let recording = state.recording().unwrap().id;
                 let stop = RecordInput::Stop {
+                    call: None,
                     command_uid,
                     deadline: self.deadline(),
                 };
@@ -493,6 +500,10 @@ impl World {
 
     pub async fn post(&self, path: &str, body: Value) -> Answer {
         self.send(request(DEMO, "POST", path, Some(body))).await
+    }
+
+    pub async fn patch(&self, path: &str, body: Value) -> Answer {
+        self.send(request(DEMO, "PATCH", path, Some(body))).await
     }
 
     pub async fn post_empty(&self, path: &str) -> Answer {

@@ -37,6 +37,8 @@ mod moderation;
 mod mute;
 mod nodes;
 mod play;
+mod recording;
+mod settings;
 mod status;
 mod voipbin;
 mod webhooks;
@@ -64,6 +66,7 @@ fn rows() -> Vec<(&'static str, Vec<Entry>)> {
         ("delete", delete::rows()),
         ("play", play::rows()),
         ("control", control::rows()),
+        ("recording", recording::rows()),
         ("join", join::rows()),
         ("leave", leave::rows()),
         ("mute", mute::rows()),
@@ -72,6 +75,7 @@ fn rows() -> Vec<(&'static str, Vec<Entry>)> {
         ("nodes", nodes::rows()),
         ("moderation", moderation::rows()),
         ("member_audio", member_audio::rows()),
+        ("settings", settings::rows()),
         ("webhooks", webhooks::rows()),
         ("v_access", voipbin::access::rows()),
         ("v_conferences", voipbin::conferences::rows()),

@@ -23,7 +23,7 @@ fn join(call: CallId, room: RoomId, by: &str) -> Intent {
     Intent::new(
         Target::Member { room, call },
         by.parse::<AppId>().unwrap(),
-        Join { muted: None },
+        Join::default(),
     )
 }
 

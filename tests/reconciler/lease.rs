@@ -253,11 +253,7 @@ async fn room_deleted_by_other_replica_releases_joining_call() {
     // It can join another room once it is parked.
     let next = owner.room("next").await;
     until("the call can join another room", async || {
-        let intent = Intent::new(
-            Target::Member { room: next, call },
-            app(),
-            Join { muted: None },
-        );
+        let intent = Intent::new(Target::Member { room: next, call }, app(), Join::default());
         owner.submit(intent).await.ok()
     })
     .await;

@@ -43,7 +43,7 @@ async fn join_with_pre_actions_and_recording_work_at_any_replica() {
     let joins = two.submit(Intent::new(
         Target::Member { room, call },
         app(),
-        Join { muted: None },
+        Join::default(),
     ));
     let joins = joins.await;
     assert!(

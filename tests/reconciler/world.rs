@@ -192,7 +192,10 @@ impl World {
         let intent = Intent::new(
             Target::Member { room, call },
             app(),
-            Join { muted: Some(false) },
+            Join {
+                muted: Some(false),
+                ..Join::default()
+            },
         );
         let accepted = self.submit(intent).await.unwrap();
         assert!(

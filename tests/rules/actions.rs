@@ -65,9 +65,9 @@ impl World {
             matches!(
                 commands.as_slice(),
                 [SwitchCommand {
-                    action: SwitchAction::Enter { muted: false, .. },
+                    action: SwitchAction::Enter(entry),
                     ..
-                }]
+                }] if !entry.muted
             ),
             "{commands:?}"
         );
@@ -263,7 +263,7 @@ fn join_ends_the_post_actions_of_the_last_room() {
     assert!(matches!(
         world.commands.as_slice(),
         [SwitchCommand {
-            action: SwitchAction::Enter { .. },
+            action: SwitchAction::Enter(_),
             ..
         }]
     ));

@@ -1,6 +1,6 @@
 //! Rooms of the VoIPBIN API: for two members, with a timeout, updated by their owner.
 
-use roomkeeper_core::intent::UpdateRoom;
+use roomkeeper_core::intent::{UpdateAccepted, UpdateRoom};
 use roomkeeper_core::room::{RoomStatus, Update};
 
 use super::*;
@@ -17,13 +17,9 @@ impl World {
             assert!(matches!(
                 world.commands.pop(),
                 Some(SwitchCommand {
-                    action: SwitchAction::Enter {
-                        kind: Kind::Connect,
-                        muted: false,
-                        ..
-                    },
+                    action: SwitchAction::Enter(entry),
                     ..
-                })
+                }) if entry.kind == Kind::Connect && !entry.muted
             ));
             world.enters(call(n), 1, 1, true);
         }
@@ -166,6 +162,7 @@ fn update_changes_details_and_the_timeout() {
             demo(),
             UpdateRoom {
                 update: Box::new(update),
+                labels: Default::default(),
             },
         )
     };
@@ -177,10 +174,13 @@ fn update_changes_details_and_the_timeout() {
     };
     assert_eq!(
         world.submit(change(update.clone())),
-        Ok(Accepted::UpdateRoom(()))
+        Ok(Accepted::UpdateRoom(UpdateAccepted::Updated))
     );
     world.expect_notifications(&["updated {\"name\":\"another\",\"timeout\":20}"]);
-    assert_eq!(world.submit(change(update)), Ok(Accepted::UpdateRoom(())));
+    assert_eq!(
+        world.submit(change(update)),
+        Ok(Accepted::UpdateRoom(UpdateAccepted::Unchanged))
+    );
     world.expect_notifications(&[]);
     world.waits(5);
     world.expect_notifications(&[]);

@@ -328,3 +328,26 @@ fn parked_call_stays_parked_when_an_older_event_shows_the_room_it_joins() {
     ]);
     assert_eq!(world.call_status(), CallStatus::Parked);
 }
+
+#[test]
+fn call_is_free_once_the_park_command_of_its_ending_room_parks_it() {
+    let mut world = World::joined();
+    world.leave().unwrap();
+    world.now = world.now + Duration::from_millis(1);
+    world.delete().unwrap();
+    let parks: Vec<ParkId> = world
+        .commands
+        .iter()
+        .filter_map(|command| match command.action {
+            SwitchAction::Park { id } => Some(id),
+            _ => None,
+        })
+        .collect();
+    let [first, second] = parks[..] else {
+        panic!("{:?}", world.commands);
+    };
+    world.leaves(call(1), 1, 1, 0);
+    world.is_parked(call(1), None, Some(second));
+    assert_eq!(world.call_status(), CallStatus::Parked);
+    assert!(first < second);
+}

@@ -47,13 +47,13 @@ fn call_of_one_app_never_joins_room_of_another() {
         room: room(1),
         call: call(2),
     };
-    let joined = world.submit(by_operator(target, Join { muted: None }));
+    let joined = world.submit(by_operator(target, Join::default()));
     assert_eq!(joined, Err(Refusal::ForeignRoom));
     world.parks(call(3), Some("demo"));
     let target = Target::Member {
         room: room(1),
         call: call(3),
     };
-    let joined = world.submit(by_operator(target, Join { muted: None }));
+    let joined = world.submit(by_operator(target, Join::default()));
     assert!(matches!(joined, Ok(Accepted::Join(_))), "{joined:?}");
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use roomkeeper_core::call::{Direction, ParkId, StepId};
 use roomkeeper_core::ids::{AppId, ChannelId, ConferenceId, CoreId, NodeId, RecordingId, RoomId};
-use roomkeeper_core::room::{FileId, MemberFlag};
+use roomkeeper_core::room::{FileId, MemberFlag, RecordAction};
 use roomkeeper_core::switch_event::{
     ChannelChange, ChannelDump, ConferenceChange, Identity, ListedChannel, MemberBlock, Snapshot,
     SnapshotMember, SnapshotRoom, SwitchEvent, SwitchEventKind,
@@ -97,6 +97,8 @@ pub struct Call {
     pub held: bool,
     /// The files that it alone hears, in playing order.
     pub files: VecDeque<FileId>,
+    /// Its own recordings, and the rooms that requested them.
+    taps: BTreeMap<RecordingId, RoomId>,
     /// The current step.
     step: Option<StepId>,
     /// The checkpoint on the channel.
@@ -136,7 +138,8 @@ pub struct Conference {
     /// True if all members leave when one leaves.
     bound: bool,
     meta: Option<String>,
-    pub recordings: BTreeSet<RecordingId>,
+    /// The recordings, each with true if it is paused.
+    pub recordings: BTreeMap<RecordingId, bool>,
     /// The file that plays, and those that follow.
     pub playing: VecDeque<FileId>,
     paused: bool,
@@ -148,6 +151,7 @@ pub enum Rejection {
     NoSuchChannel,
     NoSuchMember,
     NothingPlaying,
+    NotRecorded,
 }
 
 #[derive(Debug)]
@@ -304,6 +308,7 @@ impl Node {
             off: BTreeSet::new(),
             held: false,
             files: VecDeque::new(),
+            taps: BTreeMap::new(),
             step: None,
             mark: None,
             parked_by: None,
@@ -488,7 +493,7 @@ impl Node {
                     floor: None,
                     bound,
                     meta,
-                    recordings: BTreeSet::new(),
+                    recordings: BTreeMap::new(),
                     playing: VecDeque::new(),
                     paused: false,
                 },
@@ -546,7 +551,7 @@ impl Node {
         for file in files {
             self.report_room(room, ConferenceChange::FileEnded { file, member: None });
         }
-        for recording in recordings {
+        for recording in recordings.into_keys() {
             self.report_recording_over(room, recording);
         }
         if let Some(conference) = self.conferences.remove(&room) {
@@ -612,6 +617,11 @@ impl Node {
         self.report_channel(channel, ChannelChange::HungUp { cause });
         self.remove_member(channel, true, false);
         self.abort_step(channel);
+        let taps = self.calls.get_mut(&channel);
+        let taps = taps.map(|call| std::mem::take(&mut call.taps));
+        for (recording, room) in taps.unwrap_or_default() {
+            self.report_tap_over(channel, room, recording);
+        }
         self.calls.remove(&channel);
         self.report_channel(channel, ChannelChange::Destroyed { cause: None });
         Ok(())
@@ -841,7 +851,7 @@ impl Node {
             .get_mut(&room)
             .ok_or(Rejection::NoSuchChannel)?;
         if opens {
-            conference.recordings.insert(recording);
+            conference.recordings.insert(recording, false);
         }
         let failed = !opens;
         self.report_room(
@@ -856,7 +866,7 @@ impl Node {
             .conferences
             .get_mut(&room)
             .ok_or(Rejection::NoSuchChannel)?;
-        if !conference.recordings.remove(&recording) {
+        if conference.recordings.remove(&recording).is_none() {
             return Err(Rejection::NoSuchMember);
         }
         self.report_recording_over(room, recording);
@@ -869,6 +879,74 @@ impl Node {
             room,
             ConferenceChange::RecordingStopped { recording, length },
         );
+    }
+
+    pub fn record_pause(
+        &mut self,
+        room: RoomId,
+        recording: RecordingId,
+        paused: bool,
+    ) -> Result<(), Rejection> {
+        let conference = self
+            .conferences
+            .get_mut(&room)
+            .ok_or(Rejection::NoSuchChannel)?;
+        let known = conference.recordings.get_mut(&recording);
+        *known.ok_or(Rejection::NoSuchMember)? = paused;
+        self.report_room(
+            room,
+            ConferenceChange::RecordingPaused { recording, paused },
+        );
+        Ok(())
+    }
+
+    /// Carries out a command of the recording of a call.
+    pub fn tap(
+        &mut self,
+        channel: ChannelId,
+        room: RoomId,
+        recording: RecordingId,
+        action: RecordAction,
+    ) -> Result<(), Rejection> {
+        let call = self
+            .calls
+            .get_mut(&channel)
+            .ok_or(Rejection::NoSuchChannel)?;
+        match action {
+            RecordAction::Start => {
+                if call.taps.insert(recording, room).is_none() {
+                    let change = ChannelChange::RecordingStarted { room, recording };
+                    self.report_channel(channel, change);
+                }
+                Ok(())
+            }
+            RecordAction::Stop => {
+                call.taps.remove(&recording).ok_or(Rejection::NotRecorded)?;
+                self.report_tap_over(channel, room, recording);
+                Ok(())
+            }
+            // FreeSWITCH shows a pause nowhere.
+            RecordAction::Pause | RecordAction::Resume => {
+                let is_recorded = call.taps.contains_key(&recording);
+                is_recorded.then_some(()).ok_or(Rejection::NoSuchMember)
+            }
+        }
+    }
+
+    fn report_tap_over(&mut self, channel: ChannelId, room: RoomId, recording: RecordingId) {
+        let length = Some(std::time::Duration::from_secs(2));
+        let change = ChannelChange::RecordingStopped {
+            room,
+            recording,
+            length,
+        };
+        self.report_channel(channel, change);
+    }
+
+    /// Returns true if the recording of a call runs.
+    pub fn is_tapped(&self, channel: ChannelId, recording: RecordingId) -> bool {
+        let call = self.calls.get(&channel);
+        call.is_some_and(|call| call.taps.contains_key(&recording))
     }
 
     // ---- steps --------------------------------------------------------------------------------------------------
@@ -932,7 +1010,7 @@ impl Node {
                 } else {
                     Vec::new()
                 },
-                recordings: conference.recordings.iter().copied().collect(),
+                recordings: conference.recordings.clone().into_iter().collect(),
             })
             .collect();
         Snapshot {

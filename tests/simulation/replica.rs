@@ -23,7 +23,7 @@ use roomkeeper_core::entity::Target;
 use roomkeeper_core::ids::{AppId, ChannelId, CoreId, RoomId};
 use roomkeeper_core::intent::{Accepted, Action, Intent, Refusal};
 use roomkeeper_core::node_state::{
-    Context, IdSource, NodeState, Notification, Outcome, Rules, Subject,
+    Context, IdSource, NodeState, Notification, Outcome, RecordedMember, Rules, Subject,
 };
 use roomkeeper_core::room::plan::Suspect;
 use roomkeeper_core::room::{FileId, RoomState, RoomStatus};
@@ -192,6 +192,7 @@ pub enum Item {
     },
     Silent(Vec<Target>, BTreeSet<(Target, FileId)>),
     Marked(Vec<(ChannelId, StepId, Option<Checkpoint>)>),
+    Tapped(Vec<(RecordedMember, bool)>, u64),
 }
 
 /// The results of a committed batch.
@@ -650,6 +651,10 @@ impl Replica {
                         .apply_silence_report(rooms, confirmed, &mut cx);
                 }
                 Item::Marked(marks) => self.node_state.apply_checkpoints(marks.clone(), &mut cx),
+                Item::Tapped(tapped, fence) => {
+                    self.node_state
+                        .apply_recorded_members(tapped, *fence, &mut cx);
+                }
             }
         }
         applied.out = cx.out;

@@ -46,6 +46,9 @@ pub enum Request {
     Update {
         slot: usize,
     },
+    UpdateMember {
+        call: usize,
+    },
     Join {
         call: usize,
         slot: usize,
@@ -89,6 +92,20 @@ pub enum Request {
     },
     RecordStop {
         slot: usize,
+    },
+    RecordPause {
+        slot: usize,
+        pause: bool,
+    },
+    Tap {
+        call: usize,
+    },
+    TapStop {
+        call: usize,
+    },
+    TapPause {
+        call: usize,
+        pause: bool,
     },
     Lock {
         slot: usize,
@@ -463,7 +480,9 @@ fn add_doubt(rng: &mut Rng, steps: &mut Vec<Step>) {
 
 fn request(rng: &mut Rng) -> Request {
     let (call, slot) = (rng.below(8), rng.below(ROOMS));
-    match rng.weighted(&[4, 3, 1, 14, 5, 2, 4, 4, 1, 2, 4, 2, 1, 1, 3, 6, 3, 1]) {
+    match rng.weighted(&[
+        4, 3, 1, 14, 5, 2, 4, 4, 1, 2, 4, 2, 1, 1, 2, 2, 4, 3, 1, 3, 6, 3, 1,
+    ]) {
         0 => create(rng, slot),
         1 => Request::Delete { slot },
         2 => Request::Update { slot },
@@ -488,17 +507,28 @@ fn request(rng: &mut Rng) -> Request {
         11 => Request::RecordStop { slot },
         12 => Request::Answer { call },
         13 => Request::HangUp { call },
+        14 => Request::UpdateMember { call },
+        15 => Request::RecordPause {
+            slot,
+            pause: rng.one_in(2),
+        },
+        16 => Request::Tap { call },
+        17 => Request::TapStop { call },
+        18 => Request::TapPause {
+            call,
+            pause: rng.one_in(2),
+        },
         // Unlocks are more frequent than locks, or no join would succeed.
-        14 => Request::Lock {
+        19 => Request::Lock {
             slot,
             lock: rng.one_in(3),
         },
-        15 => Request::Hold {
+        20 => Request::Hold {
             call,
             held: !rng.one_in(3),
             music: rng.one_in(2),
         },
-        16 => Request::PlayTo {
+        21 => Request::PlayTo {
             call,
             files: rng.within(1, 3),
         },

@@ -24,7 +24,10 @@ pub struct WebhookLog {
     pub locked: BTreeSet<String>,
     /// The active recording of each room.
     pub recordings: BTreeMap<String, String>,
+    /// The active recording of each member, by room and call.
+    pub taps: BTreeMap<(String, String), String>,
     recorded: BTreeSet<String>,
+    paused: BTreeSet<String>,
     /// The operations that play, with their rooms.
     pub plays: BTreeMap<String, String>,
     played: BTreeSet<String>,
@@ -91,7 +94,8 @@ impl WebhookLog {
                     "a room was destroyed with members",
                 )?;
                 ensure(
-                    !self.recordings.contains_key(&room),
+                    !self.recordings.contains_key(&room)
+                        && self.taps.keys().all(|(r, _)| *r != room),
                     "a room was destroyed while it was recorded",
                 )?;
                 ensure(
@@ -150,7 +154,36 @@ impl WebhookLog {
                     "I3: a recording stopped that did not run",
                 )?;
             }
-            "conference.recording.failed" => {
+            "conference.member.recording.started" => {
+                let id = text(&data["recording_id"]);
+                ensure(
+                    self.recorded.insert(id.clone()),
+                    "I3: a recording started twice",
+                )?;
+                ensure(
+                    self.taps.insert(member, id).is_none(),
+                    "two recordings of a member",
+                )?;
+            }
+            "conference.member.recording.stopped" => {
+                ensure(
+                    self.taps.remove(&member) == Some(text(&data["recording_id"])),
+                    "I3: a recording stopped that did not run",
+                )?;
+            }
+            "conference.recording.paused" | "conference.member.recording.paused" => {
+                ensure(
+                    self.paused.insert(text(&data["recording_id"])),
+                    "I3: a recording paused twice",
+                )?;
+            }
+            "conference.recording.resumed" | "conference.member.recording.resumed" => {
+                ensure(
+                    self.paused.remove(&text(&data["recording_id"])),
+                    "I3: a recording resumed that was not paused",
+                )?;
+            }
+            "conference.recording.failed" | "conference.member.recording.failed" => {
                 let id = text(&data["recording_id"]);
                 ensure(
                     self.recorded.insert(id),
@@ -232,6 +265,16 @@ impl WebhookLog {
                     None => true,
                 };
                 ensure(has_changed, "I3: a room was locked or unlocked twice")?;
+            }
+            "conference.member.updated" => {
+                ensure(
+                    data["labels"]["at"].is_string(),
+                    "a member was updated without its new label",
+                )?;
+                ensure(
+                    self.inside.contains_key(&(room, call)),
+                    "a call that is in no room was updated",
+                )?;
             }
             "conference.member.join_failed" => {
                 if data["reason"] == "refused" {

@@ -16,15 +16,17 @@ use roomkeeper_core::entity::Target;
 use roomkeeper_core::ids::{CallId, ChannelId, CoreId, RoomId};
 use roomkeeper_core::intent::{Accepted, Intent};
 use roomkeeper_core::intent::{
-    Answer, CreateRoom, DeleteRoom, Hangup, Join, Kick, Leave, Pause, Play, SetFlag, SetHold,
-    SetLock, StartRecording, Stop, StopRecording, UpdateRoom,
+    Answer, CreateRoom, DeleteRoom, Hangup, Join, Kick, Leave, Pause, PauseRecording, Play,
+    SetFlag, SetHold, SetLock, StartRecording, Stop, StopRecording, UpdateMember, UpdateRoom,
 };
+use roomkeeper_core::labels::LabelsUpdate;
+use roomkeeper_core::node_state::RecordedMember;
 use roomkeeper_core::play_url::PlayUrl;
-use roomkeeper_core::room::MemberFlag;
 use roomkeeper_core::room::plan::Suspect;
 use roomkeeper_core::room::{
     Details, FileId, Kind, Origin, PlayCommand, RoomState, RoomStatus, Update,
 };
+use roomkeeper_core::room::{MemberFlag, RecordAction};
 use roomkeeper_core::switch_command::{SwitchAction, SwitchCommand};
 use roomkeeper_core::switch_event::{ChannelDump, ListedChannel, Snapshot, SwitchEvent};
 use uuid::Uuid;
@@ -657,7 +659,24 @@ impl World {
                     detail: Some(format!("at {}", self.shared.now())),
                     ..Update::default()
                 });
-                Intent::new(Target::Room(self.room(slot)?), app, UpdateRoom { update })
+                Intent::new(
+                    Target::Room(self.room(slot)?),
+                    app,
+                    UpdateRoom {
+                        update,
+                        labels: self.label(),
+                    },
+                )
+            }
+            Request::UpdateMember { call } => {
+                let call = self.session(call)?;
+                let node_state = &self.sides[self.owner()].replica.node_state;
+                let room = node_state.call(call)?.status().room()?;
+                let update = UpdateMember {
+                    update: Box::default(),
+                    labels: self.label(),
+                };
+                Intent::new(Target::Member { room, call }, app, update)
             }
             Request::Join { call, slot, muted } => Intent::new(
                 Target::Member {
@@ -665,7 +684,10 @@ impl World {
                     call: self.session(call)?,
                 },
                 app,
-                Join { muted: Some(muted) },
+                Join {
+                    muted: Some(muted),
+                    ..Join::default()
+                },
             ),
             Request::Leave { call } => Intent::new(Target::Call(self.session(call)?), app, Leave),
             Request::Kick { call } => {
@@ -698,16 +720,16 @@ impl World {
                 Intent::new(Target::Room(room), app, Play { urls })
             }
             Request::Hold { call, held, music } => {
-                let target = self.member_target(call)?;
+                let target = self.membership(call)?;
                 let music = self.new_urls(usize::from(held && music)).pop();
                 Intent::new(target, app, SetHold { on: held, music })
             }
             Request::PlayTo { call, files } => {
-                let target = self.member_target(call)?;
+                let target = self.membership(call)?;
                 let urls = self.new_urls(files);
                 Intent::new(target, app, Play { urls })
             }
-            Request::StopTo { call } => Intent::new(self.member_target(call)?, app, Stop),
+            Request::StopTo { call } => Intent::new(self.membership(call)?, app, Stop),
             Request::Pause { slot } => Intent::new(Target::Room(self.room(slot)?), app, Pause),
             Request::Stop { slot } => Intent::new(Target::Room(self.room(slot)?), app, Stop),
             Request::Record { slot } => {
@@ -715,6 +737,16 @@ impl World {
             }
             Request::RecordStop { slot } => {
                 Intent::new(Target::Room(self.room(slot)?), app, StopRecording)
+            }
+            Request::RecordPause { slot, pause } => Intent::new(
+                Target::Room(self.room(slot)?),
+                app,
+                PauseRecording { pause },
+            ),
+            Request::Tap { call } => Intent::new(self.membership(call)?, app, StartRecording),
+            Request::TapStop { call } => Intent::new(self.membership(call)?, app, StopRecording),
+            Request::TapPause { call, pause } => {
+                Intent::new(self.membership(call)?, app, PauseRecording { pause })
             }
             Request::Answer { call } => Intent::new(Target::Call(self.session(call)?), app, Answer),
             Request::HangUp { call } => Intent::new(
@@ -733,12 +765,20 @@ impl World {
         (0..files).map(|_| url()).collect()
     }
 
-    /// Returns a call with the room that it is in, according to the owner.
-    fn member_target(&self, call: usize) -> Option<Target> {
+    /// Returns a call as a member of the room that it is in.
+    fn membership(&self, call: usize) -> Option<Target> {
         let call = self.session(call)?;
         let node_state = &self.sides[self.owner()].replica.node_state;
         let room = node_state.call(call)?.status().room()?;
         Some(Target::Member { room, call })
+    }
+
+    /// Returns a label that is new, so that each update changes something.
+    fn label(&self) -> LabelsUpdate {
+        let mut labels = LabelsUpdate::default();
+        let value = self.shared.now().to_string();
+        labels.put("at", Some(&value)).unwrap();
+        labels
     }
 
     /// Creates a room in a slot. A slot is free again once its room was deleted, like a name.
@@ -799,8 +839,8 @@ impl World {
                 self.got_park_command.insert(session.channel());
             }
         }
-        let entering = |(_, command): &(u64, SwitchCommand)| match command.action {
-            SwitchAction::Enter { .. } => command.target.call(),
+        let entering = |(_, command): &(u64, SwitchCommand)| match &command.action {
+            SwitchAction::Enter(_) => command.target.call(),
             _ => None,
         };
         let parks = |(_, command): &(u64, SwitchCommand), call: CallId| {
@@ -883,6 +923,9 @@ impl World {
                 Rejection::NoSuchMember | Rejection::NothingPlaying => {
                     CommandError::Refused("no".to_owned())
                 }
+                Rejection::NotRecorded => {
+                    CommandError::Refused("Cannot stop record session!".to_owned())
+                }
             });
             self.sides[index].answers.push_back((now, command, answer));
         }
@@ -903,9 +946,14 @@ impl World {
                 let played = node.play_to(call.channel(), Some(room), *file, willing);
                 return played.map(|()| "(play)".to_owned());
             }
-            (SwitchAction::StartRecording { recording, .. }, Target::Room(room)) => {
-                return node.record(room, *recording, willing).map(done);
-            }
+            (
+                SwitchAction::Record {
+                    recording,
+                    action: RecordAction::Start,
+                    ..
+                },
+                Target::Room(room),
+            ) => return node.record(room, *recording, willing).map(done),
             _ => {}
         }
         if !willing {
@@ -929,18 +977,24 @@ impl World {
                 }
                 SwitchAction::Play(PlayCommand::Stop) => node.stop(room),
                 SwitchAction::Play(_) => Ok(()),
-                SwitchAction::StopRecording { recording, .. } => node.record_stop(room, *recording),
+                SwitchAction::Record {
+                    recording, action, ..
+                } => match action {
+                    RecordAction::Pause => node.record_pause(room, *recording, true),
+                    RecordAction::Resume => node.record_pause(room, *recording, false),
+                    RecordAction::Start | RecordAction::Stop => node.record_stop(room, *recording),
+                },
                 other => panic!("{other:?} is about no room"),
             }
             .map(done);
         };
         let channel = session.channel();
         match (&command.action, command.target.room()) {
-            (SwitchAction::Enter { kind, muted, .. }, Some(room)) => {
+            (SwitchAction::Enter(entry), Some(room)) => {
                 let going = Going::Into {
                     room,
-                    muted: *muted,
-                    bound: *kind == Kind::Connect,
+                    muted: entry.muted,
+                    bound: entry.kind == Kind::Connect,
                     plan: plan(),
                 };
                 node.send(channel, going)
@@ -949,6 +1003,12 @@ impl World {
                 node.send(channel, Going::Park(*parking, plan()))
             }
             (SwitchAction::Prepare, _) => node.prepare(channel),
+            (
+                SwitchAction::Record {
+                    recording, action, ..
+                },
+                Some(room),
+            ) => node.tap(channel, room, *recording, *action),
             (SwitchAction::SetFlag { flag, on }, room) => node.set_flag(channel, room, *flag, *on),
             (SwitchAction::SetHearing { on }, room) => {
                 node.set_flag(channel, room, MemberFlag::Hear, *on)
@@ -972,8 +1032,17 @@ impl World {
             self.shared.faults.fired(Fault::AnsweredLate);
         }
         let is_answered = matches!(
-            command.action,
-            SwitchAction::Play(PlayCommand::Start { .. } | PlayCommand::Toggle { .. })
+            (&command.action, command.target),
+            (
+                SwitchAction::Play(PlayCommand::Start { .. } | PlayCommand::Toggle { .. }),
+                _
+            ) | (
+                SwitchAction::Record {
+                    action: RecordAction::Pause | RecordAction::Resume,
+                    ..
+                },
+                Target::Member { .. }
+            )
         );
         let item = match answer {
             Ok(text) if is_answered => Item::Answered(command, text),
@@ -1158,6 +1227,15 @@ impl World {
                     })
                     .collect();
                 if !marks.is_empty() && self.apply(index, &[Item::Marked(marks)]).is_none() {
+                    return self.resync_failed(index);
+                }
+                let recorded = self.sides[index].replica.node_state.recorded_members();
+                let tapped: Vec<(RecordedMember, bool)> = recorded
+                    .into_iter()
+                    .map(|m| (m, self.node.is_tapped(m.channel, m.recording)))
+                    .collect();
+                let tapped = Item::Tapped(tapped, resync.fence);
+                if self.apply(index, &[tapped]).is_none() {
                     return self.resync_failed(index);
                 }
                 if resync.suspects.is_empty() && resync.silent.is_empty() {
@@ -1560,7 +1638,7 @@ impl World {
             ));
         }
         let recording = room.recording().filter(|r| r.started_at.is_some());
-        let runs = |r| truth.is_some_and(|t| t.recordings.contains(&r));
+        let runs = |r| truth.is_some_and(|t| t.recordings.contains_key(&r));
         if let Some(recording) = recording
             && !runs(recording.id)
         {
@@ -1575,6 +1653,27 @@ impl World {
             &known.cloned(),
             &recording.map(|r| r.id.to_string()),
         )?;
+        for (call, recording) in room.member_recordings() {
+            if recording.started_at.is_some() && !self.node.is_tapped(call.channel(), recording.id)
+            {
+                return Err(format!(
+                    "I1: {call} is not recorded, and its state has {recording:?}"
+                ));
+            }
+        }
+        let taps = room.member_recordings().iter();
+        let taps = taps.filter(|(_, recording)| recording.started_at.is_some());
+        let taps: BTreeMap<String, String> = taps
+            .map(|(call, recording)| (call.to_string(), recording.id.to_string()))
+            .collect();
+        let known = log
+            .taps
+            .iter()
+            .filter(|((room, _), _)| *room == id.to_string());
+        let known: BTreeMap<String, String> = known
+            .map(|((_, call), recording)| (call.clone(), recording.clone()))
+            .collect();
+        same("I3: reported recordings of members", &id, &known, &taps)?;
         let requested: BTreeSet<String> = room
             .playback()
             .operations()
@@ -1686,6 +1785,11 @@ impl World {
             let session = CallId::new(node_id(), *channel);
             let key = (room.to_string(), session.to_string());
             let refused = log.refused.get(&key).copied().unwrap_or_default();
+            // Another client can send the call into a room that is over: the command that parks it then ends its join.
+            let is_sent_about = |call: &crate::node::Call| call.sent_about;
+            if self.node.calls.get(channel).is_none_or(is_sent_about) {
+                continue;
+            }
             if self.mood == Mood::Calm && 2 * refused > *interrupted {
                 return Err(format!(
                     "{session} was refused {refused} times by {room} after {interrupted} interruptions"
@@ -1765,9 +1869,7 @@ fn subject(command: &SwitchCommand) -> String {
         SwitchAction::Describe { .. } => format!("the registration of {}", room()),
         SwitchAction::SetLock { .. } => format!("the lock of {}", room()),
         SwitchAction::Play(_) => format!("the playback of {}", room()),
-        SwitchAction::StartRecording { .. } | SwitchAction::StopRecording { .. } => {
-            format!("the recording of {}", room())
-        }
+        SwitchAction::Record { .. } => format!("the recording of {}", room()),
         other => panic!("{other:?} is about no room"),
     }
 }

@@ -8,7 +8,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::AppId;
-use crate::room::{Details, Kind, Origin, Registration};
+use crate::room::{Details, Kind, Origin, Registration, Sparse};
 use crate::time::Timestamp;
 
 #[derive(Serialize, Deserialize)]
@@ -22,7 +22,7 @@ struct MetaJson {
     k: Kind,
     #[serde(default)]
     t: u32,
-    /// The details, if they are short enough.
+    /// The details, or their settings, if they are short enough.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     d: Option<Details>,
 }
@@ -45,28 +45,38 @@ pub fn encode_for_plan(registration: &Registration) -> String {
 }
 
 fn encode_within(registration: &Registration, longest: usize) -> String {
-    let some = registration.details != Details::default();
+    let details = &registration.details;
+    let settings_alone = |settings| Details {
+        timeout: details.timeout,
+        settings,
+        ..Details::default()
+    };
     let mut written = MetaJson {
         a: registration.app.clone(),
         n: registration.name.clone(),
         v: registration.origin == Origin::Voipbin,
         c: registration.created_at,
         k: registration.kind,
-        t: registration.details.timeout,
-        d: some.then(|| registration.details.clone()),
+        t: details.timeout,
+        d: None,
     };
-    let text = text(&written);
-    if text.len() <= longest {
-        return text;
-    }
-    written.d = None;
-    let text = self::text(&written);
-    if text.len() <= longest {
-        return text;
+    let shorter = [
+        details.clone(),
+        settings_alone(details.settings.clone()),
+        settings_alone(Sparse::new(details.settings.short())),
+        settings_alone(Sparse::default()),
+    ];
+    for details in shorter {
+        let is_said = details == settings_alone(Sparse::default());
+        written.d = (!is_said).then_some(details);
+        let text = text(&written);
+        if text.len() <= longest {
+            return text;
+        }
     }
     // Only the name can still be too long: the VoIPBIN API allows any text.
     written.n.clear();
-    self::text(&written)
+    text(&written)
 }
 
 fn text(written: &MetaJson) -> String {

@@ -4,8 +4,11 @@
 
 use crate::entity::Target;
 use crate::ids::{AppId, CommandUid, MemberId, NodeId, OperationId, RecordingId, RoomId};
+use crate::labels::{InvalidLabel, LabelsUpdate};
 use crate::play_url::PlayUrl;
-use crate::room::{Details, Kind, MemberFlag, Origin, Update};
+use crate::room::{
+    Details, Kind, MemberFlag, MemberSettings, MemberUpdate, Origin, Sparse, Update,
+};
 
 /// The sender of an intent, which decides about ownership.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -157,7 +160,7 @@ commands! {
     /// Creates a room whose name is reserved.
     CreateRoom => (), |_| "create_room";
     /// Changes the details of a room.
-    UpdateRoom => (), |_| "update_room";
+    UpdateRoom => UpdateAccepted, |_| "update_room";
     /// Ends a room.
     DeleteRoom => DeleteAccepted, |_| "delete_room";
     /// Puts a call into a room.
@@ -166,6 +169,8 @@ commands! {
     Leave => LeaveAccepted, |_| "leave";
     /// Takes a call out of one room, even while it is still joining.
     Kick => LeaveAccepted, |_| "kick";
+    /// Changes the settings of a member.
+    UpdateMember => UpdateAccepted, |_| "update_member";
     /// Locks or unlocks a room.
     SetLock => LockAccepted, |lock| if lock.locked { "lock" } else { "unlock" };
     /// Sets a flag of a member.
@@ -176,6 +181,8 @@ commands! {
     StartRecording => RecordingAccepted, |_| "record_start";
     /// Ends the recording.
     StopRecording => RecordingAccepted, |_| "record_stop";
+    /// Pauses or resumes the recording.
+    PauseRecording => RecordingAccepted, |set| if set.pause { "record_pause" } else { "record_resume" };
     /// Plays files into a room, after those that already play.
     Play => OperationAccepted, |_| "play";
     /// Pauses or resumes the playback.
@@ -206,8 +213,19 @@ pub struct CreateRoom {
 /// See [`Action::UpdateRoom`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct UpdateRoom {
-    /// The changes.
+    /// The changes. Its labels come from `labels`.
     pub update: Box<Update>,
+    /// The changed labels.
+    pub labels: LabelsUpdate,
+}
+
+/// See [`Action::UpdateMember`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UpdateMember {
+    /// The changes. Its labels come from `labels`.
+    pub update: Box<MemberUpdate>,
+    /// The changed labels.
+    pub labels: LabelsUpdate,
 }
 
 /// See [`Action::DeleteRoom`].
@@ -215,10 +233,12 @@ pub struct UpdateRoom {
 pub struct DeleteRoom;
 
 /// See [`Action::Join`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Join {
     /// Joins muted or not; `None` selects the default of the room's API.
     pub muted: Option<bool>,
+    /// The settings of the member.
+    pub settings: Sparse<MemberSettings>,
 }
 
 /// See [`Action::Leave`].
@@ -264,6 +284,13 @@ pub struct StartRecording;
 /// See [`Action::StopRecording`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct StopRecording;
+
+/// See [`Action::PauseRecording`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PauseRecording {
+    /// True pauses it, false resumes it.
+    pub pause: bool,
+}
 
 /// See [`Action::Play`].
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -335,6 +362,15 @@ pub struct LeaveAccepted {
     pub room: RoomId,
 }
 
+/// The settings are changed, or are about to be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum UpdateAccepted {
+    /// All of them had the wanted values.
+    Unchanged,
+    /// They are changed.
+    Updated,
+}
+
 /// The flag is being set.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FlagAccepted {
@@ -367,7 +403,7 @@ pub enum LockAccepted {
     },
 }
 
-/// A recording is about to start or to end.
+/// A recording is about to start, to end, to pause or to resume.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RecordingAccepted {
     /// Its id.
@@ -420,6 +456,8 @@ impl Accepted {
             self,
             Self::Join(JoinAccepted::AlreadyJoined { .. })
                 | Self::SetLock(LockAccepted::Locked { .. })
+                | Self::UpdateRoom(UpdateAccepted::Unchanged)
+                | Self::UpdateMember(UpdateAccepted::Unchanged)
         )
     }
 }
@@ -513,11 +551,23 @@ pub enum Refusal {
     #[error("the name of a conference created through the gateway API cannot be changed")]
     NameFixed,
     /// 409.
+    #[error("labels: {0}")]
+    Labels(InvalidLabel),
+    /// 409.
     #[error("the conference is already being recorded")]
     AlreadyRecording,
     /// 409.
     #[error("the conference is not being recorded")]
     NotRecording,
+    /// 409.
+    #[error("the session is already being recorded")]
+    AlreadyRecordingMember,
+    /// 409.
+    #[error("the session is not being recorded")]
+    NotRecordingMember,
+    /// 409.
+    #[error("the recording has not started yet")]
+    RecordingStarting,
     /// 409.
     #[error("the conference has too many recordings")]
     TooManyRecordings,

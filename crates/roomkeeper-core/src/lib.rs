@@ -12,6 +12,7 @@
 //! - [`entity`]: rooms, calls and members as the targets of commands;
 //! - [`command_error`]: failures of switch commands;
 //! - [`orphans`]: conferences and calls that belong to no app;
+//! - [`labels`]: labels of rooms and members;
 //! - [`ids`]: ids, parsed once at the boundary;
 //! - [`time`]: points in time;
 //! - [`play_url`]: URLs that FreeSWITCH may play.
@@ -26,6 +27,7 @@ pub mod conference_meta;
 pub mod entity;
 pub mod ids;
 pub mod intent;
+pub mod labels;
 pub mod node_state;
 pub mod orphans;
 pub mod play_url;

@@ -6,7 +6,7 @@ use crate::action::Step;
 use crate::call::{ParkId, StepId};
 use crate::entity::Target;
 use crate::ids::RecordingId;
-use crate::room::{Kind, MemberFlag, PlayCommand, Registration};
+use crate::room::{Entry, MemberFlag, PlayCommand, RecordAction, Registration};
 
 /// A command for FreeSWITCH.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -32,15 +32,7 @@ pub enum Priority {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum SwitchAction {
     /// Transfers the call into the room.
-    Enter {
-        /// The kind of conference.
-        kind: Kind,
-        /// True to enter muted.
-        muted: bool,
-        /// The room's registration, if the room has no conference yet: the conference carries it from its creation, so
-        /// that a wiped store can be rebuilt even before [`Self::Describe`].
-        registration: Option<Box<Registration>>,
-    },
+    Enter(Box<Entry>),
     /// Transfers the call back into park.
     Park {
         /// The id of the park command, written on the channel.
@@ -75,19 +67,14 @@ pub enum SwitchAction {
     },
     /// Controls the playback of the room.
     Play(PlayCommand),
-    /// Starts a recording of the room.
-    StartRecording {
+    /// Starts, ends, pauses or resumes a recording of the room, or of a member.
+    Record {
         /// The recording.
         recording: RecordingId,
         /// The file on the node.
         path: String,
-    },
-    /// Ends a recording of the room.
-    StopRecording {
-        /// The recording.
-        recording: RecordingId,
-        /// The file on the node.
-        path: String,
+        /// The action.
+        action: RecordAction,
     },
     /// Begins a step of the call's action run.
     Step {
@@ -132,7 +119,7 @@ impl SwitchAction {
     /// Returns its name in metric labels.
     pub const fn name(&self) -> &'static str {
         match self {
-            Self::Enter { .. } => "enter",
+            Self::Enter(_) => "enter",
             Self::Park { .. } => "park",
             Self::SetFlag { flag, .. } => flag.names(false).command,
             Self::Hold { .. } => "hold",
@@ -140,8 +127,7 @@ impl SwitchAction {
             Self::SetLock { .. } => "lock",
             Self::Describe { .. } => "describe",
             Self::Play(_) => "play",
-            Self::StartRecording { .. } => "record_start",
-            Self::StopRecording { .. } => "record_stop",
+            Self::Record { action, .. } => action.name(),
             Self::Step { .. } => "step",
             Self::Break { .. } => "break",
             Self::Prepare => "prepare",
@@ -154,7 +140,7 @@ impl SwitchAction {
     /// commands are few for each room, and neither the next file, a recording nor a lock may be late.
     const fn priority(&self) -> Priority {
         match self {
-            Self::Enter { .. }
+            Self::Enter(_)
             | Self::Park { .. }
             | Self::SetFlag { .. }
             | Self::Describe { .. }
@@ -166,8 +152,7 @@ impl SwitchAction {
             | Self::SetHearing { .. }
             | Self::SetLock { .. }
             | Self::Play(_)
-            | Self::StartRecording { .. }
-            | Self::StopRecording { .. }
+            | Self::Record { .. }
             | Self::Answer
             | Self::Hangup { .. } => Priority::Prompt,
         }

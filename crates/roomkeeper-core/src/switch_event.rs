@@ -103,6 +103,13 @@ pub enum ConferenceChange {
         /// `Milliseconds-Elapsed`.
         length: Option<Duration>,
     },
+    /// `pause-recording` or `resume-recording` of a recording of ours.
+    RecordingPaused {
+        /// The recording.
+        recording: RecordingId,
+        /// True if it is paused.
+        paused: bool,
+    },
     /// Any other event with a member block, whose flags are valid.
     Flags(MemberBlock),
     /// Any other event without one.
@@ -128,6 +135,7 @@ impl ConferenceChange {
             | Self::FileEnded { .. }
             | Self::RecordingStarted { .. }
             | Self::RecordingStopped { .. }
+            | Self::RecordingPaused { .. }
             | Self::Other => None,
         }
     }
@@ -140,6 +148,7 @@ impl ConferenceChange {
                 | Self::FileEnded { .. }
                 | Self::RecordingStarted { .. }
                 | Self::RecordingStopped { .. }
+                | Self::RecordingPaused { .. }
         )
     }
 
@@ -159,6 +168,7 @@ impl ConferenceChange {
             | Self::Floor { .. }
             | Self::Locked(_)
             | Self::Flags(_)
+            | Self::RecordingPaused { .. }
             | Self::Other => false,
         }
     }
@@ -201,6 +211,22 @@ pub enum ChannelChange {
         step: StepId,
         /// `Application-Response`.
         response: String,
+    },
+    /// `RECORD_START` of a recording of ours.
+    RecordingStarted {
+        /// `variable_roomkeeper_recording_room`.
+        room: RoomId,
+        /// The recording.
+        recording: RecordingId,
+    },
+    /// `RECORD_STOP` of a recording of ours.
+    RecordingStopped {
+        /// `variable_roomkeeper_recording_room`.
+        room: RoomId,
+        /// The recording.
+        recording: RecordingId,
+        /// `variable_record_ms`.
+        length: Option<Duration>,
     },
     /// `CHANNEL_HANGUP` or `CHANNEL_HANGUP_COMPLETE`.
     HungUp {
@@ -255,8 +281,8 @@ pub struct SnapshotRoom {
     pub meta: Option<String>,
     /// The members that are channels.
     pub members: Vec<SnapshotMember>,
-    /// The recordings of ours.
-    pub recordings: Vec<RecordingId>,
+    /// The recordings of ours, each with true if it is paused.
+    pub recordings: Vec<(RecordingId, bool)>,
 }
 
 /// A conference in FreeSWITCH's list, whether it is ours or not.

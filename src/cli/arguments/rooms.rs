@@ -210,6 +210,26 @@ pub enum RoomChange {
         #[command(flatten)]
         wait: Wait,
     },
+    /// Pauses the recording of a room: the pause is cut out of the file.
+    #[command(after_help = wait_help!("room record-pause standup --wait"))]
+    RecordPause {
+        /// The room.
+        #[command(flatten)]
+        target: RoomReference,
+        /// The wait.
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// Resumes the recording of a room.
+    #[command(after_help = wait_help!("room record-resume standup --wait"))]
+    RecordResume {
+        /// The room.
+        #[command(flatten)]
+        target: RoomReference,
+        /// The wait.
+        #[command(flatten)]
+        wait: Wait,
+    },
 }
 
 /// The command for members.
@@ -260,6 +280,18 @@ pub enum MemberArguments {
     /// Undeafens a member.
     #[command(after_help = wait_help!("member undeaf standup 527121101"))]
     Undeaf(MemberTarget),
+    /// Starts the recording of a single member.
+    #[command(after_help = wait_help!("member record standup 527121101 --wait"))]
+    Record(MemberTarget),
+    /// Ends the recording of a member.
+    #[command(after_help = wait_help!("member record-stop standup 527121101 --wait"))]
+    RecordStop(MemberTarget),
+    /// Pauses the recording of a member: the file has silence for that time.
+    #[command(after_help = wait_help!("member record-pause standup 527121101 --wait"))]
+    RecordPause(MemberTarget),
+    /// Resumes the recording of a member.
+    #[command(after_help = wait_help!("member record-resume standup 527121101 --wait"))]
+    RecordResume(MemberTarget),
     /// Removes a member from its room. Its call is parked and stays up.
     #[command(after_help = wait_help!("member kick standup acW68-04c64c27 --wait"))]
     Kick(MemberTarget),

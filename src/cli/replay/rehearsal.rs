@@ -284,6 +284,7 @@ impl Rehearsal {
                 | ConferenceChange::FileEnded { .. }
                 | ConferenceChange::RecordingStarted { .. }
                 | ConferenceChange::RecordingStopped { .. }
+                | ConferenceChange::RecordingPaused { .. }
                 | ConferenceChange::Other => return,
             },
             SwitchEventKind::Channel { channel, change } => match change {
@@ -294,7 +295,10 @@ impl Rehearsal {
                     self.callers.remove(channel);
                     return;
                 }
-                ChannelChange::StepEnded { .. } | ChannelChange::HungUp { .. } => return,
+                ChannelChange::StepEnded { .. }
+                | ChannelChange::RecordingStarted { .. }
+                | ChannelChange::RecordingStopped { .. }
+                | ChannelChange::HungUp { .. } => return,
             },
         };
         match &self.owners {

@@ -80,6 +80,16 @@ function ofMember(event, data) {
       return LEFT[data.reason] ?? "left the room";
     case "conference.member.join_failed":
       return `could not join: ${(data.reason ?? "unknown").replaceAll("_", " ")}`;
+    case "conference.member.recording.started":
+      return "is being recorded";
+    case "conference.member.recording.paused":
+      return "recording paused";
+    case "conference.member.recording.resumed":
+      return "recording resumed";
+    case "conference.member.recording.stopped":
+      return "recording stopped";
+    case "conference.member.recording.failed":
+      return "recording failed";
     default:
       return null;
   }
@@ -116,6 +126,10 @@ function ofRoom(event, data) {
       return "Recording started";
     case "conference.recording.stopped":
       return "Recording stopped";
+    case "conference.recording.paused":
+      return "Recording paused";
+    case "conference.recording.resumed":
+      return "Recording resumed";
     case "conference.recording.failed":
       return "Recording failed";
     default:

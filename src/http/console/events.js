@@ -60,6 +60,9 @@ function applyEvent(state, body, at) {
       return settle(withRoom(state, room, (one) => one && { ...one, volume: data.volume ?? one.volume }), [`volume:${room}`]);
     case "conference.recording.started":
       return settleIf(withRoom(state, room, (one) => one && { ...one, recording: "recording" }), `record:${room}`, true);
+    case "conference.recording.paused":
+    case "conference.recording.resumed":
+      return withRoom(state, room, (one) => one && { ...one, recording: event === "conference.recording.paused" ? "paused" : "recording" });
     case "conference.recording.stopped":
     case "conference.recording.failed":
       return settle(withRoom(state, room, (one) => one && { ...one, recording: null }), [`record:${room}`]);
@@ -217,6 +220,16 @@ export function announceEvent(state, before, { event, room_id: room, session_uui
       return announce(state, `${name} is being recorded`);
     case "conference.recording.stopped":
       return announce(state, `Recording of ${name} ended`);
+    case "conference.recording.paused":
+      return announce(state, `Recording of ${name} is paused`);
+    case "conference.recording.resumed":
+      return announce(state, `Recording of ${name} continues`);
+    case "conference.member.recording.started":
+      return announce(state, `${who} is being recorded in ${name}`);
+    case "conference.member.recording.stopped":
+      return announce(state, `Recording of ${who} in ${name} ended`);
+    case "conference.member.recording.failed":
+      return notice(state, "error", `Recording of ${who} in ${name} failed`);
     case "conference.recording.failed":
       return notice(state, "error", `Recording of ${name} failed`);
     case "conference.play.finished": {

@@ -62,7 +62,7 @@ export function confirmByState(state) {
       case "lock":
         return !room || room.locked === want;
       case "record":
-        return !room || (room.recording === "recording") === want;
+        return !room || (room.recording === "recording" || room.recording === "paused") === want;
       case "stop":
         return !room?.playing;
       case "pause":

@@ -16,7 +16,8 @@ use crate::http::cooldown::{CONFERENCE, CONFERENCE_MUTE};
 use crate::http::error::ApiError;
 use crate::http::openapi::schemas::example::{OPERATION, ROOM};
 use crate::http::openapi::schemas::{
-    CommandBody, CommandUidText, Failure, RoomIdText, SessionCommandFailures, SessionPath,
+    CommandBody, CommandUidText, Failure, MemberSettingsText, RoomIdText, SessionCommandFailures,
+    SessionPath,
 };
 use crate::http::request::PathId;
 use crate::http::state::Shared;
@@ -30,6 +31,7 @@ use roomkeeper_core::intent::{
 use roomkeeper_core::room::MemberFlag;
 
 use super::command::{Command, accepted, answered};
+use super::settings::member_settings;
 
 type Session = PathId<CallId>;
 
@@ -54,6 +56,8 @@ struct JoinBody {
     /// `true`: the member joins muted, so the others do not hear it; `false`: it joins unmuted. If omitted, members of
     /// a conference created through this API join muted.
     muted: Option<bool>,
+    #[serde(flatten)]
+    settings: MemberSettingsText,
     #[schema(value_type = Option<CommandUidText>)]
     command_uid: Option<String>,
 }
@@ -147,9 +151,12 @@ pub(super) async fn join(
     fields: Fields,
 ) -> Result<Response, ApiError> {
     let room: RoomId = fields.required("room_id")?;
-    let muted = fields.boolean("muted")?;
+    let join = Join {
+        muted: fields.boolean("muted")?,
+        settings: member_settings(&fields)?,
+    };
     let target = Target::Member { room, call };
-    Command::new(caller, target, Join { muted }, "conference/join", &fields)?
+    Command::new(caller, target, join, "conference/join", &fields)?
         .with_fresh_uid(&state)?
         .in_group(&CONFERENCE)
         .run(&state, render_join)

@@ -19,7 +19,7 @@ use crate::telemetry::{Chain, millis};
 use roomkeeper_core::entity::Target;
 use roomkeeper_core::ids::{AppId, NodeId, RoomId, RoomName};
 use roomkeeper_core::intent::{CreateRoom, DeleteAccepted, DeleteRoom};
-use roomkeeper_core::room::{Kind, Origin};
+use roomkeeper_core::room::{Details, Kind, Origin};
 
 /// The number of attempts to create a room when its name reservation expires meanwhile.
 const ROUNDS: usize = 3;
@@ -30,12 +30,13 @@ pub(super) async fn create(
     app: &AppId,
     name: &RoomName,
     node: NodeId,
+    details: Details,
 ) -> Result<RoomId, ApiError> {
     for _ in 0..ROUNDS {
         let room = RoomId::generate(node, (state.new_id)());
         reserve(state, app, name, room).await?;
         let reserved = Instant::now();
-        if let Err(error) = submit(state, app, name, room).await {
+        if let Err(error) = submit(state, app, name, room, details.clone()).await {
             give_up(state, app, name, room, &error).await;
             return Err(state.failed(error));
         }
@@ -74,12 +75,13 @@ async fn submit(
     app: &AppId,
     name: &RoomName,
     room: RoomId,
+    details: Details,
 ) -> Result<Accepted, IntentError> {
     let create = CreateRoom {
         name: name.as_str().to_owned(),
         origin: Origin::Gateway,
         kind: Kind::Conference,
-        details: Box::default(),
+        details: Box::new(details),
     };
     let intent = Intent::new(Target::Room(room), app.clone(), create);
     state.controller.submit(intent).await

@@ -13,6 +13,7 @@ mod playback;
 mod recording;
 mod rooms;
 mod sessions;
+mod settings;
 
 use utoipa_axum::router::OpenApiRouter;
 
@@ -25,6 +26,7 @@ pub(crate) use create::release;
 pub(crate) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .merge(rooms::routes())
+        .merge(settings::routes())
         .merge(moderation::routes())
         .merge(member_audio::routes())
         .merge(playback::routes())

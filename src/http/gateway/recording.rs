@@ -1,4 +1,6 @@
-//! `/conferences/{room_id}/recording/start` and `/recording/stop`.
+//! `/conferences/{room_id}/recording/start`, `stop`, `pause`, `resume`, and the same under `/members/{uuid}`.
+
+use std::borrow::Cow;
 
 use axum::extract::State;
 use axum::response::Response;
@@ -10,14 +12,15 @@ use utoipa_axum::routes;
 use crate::http::auth::Caller;
 use crate::http::body::Fields;
 use crate::http::error::ApiError;
-use crate::http::openapi::schemas::{CommandBody, Failure, RoomCommandFailures, RoomPath};
+use crate::http::openapi::schemas::{
+    CommandBody, Failure, RoomCommandFailures, RoomPath, SessionPath,
+};
 use crate::http::request::PathId;
 use crate::http::state::Shared;
 use crate::store::limits::StoredAnswer;
 use roomkeeper_core::entity::Target;
-use roomkeeper_core::ids::RoomId;
-use roomkeeper_core::intent::{RecordingAccepted, StartRecording, StopRecording};
-use roomkeeper_core::room::{Recording, RecordingStatus};
+use roomkeeper_core::ids::{CallId, RoomId};
+use roomkeeper_core::intent::{PauseRecording, RecordingAccepted, StartRecording, StopRecording};
 
 use super::command::{Command, accepted};
 
@@ -25,15 +28,22 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .routes(routes!(start))
         .routes(routes!(stop))
+        .routes(routes!(pause))
+        .routes(routes!(resume))
+        .routes(routes!(start_member))
+        .routes(routes!(stop_member))
+        .routes(routes!(pause_member))
+        .routes(routes!(resume_member))
 }
 
-/// The state of a conference's recording.
+/// The state of a recording.
 #[derive(ToSchema)]
 #[schema(as = RecordingStatus, rename_all = "snake_case")]
 #[allow(dead_code, reason = "describes a field")]
 pub(super) enum RecordingStatusText {
     Starting,
     Recording,
+    Paused,
     Stopping,
 }
 
@@ -43,15 +53,6 @@ pub(super) struct Operation {
     recording_id: String,
     #[schema(value_type = RecordingStatusText)]
     status: &'static str,
-}
-
-/// The name of a recording's status.
-pub(super) const fn status(recording: &Recording) -> &'static str {
-    match recording.status {
-        RecordingStatus::Starting { .. } => "starting",
-        RecordingStatus::Active => "recording",
-        RecordingStatus::Stopping { .. } => "stopping",
-    }
 }
 
 /// Record a conference
@@ -75,10 +76,7 @@ pub(super) async fn start(
     PathId(room): PathId<RoomId>,
     fields: Fields,
 ) -> Result<Response, ApiError> {
-    let target = Target::Room(room);
-    Command::new(caller, target, StartRecording, "recording/start", &fields)?
-        .run(&state, |recording| render(recording, "starting"))
-        .await
+    run_start(&state, caller, Target::Room(room), &fields).await
 }
 
 /// Stop the recording of a conference
@@ -101,10 +99,228 @@ pub(super) async fn stop(
     PathId(room): PathId<RoomId>,
     fields: Fields,
 ) -> Result<Response, ApiError> {
-    let target = Target::Room(room);
-    Command::new(caller, target, StopRecording, "recording/stop", &fields)?
-        .run(&state, |recording| render(recording, "stopping"))
+    run_stop(&state, caller, Target::Room(room), &fields).await
+}
+
+/// Pause the recording of a conference
+///
+/// The pause is cut out of the file. Its webhook is `conference.recording.paused`; `recording_status` is then `paused`. A
+/// recording that is paused already gets no command, and no webhook.
+#[utoipa::path(
+    post, path = "/api/v1/conferences/{room_id}/recording/pause", tag = "playback", operation_id = "pauseRecording",
+    params(RoomPath),
+    request_body(content = CommandBody, example = json!({"command_uid": "record-3"})),
+    responses(
+        (status = 202, description = "The command is accepted.", body = Operation,
+         example = json!({"recording_id": "f1d1c8e2-8e0b-8a3a-9d10-4f3c7a1f6b11", "status": "paused"})),
+        (status = 409, description = "The conference is not recorded, its recording has not started yet or is ending, or the `command_uid` belongs to another command.", body = Failure),
+        RoomCommandFailures,
+    )
+)]
+pub(super) async fn pause(
+    State(state): State<Shared>,
+    caller: Caller,
+    PathId(room): PathId<RoomId>,
+    fields: Fields,
+) -> Result<Response, ApiError> {
+    run_pause(&state, caller, Target::Room(room), &fields, true).await
+}
+
+/// Resume the recording of a conference
+///
+/// Its webhook is `conference.recording.resumed`.
+#[utoipa::path(
+    post, path = "/api/v1/conferences/{room_id}/recording/resume", tag = "playback", operation_id = "resumeRecording",
+    params(RoomPath),
+    request_body(content = CommandBody, example = json!({"command_uid": "record-4"})),
+    responses(
+        (status = 202, description = "The command is accepted.", body = Operation,
+         example = json!({"recording_id": "f1d1c8e2-8e0b-8a3a-9d10-4f3c7a1f6b11", "status": "recording"})),
+        (status = 409, description = "The conference is not recorded, its recording has not started yet or is ending, or the `command_uid` belongs to another command.", body = Failure),
+        RoomCommandFailures,
+    )
+)]
+pub(super) async fn resume(
+    State(state): State<Shared>,
+    caller: Caller,
+    PathId(room): PathId<RoomId>,
+    fields: Fields,
+) -> Result<Response, ApiError> {
+    run_pause(&state, caller, Target::Room(room), &fields, false).await
+}
+
+/// Record one member of a conference
+///
+/// The file contains what this member says, also while it is muted, and nothing else. Its webhook is
+/// `conference.member.recording.started` when FreeSWITCH writes the file, or `conference.member.recording.failed`. The
+/// recording ends when it is stopped or when the member leaves; then `conference.member.recording.stopped` comes. At most
+/// 100 members of a conference are recorded at the same time.
+#[utoipa::path(
+    post, path = "/api/v1/conferences/{room_id}/members/{uuid}/recording/start", tag = "playback", operation_id = "startMemberRecording",
+    params(RoomPath, SessionPath),
+    request_body(content = CommandBody, example = json!({"command_uid": "record-5"})),
+    responses(
+        (status = 202, description = "The command is accepted.", body = Operation,
+         example = json!({"recording_id": "f1d1c8e2-8e0b-8a3a-9d10-4f3c7a1f6b11", "status": "starting"})),
+        (status = 404, description = "The conference does not exist, or the call is not in it.", body = Failure),
+        (status = 409, description = "The member is already recorded, joining or leaving, or too many members are recorded, or the `command_uid` belongs to another command.", body = Failure),
+        RoomCommandFailures,
+    )
+)]
+pub(super) async fn start_member(
+    State(state): State<Shared>,
+    caller: Caller,
+    PathId(room): PathId<RoomId>,
+    PathId(call): PathId<CallId>,
+    fields: Fields,
+) -> Result<Response, ApiError> {
+    run_start(&state, caller, Target::Member { room, call }, &fields).await
+}
+
+/// Stop the recording of one member
+///
+/// Its webhook is `conference.member.recording.stopped`.
+#[utoipa::path(
+    post, path = "/api/v1/conferences/{room_id}/members/{uuid}/recording/stop", tag = "playback", operation_id = "stopMemberRecording",
+    params(RoomPath, SessionPath),
+    request_body(content = CommandBody, example = json!({"command_uid": "record-6"})),
+    responses(
+        (status = 202, description = "The command is accepted.", body = Operation,
+         example = json!({"recording_id": "f1d1c8e2-8e0b-8a3a-9d10-4f3c7a1f6b11", "status": "stopping"})),
+        (status = 404, description = "The conference does not exist, or the call is not in it.", body = Failure),
+        (status = 409, description = "The member is not recorded, or joining or leaving, or the `command_uid` belongs to another command.", body = Failure),
+        RoomCommandFailures,
+    )
+)]
+pub(super) async fn stop_member(
+    State(state): State<Shared>,
+    caller: Caller,
+    PathId(room): PathId<RoomId>,
+    PathId(call): PathId<CallId>,
+    fields: Fields,
+) -> Result<Response, ApiError> {
+    run_stop(&state, caller, Target::Member { room, call }, &fields).await
+}
+
+/// Pause the recording of one member
+///
+/// The file has silence for the time of the pause. Its webhook is `conference.member.recording.paused`. A recording that
+/// is paused already gets no command, and no webhook.
+#[utoipa::path(
+    post, path = "/api/v1/conferences/{room_id}/members/{uuid}/recording/pause", tag = "playback", operation_id = "pauseMemberRecording",
+    params(RoomPath, SessionPath),
+    request_body(content = CommandBody, example = json!({"command_uid": "record-7"})),
+    responses(
+        (status = 202, description = "FreeSWITCH carried out the command.", body = Operation,
+         example = json!({"recording_id": "f1d1c8e2-8e0b-8a3a-9d10-4f3c7a1f6b11", "status": "paused"})),
+        (status = 404, description = "The conference does not exist, or the call is not in it.", body = Failure),
+        (status = 409, description = "The member is not recorded, or its recording has not started yet or is ending, or the `command_uid` belongs to another command.", body = Failure),
+        RoomCommandFailures,
+    )
+)]
+pub(super) async fn pause_member(
+    State(state): State<Shared>,
+    caller: Caller,
+    PathId(room): PathId<RoomId>,
+    PathId(call): PathId<CallId>,
+    fields: Fields,
+) -> Result<Response, ApiError> {
+    run_pause(&state, caller, Target::Member { room, call }, &fields, true).await
+}
+
+/// Resume the recording of one member
+///
+/// Its webhook is `conference.member.recording.resumed`.
+#[utoipa::path(
+    post, path = "/api/v1/conferences/{room_id}/members/{uuid}/recording/resume", tag = "playback", operation_id = "resumeMemberRecording",
+    params(RoomPath, SessionPath),
+    request_body(content = CommandBody, example = json!({"command_uid": "record-8"})),
+    responses(
+        (status = 202, description = "FreeSWITCH carried out the command.", body = Operation,
+         example = json!({"recording_id": "f1d1c8e2-8e0b-8a3a-9d10-4f3c7a1f6b11", "status": "recording"})),
+        (status = 404, description = "The conference does not exist, or the call is not in it.", body = Failure),
+        (status = 409, description = "The member is not recorded, or its recording has not started yet or is ending, or the `command_uid` belongs to another command.", body = Failure),
+        RoomCommandFailures,
+    )
+)]
+pub(super) async fn resume_member(
+    State(state): State<Shared>,
+    caller: Caller,
+    PathId(room): PathId<RoomId>,
+    PathId(call): PathId<CallId>,
+    fields: Fields,
+) -> Result<Response, ApiError> {
+    run_pause(
+        &state,
+        caller,
+        Target::Member { room, call },
+        &fields,
+        false,
+    )
+    .await
+}
+
+async fn run_start(
+    state: &Shared,
+    caller: Caller,
+    target: Target,
+    fields: &Fields,
+) -> Result<Response, ApiError> {
+    let route = route(target, "recording/start");
+    Command::new(caller, target, StartRecording, &route, fields)?
+        .run(state, |recording| render(recording, "starting"))
         .await
+}
+
+async fn run_stop(
+    state: &Shared,
+    caller: Caller,
+    target: Target,
+    fields: &Fields,
+) -> Result<Response, ApiError> {
+    let route = route(target, "recording/stop");
+    Command::new(caller, target, StopRecording, &route, fields)?
+        .run(state, |recording| render(recording, "stopping"))
+        .await
+}
+
+async fn run_pause(
+    state: &Shared,
+    caller: Caller,
+    target: Target,
+    fields: &Fields,
+    pause: bool,
+) -> Result<Response, ApiError> {
+    let verb = if pause {
+        "recording/pause"
+    } else {
+        "recording/resume"
+    };
+    let command = Command::new(
+        caller,
+        target,
+        PauseRecording { pause },
+        &route(target, verb),
+        fields,
+    )?;
+    if pause {
+        command
+            .run(state, |recording| render(recording, "paused"))
+            .await
+    } else {
+        command
+            .run(state, |recording| render(recording, "recording"))
+            .await
+    }
+}
+
+/// The route that distinguishes a command from another one with the same id. Ids count by the call if there is one, so
+/// the same id for the same call in another room is another command.
+fn route(target: Target, verb: &str) -> Cow<'_, str> {
+    match target {
+        Target::Member { room, .. } => Cow::Owned(format!("conferences/{room}/{verb}")),
+        Target::Room(_) | Target::Call(_) => Cow::Borrowed(verb),
+    }
 }
 
 fn render(recording: RecordingAccepted, status: &'static str) -> Result<StoredAnswer, ApiError> {

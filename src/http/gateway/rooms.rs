@@ -17,7 +17,8 @@ use crate::http::lists::{self, Listed, Source};
 use crate::http::middleware::audit::AuditTarget;
 use crate::http::openapi::schemas::example::{ROOM, SESSION};
 use crate::http::openapi::schemas::{
-    Failure, PageQuery, ReadFailures, RoomIdText, RoomPath, SessionIdText,
+    Failure, MemberSettingsText, PageQuery, ReadFailures, RoomIdText, RoomPath, RoomSettingsText,
+    SessionIdText,
 };
 use crate::http::ownership::Nodes;
 use crate::http::placement;
@@ -29,11 +30,12 @@ use crate::store::{EntityId, EntityKind};
 use roomkeeper_core::entity::Target;
 use roomkeeper_core::ids::{CallId, NodeId, RoomId, RoomName};
 use roomkeeper_core::intent::DeleteRoom;
-use roomkeeper_core::room::Member;
+use roomkeeper_core::room::{Details, Member, MemberSettings, Recording, RoomSettings, Sparse};
 
 use super::create;
 use super::playback::{self, PlaybackStatus};
-use super::recording::{self, RecordingStatusText};
+use super::recording::RecordingStatusText;
+use super::settings;
 
 pub(super) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
@@ -55,6 +57,8 @@ struct NewConference {
     /// The conference is created on this call's node.
     #[schema(value_type = Option<SessionIdText>)]
     session: Option<String>,
+    #[serde(flatten)]
+    settings: RoomSettingsText,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -89,6 +93,9 @@ pub(super) struct RoomRow {
     #[schema(value_type = Option<RecordingStatusText>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     recording_status: Option<&'static str>,
+    #[serde(flatten)]
+    #[schema(value_type = RoomSettingsText)]
+    settings: Sparse<RoomSettings>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stale: bool,
 }
@@ -113,6 +120,9 @@ pub(super) struct RoomDetail {
     #[schema(value_type = Option<RecordingStatusText>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     recording_status: Option<&'static str>,
+    #[serde(flatten)]
+    #[schema(value_type = RoomSettingsText)]
+    settings: Sparse<RoomSettings>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stale: bool,
 }
@@ -140,6 +150,13 @@ pub(super) struct MemberRow {
     /// The member is on hold. Present only while this is `true`.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     held: bool,
+    /// Omitted while the member is not recorded.
+    #[schema(value_type = Option<RecordingStatusText>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recording_status: Option<&'static str>,
+    #[serde(flatten)]
+    #[schema(value_type = MemberSettingsText)]
+    settings: Sparse<MemberSettings>,
 }
 
 /// Create a conference
@@ -165,8 +182,12 @@ pub(super) async fn create(
     let name: RoomName = fields.required("name")?;
     let node: Option<NodeId> = fields.parsed("node")?;
     let session: Option<CallId> = fields.parsed("session")?;
+    let details = Details {
+        settings: settings::room_settings(&fields)?,
+        ..Details::default()
+    };
     let node = placement::place(&state, &caller, node, session).await?;
-    let room = create::create(&state, &caller.app, &name, node).await?;
+    let room = create::create(&state, &caller.app, &name, node, details).await?;
     let made = Extension(AuditTarget(room.to_string()));
     Ok((StatusCode::CREATED, made, Json(RoomRef::for_room(room))))
 }
@@ -242,7 +263,8 @@ pub(super) async fn get(
             .map(|op| op.files.iter().map(|file| file.url.to_string()).collect())
             .unwrap_or_default(),
         playback_operation_id: playing.map_or_else(String::new, |op| op.id.to_string()),
-        recording_status: head.recording.as_ref().map(recording::status),
+        recording_status: head.recording.as_ref().map(Recording::status_name),
+        settings: head.registration.details.settings,
         stale: state.stale(id.node()),
     }))
 }
@@ -326,7 +348,10 @@ pub(super) async fn members(
         room_id: id.to_string(),
         members: shown
             .into_iter()
-            .map(|(call, member)| MemberRow::from_member(*call, member))
+            .map(|(call, member)| {
+                let recording = room.member_recordings().get(call);
+                MemberRow::from_member(*call, member, recording)
+            })
             .collect(),
         cursor,
         stale: state.stale(id.node()),
@@ -353,14 +378,15 @@ impl RoomRow {
                 .playback
                 .head()
                 .map(|_| playback::status(&head.playback)),
-            recording_status: head.recording.as_ref().map(recording::status),
+            recording_status: head.recording.as_ref().map(Recording::status_name),
+            settings: head.registration.details.settings,
             stale,
         }
     }
 }
 
 impl MemberRow {
-    fn from_member(call: CallId, member: &Member) -> Self {
+    fn from_member(call: CallId, member: &Member, recording: Option<&Recording>) -> Self {
         Self {
             uuid: call.to_string(),
             did: member.did.to_string(),
@@ -368,6 +394,8 @@ impl MemberRow {
             muted: !member.flags.speak,
             deaf: !member.flags.hear,
             held: member.flags.hold,
+            recording_status: recording.map(Recording::status_name),
+            settings: member.settings.clone(),
         }
     }
 }

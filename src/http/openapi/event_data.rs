@@ -7,7 +7,9 @@
 use utoipa::{OpenApi, ToSchema};
 use uuid::Uuid;
 
-use super::schemas::{CommandUidText, RoomIdText, SessionIdText};
+use super::schemas::{
+    CommandUidText, MemberSettingsText, RoomIdText, RoomSettingsText, SessionIdText,
+};
 
 /// Declares the `data` of events that a command can cause, and the list of all schemas.
 macro_rules! event_data {
@@ -49,6 +51,8 @@ event_data! {
         post_actions: (),
         #[schema(required = false)]
         locked: bool,
+        #[serde(flatten)]
+        settings: RoomSettingsText,
     }
     RoomDestroyed {}
     MemberJoined {
@@ -59,6 +63,13 @@ event_data! {
         muted: bool,
         /// The membership.
         conferencecall_id: Uuid,
+        #[serde(flatten)]
+        settings: MemberSettingsText,
+    }
+    /// The changed settings.
+    MemberUpdated {
+        #[serde(flatten)]
+        settings: MemberSettingsText,
     }
     MemberLeft { reason: LeftReason, }
     MemberFlagChanged {}
@@ -268,6 +279,7 @@ envelopes! {
     RoomUpdated,
     RoomDestroyed,
     MemberJoined,
+    MemberUpdated,
     MemberLeft,
     MemberFlagChanged,
     MemberHeld,

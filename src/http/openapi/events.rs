@@ -44,9 +44,10 @@ fn describe(event: &str) -> Option<(&'static str, String)> {
     }
     Some(described! {
         "conference.created": "A conference was created", RoomCreated;
-        "conference.updated": "A conference's details or lock changed", RoomUpdated;
+        "conference.updated": "A conference's details, settings or lock changed", RoomUpdated;
         "conference.destroyed": "A conference ended", RoomDestroyed;
         "conference.member.joined": "A member joined", MemberJoined;
+        "conference.member.updated": "Settings of a member changed", MemberUpdated;
         "conference.member.left": "A member left", MemberLeft;
         "conference.member.muted": "A member was muted", MemberFlagChanged;
         "conference.member.unmuted": "A member was unmuted", MemberFlagChanged;
@@ -66,7 +67,14 @@ fn describe(event: &str) -> Option<(&'static str, String)> {
         "conference.play.volume_changed": "The playback volume changed", PlaybackVolumeChanged;
         "conference.recording.started": "A recording started", RecordingChanged;
         "conference.recording.stopped": "A recording ended, and its file exists", RecordingChanged;
+        "conference.recording.paused": "A recording was paused", RecordingChanged;
+        "conference.recording.resumed": "A recording was resumed", RecordingChanged;
         "conference.recording.failed": "A recording did not start", RecordingChanged;
+        "conference.member.recording.started": "The recording of a member started", RecordingChanged;
+        "conference.member.recording.stopped": "The recording of a member ended, and its file exists", RecordingChanged;
+        "conference.member.recording.paused": "The recording of a member was paused", RecordingChanged;
+        "conference.member.recording.resumed": "The recording of a member was resumed", RecordingChanged;
+        "conference.member.recording.failed": "The recording of a member did not start", RecordingChanged;
         "call.new": "A call arrived", CallArrived;
         "call.answered": "A call was answered", CallAnswered;
         "call.hangup": "A call ended", CallEnded;

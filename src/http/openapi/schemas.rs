@@ -7,6 +7,8 @@
     reason = "the macros read these types, the program does not"
 )]
 
+use std::collections::BTreeMap;
+
 use utoipa::openapi::{ObjectBuilder, Type};
 use utoipa::{IntoParams, IntoResponses, OpenApi, ToSchema};
 
@@ -108,6 +110,26 @@ pub(crate) enum CallStateText {
 pub(crate) enum CallDirection {
     Inbound,
     Outbound,
+}
+
+/// The settings of a conference; a row has only those that are set.
+#[derive(ToSchema)]
+#[schema(as = RoomSettings)]
+pub(crate) struct RoomSettingsText {
+    /// The app's own texts by key: at most 16, with keys of 1 to 32 characters of `a-z 0-9 . _ -`, and values of at most
+    /// 128 characters.
+    #[schema(required = false)]
+    labels: BTreeMap<String, String>,
+}
+
+/// The settings of a member; a row has only those that are set.
+#[derive(ToSchema)]
+#[schema(as = MemberSettings)]
+pub(crate) struct MemberSettingsText {
+    /// The app's own texts by key: at most 16, with keys of 1 to 32 characters of `a-z 0-9 . _ -`, and values of at most
+    /// 128 characters.
+    #[schema(required = false)]
+    labels: BTreeMap<String, String>,
 }
 
 /// The failures of a read by id.

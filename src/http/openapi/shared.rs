@@ -285,14 +285,24 @@ fn has_required(schemas: &BTreeMap<String, RefOr<Schema>>, content: &RefOr<Conte
     let RefOr::T(content) = content else {
         return false;
     };
-    let schema = match &content.schema {
-        Some(RefOr::Ref(reference)) => {
+    let schema = content.schema.as_ref();
+    schema.is_some_and(|schema| requires_field(schemas, schema))
+}
+
+fn requires_field(schemas: &BTreeMap<String, RefOr<Schema>>, schema: &RefOr<Schema>) -> bool {
+    match schema {
+        RefOr::Ref(reference) => {
             let name = reference.ref_location.rsplit('/').next();
-            name.and_then(|name| schemas.get(name))
+            let named = name.and_then(|name| schemas.get(name));
+            named.is_some_and(|schema| requires_field(schemas, schema))
         }
-        other => other.as_ref(),
-    };
-    matches!(schema, Some(RefOr::T(Schema::Object(object))) if !object.required.is_empty())
+        RefOr::T(Schema::Object(object)) => !object.required.is_empty(),
+        RefOr::T(Schema::AllOf(all)) => {
+            let mut parts = all.items.iter();
+            parts.any(|part| requires_field(schemas, part))
+        }
+        RefOr::T(_) => false,
+    }
 }
 
 /// Adds a parameter to every operation below a path that contains it and does not declare it: routes that are nested

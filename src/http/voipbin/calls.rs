@@ -85,7 +85,7 @@ pub(super) async fn create(
         room,
         call: call.id(),
     };
-    let join = Join { muted: None };
+    let join = Join::default();
     let intent = Intent::new(target, customer.caller.app.clone(), join).with_uid(command_uid);
     let joined = match state.controller.submit(intent).await {
         Ok(accepted) => typed::<Join>(accepted)?,

@@ -29,6 +29,7 @@ use roomkeeper_core::ids::{CallId, CommandUid, NodeId, RoomId};
 use roomkeeper_core::intent::{
     CreateRoom, DeleteRoom, StartRecording, StopRecording, TypedAction, UpdateRoom,
 };
+use roomkeeper_core::labels::LabelsUpdate;
 use roomkeeper_core::room::{Details, Kind, Origin, RoomState, Update};
 
 use super::auth::{Customer, customer_id};
@@ -105,6 +106,7 @@ pub(super) async fn create(
             timeout: update.timeout.unwrap_or_default(),
             pre_actions: update.pre_actions.unwrap_or_default(),
             post_actions: update.post_actions.unwrap_or_default(),
+            ..Details::default()
         }),
     };
     let intent = Intent::new(Target::Room(room), customer.caller.app.clone(), create);
@@ -198,6 +200,7 @@ pub(super) async fn update(
     let update = read_update(&state, &fields).await?;
     let update = UpdateRoom {
         update: Box::new(update),
+        labels: LabelsUpdate::default(),
     };
     submit(&state, &customer, id, update, None).await?;
     respond_with(&state, &customer, id).await
@@ -316,6 +319,7 @@ async fn read_update(state: &Shared, fields: &Fields) -> Result<Update, ApiError
         timeout,
         pre_actions: actions(state, fields, "pre_actions").await?,
         post_actions: actions(state, fields, post_actions).await?,
+        ..Update::default()
     })
 }
 

@@ -187,6 +187,7 @@ impl Actor {
                     | ActorMessage::Failed { .. }
                     | ActorMessage::Dumps(_)
                     | ActorMessage::Checkpoints(_)
+                    | ActorMessage::RecordedMembers(..)
                     | ActorMessage::EndedCalls { .. },
                 ) => {}
             }
@@ -229,6 +230,7 @@ impl Actor {
             missing,
             playing: self.node_state.playing_targets(),
             acting: self.node_state.acting_calls(),
+            recorded: self.node_state.recorded_members(),
         }
     }
 

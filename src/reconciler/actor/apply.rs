@@ -130,6 +130,9 @@ fn apply_work(
         ActorMessage::Checkpoints(checkpoints) => {
             node_state.apply_checkpoints(checkpoints.clone(), cx)
         }
+        ActorMessage::RecordedMembers(listed, fence) => {
+            node_state.apply_recorded_members(listed, *fence, cx);
+        }
         ActorMessage::Resynced(_) => {}
     }
 }

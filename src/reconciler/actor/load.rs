@@ -116,6 +116,7 @@ pub(super) fn about(work: &ActorMessage) -> impl Iterator<Item = EntityId> + use
         | ActorMessage::Dumps(_)
         | ActorMessage::EndedCalls { .. }
         | ActorMessage::Checkpoints(_)
+        | ActorMessage::RecordedMembers(..)
         | ActorMessage::Silent { .. }
         | ActorMessage::Resynced(_) => None,
     };

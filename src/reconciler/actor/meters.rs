@@ -17,7 +17,7 @@ use roomkeeper_core::call::CallEvent;
 use roomkeeper_core::ids::NodeId;
 use roomkeeper_core::intent::{Accepted, Action, Intent};
 use roomkeeper_core::node_state::{Notification, Subject};
-use roomkeeper_core::room::{MemberFlag, RoomEvent};
+use roomkeeper_core::room::{MemberFlag, RecordingChange, RoomEvent};
 
 use super::batch::Item;
 
@@ -44,6 +44,7 @@ enum Confirmation {
     Destroyed,
     RecordingStarted,
     RecordingStopped,
+    RecordingPaused(bool),
 }
 
 struct PendingIntent {
@@ -230,8 +231,10 @@ const fn awaited_confirmation(intent: &Intent) -> Option<(EntityId, Confirmation
         Action::DeleteRoom(_) => Confirmation::Destroyed,
         Action::StartRecording(_) => Confirmation::RecordingStarted,
         Action::StopRecording(_) => Confirmation::RecordingStopped,
+        Action::PauseRecording(set) => Confirmation::RecordingPaused(set.pause),
         Action::CreateRoom(_)
         | Action::UpdateRoom(_)
+        | Action::UpdateMember(_)
         | Action::Play(_)
         | Action::Pause(_)
         | Action::Stop(_)
@@ -257,14 +260,13 @@ const fn confirmed_by(notification: &Notification) -> Option<(EntityId, Confirma
             RoomEvent::HoldChanged { call, on, .. } => {
                 (EntityId::Call(*call), Confirmation::Hold(*on), true)
             }
-            RoomEvent::RecordingStarted { .. } => {
-                (EntityId::Room(*room), Confirmation::RecordingStarted, true)
-            }
-            RoomEvent::RecordingFailed { .. } => {
-                (EntityId::Room(*room), Confirmation::RecordingStarted, false)
-            }
-            RoomEvent::RecordingStopped { .. } => {
-                (EntityId::Room(*room), Confirmation::RecordingStopped, true)
+            RoomEvent::Recording { call, change, .. } => {
+                let entity = match call {
+                    None => EntityId::Room(*room),
+                    Some(call) => EntityId::Call(*call),
+                };
+                let (confirmation, succeeded) = recording_confirmed(*change);
+                (entity, confirmation, succeeded)
             }
             RoomEvent::Locked { locked, .. } => {
                 (EntityId::Room(*room), Confirmation::Locked(*locked), true)
@@ -272,6 +274,7 @@ const fn confirmed_by(notification: &Notification) -> Option<(EntityId, Confirma
             RoomEvent::Destroyed => (EntityId::Room(*room), Confirmation::Destroyed, true),
             RoomEvent::Created { .. }
             | RoomEvent::Updated(_)
+            | RoomEvent::MemberUpdated { .. }
             | RoomEvent::Play(_)
             | RoomEvent::MemberPlay { .. } => return None,
         },
@@ -281,6 +284,16 @@ const fn confirmed_by(notification: &Notification) -> Option<(EntityId, Confirma
             CallEvent::New { .. } => return None,
         },
     })
+}
+
+const fn recording_confirmed(change: RecordingChange) -> (Confirmation, bool) {
+    match change {
+        RecordingChange::Started => (Confirmation::RecordingStarted, true),
+        RecordingChange::Failed => (Confirmation::RecordingStarted, false),
+        RecordingChange::Stopped => (Confirmation::RecordingStopped, true),
+        RecordingChange::Paused => (Confirmation::RecordingPaused(true), true),
+        RecordingChange::Resumed => (Confirmation::RecordingPaused(false), true),
+    }
 }
 
 /// The label of a difference: the name of its event, without `conference.`.

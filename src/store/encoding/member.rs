@@ -5,11 +5,12 @@
 
 use roomkeeper_core::ids::{CommandUid, NodeId};
 use roomkeeper_core::room::{
-    FlagRequest, FlagRequests, Flags, JoinAttempt, LeftReason, Member, MemberFlag, MemberStatus,
-    Membership,
+    FlagRequest, FlagRequests, Flags, JoinAttempt, LeftReason, Member, MemberFlag, MemberSettings,
+    MemberStatus, Membership, Sparse,
 };
 use roomkeeper_core::time::Timestamp;
 
+use super::json_fields::json;
 use super::packed::{DecodeError, Packed, Packer};
 use super::stored_fields::{
     Field, FieldGroup, UndecodedPart, field_row, read_field, stored_codes, stored_fields,
@@ -28,6 +29,7 @@ stored_parts! {
             'f' caller_id "the caller's number",
             'd' did "the number dialled",
             't' since "when it was created, microseconds",
+            's' settings "its settings as JSON, if it has any",
         }
         /// Writes the changing part.
         "." fn encode_moves {
@@ -229,6 +231,22 @@ impl TryFrom<StoredStatus> for MemberStatus {
     }
 }
 
+/// Settings are not stored while all of them have their defaults.
+impl Field for Sparse<MemberSettings> {
+    fn write(&self, name: char, _: NodeId, packer: &mut Packer) {
+        if !self.is_default() {
+            packer.text(name, &json(self));
+        }
+    }
+
+    fn read(name: char, _: NodeId, packed: &Packed<'_>) -> Result<Self, DecodeError> {
+        let Some(text) = packed.some_text(name)? else {
+            return Ok(Self::default());
+        };
+        serde_json::from_str(&text).map_err(|_| "invalid settings".into())
+    }
+}
+
 /// Talking is not stored.
 impl Field for Flags {
     fn write(&self, name: char, _: NodeId, packer: &mut Packer) {
@@ -285,6 +303,7 @@ mod tests {
             }]),
             audio: None,
             since: Timestamp::from_micros(1_700_000_000_000_000),
+            settings: serde_json::from_str(r#"{"labels":{"team":"a|b\\"}}"#).unwrap(),
         }
     }
 
@@ -348,11 +367,17 @@ mod tests {
             reason: LeftReason::Moved,
             command_uid: Some("command-1".parse().unwrap()),
         };
-        let member = member(status, Some(membership()));
+        let mut member = member(status, Some(membership()));
+        let fixed = |member: &Member| {
+            let fixed = encode_member(member, node);
+            fixed.split_once('|').unwrap().1.to_owned()
+        };
         assert_eq!(
-            encode_member(&member, node).split_once('|').unwrap().1,
-            "f+8210|da\\pb|t51XFN6Z--"
+            fixed(&member),
+            r#"f+8210|da\pb|t51XFN6Z--|s{"labels":{"team":"a\pb\\\\"}}"#
         );
+        member.settings = Sparse::default();
+        assert_eq!(fixed(&member), "f+8210|da\\pb|t51XFN6Z--");
         assert_eq!(
             encode_moves(&member, node),
             "p2|u2|e1|xcommand-1|c---------------------0|k---------------------1|o8|v|g5|n05|U0-|M|Xcommand-2"

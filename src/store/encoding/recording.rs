@@ -1,9 +1,11 @@
-//! The stored form of the recording of a room: a part of the field `run`.
+//! The stored form of a recording of a room or a member: a part of the field `run`.
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use roomkeeper_core::ids::{CommandUid, RecordingId};
-use roomkeeper_core::room::{Recording, RecordingStatus};
+use roomkeeper_core::room::{PauseRequest, Recording, RecordingPause, RecordingStatus};
 use roomkeeper_core::time::Timestamp;
 
 /// The stored recording.
@@ -20,6 +22,22 @@ pub(super) struct StoredRecording {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     started: Option<Timestamp>,
     at: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pause: Option<StoredPause>,
+}
+
+/// The pause, and a request to change it.
+#[derive(Serialize, Deserialize)]
+struct StoredPause {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    since: Option<Timestamp>,
+    total_us: u64,
+    at: u64,
+    /// The requested value, its command and its deadline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    asked: Option<(bool, Option<CommandUid>, Timestamp)>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    uncertain: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -60,6 +78,41 @@ pub(super) fn encode_recording(recording: &Recording) -> StoredRecording {
         created: recording.created_at,
         started: recording.started_at,
         at: recording.since,
+        pause: encode_pause(&recording.pause),
+    }
+}
+
+/// Returns the stored form of a pause; `None` for a recording that was never paused.
+fn encode_pause(pause: &RecordingPause) -> Option<StoredPause> {
+    let is_new = RecordingPause {
+        at: pause.at,
+        ..RecordingPause::default()
+    };
+    (*pause != is_new).then(|| StoredPause {
+        since: pause.since,
+        total_us: u64::try_from(pause.total.as_micros()).unwrap_or(u64::MAX),
+        at: pause.at,
+        asked: pause
+            .requested
+            .as_ref()
+            .map(|r| (r.pause, r.command_uid.clone(), r.deadline)),
+        uncertain: pause.uncertain,
+    })
+}
+
+fn decode_pause(stored: StoredPause) -> RecordingPause {
+    RecordingPause {
+        since: stored.since,
+        total: Duration::from_micros(stored.total_us),
+        at: stored.at,
+        requested: stored
+            .asked
+            .map(|(pause, command_uid, deadline)| PauseRequest {
+                pause,
+                command_uid,
+                deadline,
+            }),
+        uncertain: stored.uncertain,
     }
 }
 
@@ -83,5 +136,6 @@ pub(super) fn decode_recording(stored: StoredRecording) -> Option<Recording> {
         created_at: stored.created,
         started_at: stored.started,
         since: stored.at,
+        pause: stored.pause.map(decode_pause).unwrap_or_default(),
     })
 }

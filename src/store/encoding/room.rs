@@ -25,7 +25,7 @@ use roomkeeper_core::room::playback::Playback;
 use roomkeeper_core::room::state::Changes;
 use roomkeeper_core::room::{
     Actions, Conference, Details, Kind, Lock, LockRequest, Member, Origin, Recording, Registration,
-    RoomData, RoomState, RoomStatus,
+    RoomData, RoomSettings, RoomState, RoomStatus, Sparse,
 };
 use roomkeeper_core::time::Timestamp;
 
@@ -59,6 +59,8 @@ struct StoredRegistration {
     pre_actions: Actions,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     post_actions: Actions,
+    #[serde(default, skip_serializing_if = "Sparse::is_default")]
+    settings: Sparse<RoomSettings>,
 }
 
 #[allow(
@@ -103,6 +105,9 @@ struct StoredRun {
     ended: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     recording: Option<StoredRecording>,
+    /// The recordings of members in progress.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    member_recordings: Vec<(CallId, StoredRecording)>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     recordings: Vec<RecordingId>,
 }
@@ -188,6 +193,7 @@ impl From<&Registration> for StoredRegistration {
             timeout,
             pre_actions,
             post_actions,
+            settings,
         } = r.details.clone();
         Self {
             app: r.app.clone(),
@@ -203,6 +209,7 @@ impl From<&Registration> for StoredRegistration {
             timeout,
             pre_actions,
             post_actions,
+            settings,
         }
     }
 }
@@ -239,6 +246,11 @@ impl From<&RoomState> for StoredRun {
             updated: room.updated_at(),
             ended: room.ended_at(),
             recording: room.recording().map(encode_recording),
+            member_recordings: room
+                .member_recordings()
+                .iter()
+                .map(|(call, recording)| (*call, encode_recording(recording)))
+                .collect(),
             recordings: room.recordings().to_vec(),
         }
     }
@@ -262,6 +274,11 @@ pub fn decode_room<'a>(
         .recording
         .map(|stored| decode_recording(stored).ok_or_else(without_deadline))
         .transpose()?;
+    let member_recordings = run.member_recordings.into_iter().map(|(call, stored)| {
+        let recording = decode_recording(stored).ok_or_else(without_deadline)?;
+        Ok((call, recording))
+    });
+    let member_recordings = member_recordings.collect::<Result<_, StoreError>>()?;
     let emptied = |id: ConferenceId| {
         let mut emptied = run.emptied.iter();
         emptied
@@ -289,6 +306,7 @@ pub fn decode_room<'a>(
         lock: Lock::restore(run.locked, run.lock_due, requested),
         playback: decode_playback(id, &stored)?,
         recording,
+        member_recordings,
         recordings: run.recordings,
         updated_at: run.updated,
         ended_at: run.ended,
@@ -368,6 +386,7 @@ fn registration(id: RoomId, stored: &RawRecord<'_>) -> Result<Registration, Stor
             timeout: stored.timeout,
             pre_actions: stored.pre_actions,
             post_actions: stored.post_actions,
+            settings: stored.settings,
         },
     })
 }

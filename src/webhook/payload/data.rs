@@ -5,7 +5,9 @@ use serde::Serialize;
 use roomkeeper_core::call::CallEvent;
 use roomkeeper_core::ids::{CommandUid, EndpointId, MemberId, OperationId, RecordingId};
 use roomkeeper_core::play_url::PlayUrl;
-use roomkeeper_core::room::{MemberPlayEvent, PlayEvent, PlayFailure, RoomEvent, Update};
+use roomkeeper_core::room::{
+    MemberPlayEvent, MemberSettings, MemberUpdate, PlayEvent, PlayFailure, RoomEvent, Update,
+};
 
 /// The `data` of an event. Absent fields are not sent.
 #[derive(Serialize, Default)]
@@ -24,6 +26,10 @@ pub(super) struct Data<'a> {
     pub(super) muted: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) locked: Option<bool>,
+    #[serde(flatten)]
+    pub(super) member: Option<&'a MemberSettings>,
+    #[serde(flatten)]
+    pub(super) member_update: Option<&'a MemberUpdate>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) conferencecall_id: Option<MemberId>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -79,9 +85,7 @@ pub(super) fn room_data(fact: &RoomEvent) -> Data<'_> {
             locked: Some(*locked),
             ..none
         },
-        RoomEvent::RecordingStarted { recording }
-        | RoomEvent::RecordingStopped { recording }
-        | RoomEvent::RecordingFailed { recording } => Data {
+        RoomEvent::Recording { recording, .. } => Data {
             recording_id: Some(*recording),
             ..none
         },
@@ -91,11 +95,17 @@ pub(super) fn room_data(fact: &RoomEvent) -> Data<'_> {
             caller_id,
             did,
             muted,
+            settings,
         } => Data {
             caller_id: Some(caller_id),
             did: Some(did),
             muted: Some(*muted),
+            member: Some(settings),
             conferencecall_id: Some(*member),
+            ..none
+        },
+        RoomEvent::MemberUpdated { call: _, update } => Data {
+            member_update: Some(update),
             ..none
         },
         RoomEvent::MemberLeft { reason, .. } => Data {

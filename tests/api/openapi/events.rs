@@ -9,10 +9,12 @@ use roomkeeper::webhook::payload::{
 };
 use roomkeeper_core::call::{CallEvent, CallNotification, Direction};
 use roomkeeper_core::ids::{CallId, MemberId, OperationId, RecordingId, RoomId};
+use roomkeeper_core::labels::Labels;
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::{
-    JoinFailure, LeftReason, LiveChange, MemberFlag, MemberPlayEvent, PlayEvent, PlayFailure,
-    RoomEvent, RoomNotification, Update,
+    JoinFailure, LeftReason, LiveChange, MemberFlag, MemberPlayEvent, MemberSettings, MemberUpdate,
+    PlayEvent, PlayFailure, RecordingChange, RoomEvent, RoomNotification, RoomSettingsUpdate,
+    Sparse, Update,
 };
 use roomkeeper_core::time::Timestamp;
 use serde_json::{Value, json};
@@ -78,32 +80,61 @@ fn play_events() -> Vec<PlayEvent> {
     ]
 }
 
+fn recording_events() -> Vec<RoomEvent> {
+    let recording = RecordingId::generate(node_id("acW68"), Uuid::from_u128(5));
+    let changes = [
+        RecordingChange::Started,
+        RecordingChange::Stopped,
+        RecordingChange::Paused,
+        RecordingChange::Resumed,
+        RecordingChange::Failed,
+    ];
+    let event = |call, change| RoomEvent::Recording {
+        call,
+        recording,
+        change,
+    };
+    let of_room = changes.map(|change| event(None, change));
+    let of_member = changes.map(|change| event(Some(call()), change));
+    [of_room, of_member].concat()
+}
+
+fn labels() -> Labels {
+    serde_json::from_value(json!({ "team": "sales" })).unwrap()
+}
+
 fn room_events() -> Vec<RoomEvent> {
     let (call, member) = (call(), member());
-    let recording = RecordingId::generate(node_id("acW68"), Uuid::from_u128(5));
     let mut all = vec![
         RoomEvent::Created {
             name: "standup".to_owned(),
         },
-        RoomEvent::Updated(Update {
+        RoomEvent::Updated(Box::new(Update {
             name: Some("another".to_owned()),
             detail: Some("detail".to_owned()),
             data: json!({"a": 1}).as_object().cloned(),
             timeout: Some(60),
             pre_actions: Some(Vec::new()),
             post_actions: Some(Vec::new()),
-        }),
+            settings: RoomSettingsUpdate {
+                labels: Some(labels()),
+            },
+        })),
         RoomEvent::Locked { locked: true },
         RoomEvent::Destroyed,
-        RoomEvent::RecordingStarted { recording },
-        RoomEvent::RecordingStopped { recording },
-        RoomEvent::RecordingFailed { recording },
         RoomEvent::MemberJoined {
             call,
             member,
             caller_id: "+15551234".to_owned(),
             did: "747713001".to_owned(),
             muted: true,
+            settings: Sparse::new(MemberSettings { labels: labels() }),
+        },
+        RoomEvent::MemberUpdated {
+            call,
+            update: Box::new(MemberUpdate {
+                labels: Some(labels()),
+            }),
         },
     ];
     all.extend(LEFT.map(|reason| RoomEvent::MemberLeft {
@@ -128,6 +159,7 @@ fn room_events() -> Vec<RoomEvent> {
         .filter_map(MemberPlayEvent::from_event);
     all.extend(to_member.map(|event| RoomEvent::MemberPlay { call, event }));
     all.extend(play_events().into_iter().map(RoomEvent::Play));
+    all.extend(recording_events());
     all
 }
 
@@ -223,10 +255,23 @@ fn fields(api: &Value, name: &str) -> (BTreeSet<String>, BTreeSet<String>) {
         let name = reference["$ref"].as_str().unwrap().rsplit('/').next();
         &api["components"]["schemas"][name.unwrap()]
     };
-    let keys = |schema: &Value| -> Vec<String> {
+    let own_keys = |schema: &Value| -> Vec<String> {
         let properties = schema["properties"].as_object();
         let keys = properties.into_iter().flatten();
         keys.map(|(name, _)| name.clone()).collect()
+    };
+    // Settings are a schema of their own.
+    let keys = |schema: &Value| -> Vec<String> {
+        let parts = schema["allOf"].as_array().into_iter().flatten();
+        let parts = parts.map(|part| match part.get("$ref") {
+            Some(_) => named(part),
+            None => part,
+        });
+        [schema]
+            .into_iter()
+            .chain(parts)
+            .flat_map(own_keys)
+            .collect()
     };
     let parts = &api["components"]["schemas"][name]["allOf"];
     let own = &parts[1];

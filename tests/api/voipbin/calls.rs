@@ -46,6 +46,7 @@ async fn conferencecall_has_nine_fields_through_all_states() {
         caller_id: String::new(),
         did: String::new(),
         muted: false,
+        settings: Default::default(),
         has_pre_actions: false,
         command_uid: None,
         deadline: later(100),
@@ -184,7 +185,7 @@ async fn join_returns_joining_conferencecall() {
             call: session,
         },
         app("demo"),
-        Join { muted: None },
+        Join::default(),
     )
     .with_uid(Some("mine-1".parse().unwrap()));
     assert_eq!(world.intents(), [expected]);

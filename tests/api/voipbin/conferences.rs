@@ -51,7 +51,14 @@ async fn conference_matches_documented_example() {
         // 2022-08-06 19:11:13.040418.
         let changed = Timestamp::from_micros(1_659_813_073_040_418);
         world
-            .apply_input(room, RoomInput::Update(update), changed)
+            .apply_input(
+                room,
+                RoomInput::Update {
+                    update: Box::new(update),
+                    command_uid: None,
+                },
+                changed,
+            )
             .await;
         world.get(&path_of(room)).await.is(
             200,
@@ -137,6 +144,7 @@ async fn status_and_members_through_all_states() {
         caller_id: String::new(),
         did: String::new(),
         muted: false,
+        settings: Default::default(),
         has_pre_actions: false,
         command_uid: None,
         deadline: later(100),

@@ -30,6 +30,7 @@ async fn put(world: &World, room: RoomId, owner: &str, second: u64) {
         .apply_input(room, entered(session, true), later(second))
         .await;
     let start = RecordInput::Start {
+        call: None,
         id: RecordingId::generate(room.node(), Uuid::from_u128(n << 32)),
         path: String::new(),
         command_uid: None,
@@ -309,6 +310,7 @@ async fn foreign_conference_lists_nothing_and_no_next_page() {
         let id = RecordingId::generate(theirs.node(), Uuid::from_u128(n << 32));
         world.member(theirs, session_id("acW68", n)).await;
         let start = RecordInput::Start {
+            call: None,
             id,
             path: String::new(),
             command_uid: None,

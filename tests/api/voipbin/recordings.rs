@@ -18,6 +18,7 @@ fn path(id: RecordingId) -> String {
 
 fn start(id: RecordingId) -> RoomInput {
     RoomInput::Record(RecordInput::Start {
+        call: None,
         id,
         path: format!("/var/lib/freeswitch/recordings/{id}.wav"),
         command_uid: None,

@@ -107,6 +107,17 @@ const ACTIONS: &[Action] = &[
     action(3, "stop_recording", |_, c| {
         room(c, "recording/stop", json!({}))
     }),
+    action(2, "pause_recording", |rng, c| {
+        let verb = ["pause", "resume"][rng.random_range(0..2)];
+        room(c, &format!("recording/{verb}"), json!({}))
+    }),
+    action(3, "record_member", |_, c| {
+        member(c, "recording/start", json!({}))
+    }),
+    action(3, "change_member_recording", |rng, c| {
+        let verb = ["stop", "pause", "resume"][rng.random_range(0..3)];
+        member(c, &format!("recording/{verb}"), json!({}))
+    }),
     action(4, "play", |_, c| {
         room(c, "play", json!({ "urls": [c.sound] }))
     }),

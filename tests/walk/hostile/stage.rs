@@ -275,6 +275,8 @@ dids = ["{OTHER_DID}"]
         control(&format!("members/{call}/unhold"), json!({})).await;
         control("recording/start", json!({})).await;
         self.until_sent(" recording start ").await;
+        control(&format!("members/{call}/recording/start"), json!({})).await;
+        self.until_sent("uuid_record ").await;
         let files = vec!["http://127.0.0.1/good.wav"; 60];
         control("play", json!({ "urls": files })).await;
         // A volume that is set before the file is open goes with the file.
@@ -316,6 +318,7 @@ dids = ["{OTHER_DID}"]
             Form::Pause,
             Form::Stop,
             Form::Volume,
+            Form::RecordMember,
             Form::Answer,
             Form::Kill,
             Form::Record,

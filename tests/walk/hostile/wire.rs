@@ -49,6 +49,7 @@ pub enum Form {
     Answer,
     Kill,
     Record,
+    RecordMember,
     /// Writes the variable of a call's current step.
     SetStep,
     Step,
@@ -200,6 +201,17 @@ fn read_api(words: &[&str], known: &Known) -> Option<Form> {
             c,
             "max_session_transfers=70;hangup_after_conference=false",
         ] if channel(c) => Form::Prepare,
+        ["uuid_record", c, "start" | "stop" | "mask" | "unmask", path]
+            if channel(c) && is_recording(path) =>
+        {
+            Form::RecordMember
+        }
+        ["uuid_buglist", c] if channel(c) => Form::Connection,
+        ["uuid_setvar_multi", c, variables] if channel(c) => {
+            let of_room = variables.strip_prefix("record_read_only=true;roomkeeper_recording=")?;
+            room(of_room).then_some(Form::RecordMember)?
+        }
+        ["uuid_setvar", c, "record_read_only", "false"] if channel(c) => Form::RecordMember,
         ["uuid_getvar", c, "roomkeeper_step"] if channel(c) => Form::Connection,
         ["uuid_setvar", c, "roomkeeper_step", step] if channel(c) && is_step(step) => Form::SetStep,
         ["uuid_answer", c] if channel(c) => Form::Answer,
@@ -221,7 +233,9 @@ fn read_api(words: &[&str], known: &Known) -> Option<Form> {
             ["play_status", member] if channel(member.strip_prefix("uuid=")?) => Form::Connection,
             ["setvar", "roomkeeper_meta", meta] if is_registration(meta, known) => Form::Describe,
             ["play", path] if is_played(path, known) => Form::Play,
-            ["recording", "start" | "stop", path] if is_recording(path) => Form::Record,
+            ["recording", "start" | "stop" | "pause" | "resume", path] if is_recording(path) => {
+                Form::Record
+            }
             ["pause_play"] => Form::Pause,
             ["stop", "all"] => Form::Stop,
             ["file-vol", volume] if is_volume(volume) => Form::Volume,

@@ -127,6 +127,11 @@ pub enum ConferenceCommand {
     RecordStart(RecordingPath),
     /// Ends the recording into that file.
     RecordStop(RecordingPath),
+    /// Pauses the recording into that file: the pause is cut out of it. A recording that is not open yet answers `+OK`
+    /// and `-ERR`.
+    RecordPause(RecordingPath),
+    /// Resumes the recording into that file.
+    RecordResume(RecordingPath),
     /// Refuses further members.
     Lock,
     /// Admits members again.
@@ -148,6 +153,11 @@ pub enum Api {
     Kill(ChannelUuid, Option<HangupCause>),
     /// `uuid_answer`.
     Answer(ChannelUuid),
+    /// `uuid_record`: records a channel into a file on the node. Unlike that of a room, `+OK` follows the opening of
+    /// the file.
+    Record(ChannelUuid, RecordVerb, RecordingPath),
+    /// `uuid_buglist`: lists what taps the sound of a channel, its recordings among it.
+    BugList(ChannelUuid),
     /// `uuid_setvar_multi`: sets variables of a channel.
     SetVars(ChannelUuid, Vec<(VarName, VarValue)>),
     /// `uuid_setvar`: sets a variable of a channel.
@@ -190,12 +200,14 @@ impl Api {
             | Self::GetVar(..)
             | Self::Exists(_)
             | Self::Dump(_)
+            | Self::BugList(_)
             | Self::ShowChannels(_)
             | Self::ConferenceList
             | Self::Conference(_, ConferenceCommand::PlayStatus(_)) => true,
             Self::Transfer(..)
             | Self::Kill(..)
             | Self::Answer(_)
+            | Self::Record(..)
             | Self::SetVars(..)
             | Self::SetVar(..)
             | Self::Conference(..)
@@ -214,6 +226,10 @@ impl fmt::Display for Api {
             Self::Kill(uuid, None) => write!(f, "uuid_kill {uuid}"),
             Self::Kill(uuid, Some(cause)) => write!(f, "uuid_kill {uuid} {cause}"),
             Self::Answer(uuid) => write!(f, "uuid_answer {uuid}"),
+            Self::Record(uuid, verb, path) => {
+                write!(f, "uuid_record {uuid} {} {path}", verb.as_str())
+            }
+            Self::BugList(uuid) => write!(f, "uuid_buglist {uuid}"),
             Self::SetVars(uuid, variables) => {
                 write!(f, "uuid_setvar_multi {uuid} ")?;
                 for (n, (name, value)) in variables.iter().enumerate() {
@@ -272,6 +288,8 @@ impl fmt::Display for Api {
                     }
                     ConferenceCommand::RecordStart(path) => write!(f, "recording start {path}"),
                     ConferenceCommand::RecordStop(path) => write!(f, "recording stop {path}"),
+                    ConferenceCommand::RecordPause(path) => write!(f, "recording pause {path}"),
+                    ConferenceCommand::RecordResume(path) => write!(f, "recording resume {path}"),
                     ConferenceCommand::Lock => f.write_str("lock"),
                     ConferenceCommand::Unlock => f.write_str("unlock"),
                 }
@@ -285,6 +303,30 @@ fn write_member(f: &mut fmt::Formatter<'_>, member: Option<ChannelUuid>) -> fmt:
     match member {
         Some(member) => write!(f, " {}", MemberSelector::Channel(member)),
         None => Ok(()),
+    }
+}
+
+/// The verb of `uuid_record`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecordVerb {
+    /// Starts the recording; a repeat has no effect.
+    Start,
+    /// Records silence from now on; a repeat has no effect.
+    Mask,
+    /// Records sound again; a repeat has no effect.
+    Unmask,
+    /// Ends the recording.
+    Stop,
+}
+
+impl RecordVerb {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Mask => "mask",
+            Self::Unmask => "unmask",
+            Self::Stop => "stop",
+        }
     }
 }
 

@@ -25,6 +25,10 @@ pub enum EventKind<'a> {
     ChannelHangupComplete,
     /// `CHANNEL_DESTROY`
     ChannelDestroy,
+    /// `RECORD_START`
+    RecordStart,
+    /// `RECORD_STOP`
+    RecordStop,
     /// `BACKGROUND_JOB`
     BackgroundJob,
     /// `HEARTBEAT`

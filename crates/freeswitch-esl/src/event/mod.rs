@@ -269,6 +269,8 @@ impl Event {
             "CHANNEL_HANGUP" => EventKind::ChannelHangup,
             "CHANNEL_HANGUP_COMPLETE" => EventKind::ChannelHangupComplete,
             "CHANNEL_DESTROY" => EventKind::ChannelDestroy,
+            "RECORD_START" => EventKind::RecordStart,
+            "RECORD_STOP" => EventKind::RecordStop,
             "BACKGROUND_JOB" => EventKind::BackgroundJob,
             "HEARTBEAT" => EventKind::Heartbeat,
             "SHUTDOWN" => EventKind::Shutdown,

@@ -48,6 +48,8 @@ impl Core {
             "uuid_getvar" => self.uuid_getvar(first, rest),
             "uuid_setvar" => self.uuid_setvar(first, rest),
             "uuid_setvar_multi" => self.uuid_setvar_multi(first, rest),
+            "uuid_record" => self.uuid_record(first, rest),
+            "uuid_buglist" => self.uuid_buglist(first),
             "uuid_break" => match self.is_up(first) {
                 true => {
                     self.break_playback(first);

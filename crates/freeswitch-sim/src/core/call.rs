@@ -285,6 +285,10 @@ impl Core {
         channel.call_state = "HANGUP";
         channel.hangup_at = now;
         set_end_variables(channel, now);
+        self.close_taps(uuid);
+        let Some(channel) = self.channels.get(uuid) else {
+            return;
+        };
         let cause = channel.hangup.unwrap_or("NORMAL_CLEARING");
         self.emit_channel(
             "CHANNEL_HANGUP_COMPLETE",

@@ -105,6 +105,13 @@ pub(super) struct Message {
     pub locked: bool,
 }
 
+/// A recording of a channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Tap {
+    pub path: String,
+    pub since: u64,
+}
+
 /// The target of a transfer.
 #[derive(Debug, Clone)]
 pub(super) struct Transfer {
@@ -146,6 +153,8 @@ pub(super) struct Channel {
     pub messages: VecDeque<Message>,
     pub transfer: Option<Transfer>,
     pub last_app: Option<(String, String)>,
+    /// Its recordings.
+    pub taps: Vec<Tap>,
     pub member_id: Option<u64>,
     /// True if the other side speaks.
     pub voice: bool,

@@ -62,6 +62,8 @@ impl Serialize for Variables<'_> {
 struct RecordingRow<'a> {
     r#type: &'static str,
     record_path: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<&'static str>,
     /// Seconds since the epoch.
     join_time: u64,
 }
@@ -158,6 +160,7 @@ impl Core {
             Some(RecordingRow {
                 r#type: "recording_node",
                 record_path: &node.path,
+                status: node.since.is_none().then_some("paused"),
                 join_time: node.started? / 1_000_000,
             })
         });

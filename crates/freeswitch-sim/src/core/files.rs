@@ -185,15 +185,19 @@ impl Core {
         );
     }
 
-    pub(super) fn record_start(&mut self, uid: &str, path: &str) {
-        let now = self.now;
-        let cannot = self
-            .config
+    /// Returns true if a file cannot be written.
+    pub(super) fn cannot_record(&self, path: &str) -> bool {
+        self.config
             .media
             .get(path)
             .is_some_and(|media| media.duration.is_none())
             // This path fails on any machine.
-            || path.starts_with("/proc/");
+            || path.starts_with("/proc/")
+    }
+
+    pub(super) fn record_start(&mut self, uid: &str, path: &str) {
+        let now = self.now;
+        let cannot = self.cannot_record(path);
         let Some(room) = self.rooms.get_mut(uid) else {
             return;
         };

@@ -14,6 +14,7 @@ mod applications;
 mod bulk;
 mod call;
 mod channel;
+mod channel_recordings;
 mod channel_row;
 mod command;
 mod conference;

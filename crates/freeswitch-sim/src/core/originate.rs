@@ -198,6 +198,7 @@ impl Core {
             messages: VecDeque::new(),
             transfer: None,
             last_app: None,
+            taps: Vec::new(),
             member_id: None,
             voice: false,
             voice_until: 0,

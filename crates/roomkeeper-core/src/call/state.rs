@@ -75,7 +75,7 @@ impl CallStatus {
 /// The id of a park command: the time of its decision. The transfer leaves it on the channel (`roomkeeper_park`,
 /// microseconds since the Unix epoch), where `CHANNEL_PARK` and `uuid_dump` show it. It distinguishes two park commands
 /// from each other, and from a park without a command.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct ParkId(pub Timestamp);
 
 impl fmt::Display for ParkId {

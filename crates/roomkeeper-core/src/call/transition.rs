@@ -147,7 +147,8 @@ impl Transition<'_> {
             return;
         }
         if let Some(pending) = self.state.pending_park {
-            if by != Some(pending) && self.now.since(pending.0) < MAX_QUEUE_TIME {
+            // The park commands of the members of a room that ends are not stored, and follow those that are.
+            if by < Some(pending) && self.now.since(pending.0) < MAX_QUEUE_TIME {
                 // The call is not free yet: the pending transfer would end any step that begins before it.
                 self.effects.push(CallEffect::CheckAgain);
                 return;

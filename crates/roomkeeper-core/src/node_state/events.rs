@@ -84,7 +84,8 @@ impl NodeState {
                     (
                         Some(known),
                         ConferenceChange::RecordingStarted { recording, .. }
-                        | ConferenceChange::RecordingStopped { recording, .. },
+                        | ConferenceChange::RecordingStopped { recording, .. }
+                        | ConferenceChange::RecordingPaused { recording, .. },
                     ) => known.recordings().contains(recording),
                     (Some(_), _) => true,
                 };
@@ -97,6 +98,20 @@ impl NodeState {
                 let id = CallId::new(self.node, *channel);
                 let run = self.call(id)?.run().map(|run| run.id);
                 (run != Some(step.run)).then_some(EntityId::Call(id))
+            }
+            SwitchEventKind::Channel {
+                change:
+                    ChannelChange::RecordingStarted {
+                        room, recording, ..
+                    }
+                    | ChannelChange::RecordingStopped {
+                        room, recording, ..
+                    },
+                ..
+            } => {
+                let known = self.room(*room);
+                let is_known = known.is_some_and(|room| room.recordings().contains(recording));
+                (!is_known && room.node() == self.node).then_some(EntityId::Room(*room))
             }
             SwitchEventKind::Channel { .. } => None,
         }
@@ -272,6 +287,14 @@ impl NodeState {
                     synthesized: false,
                 })
             }
+            ConferenceChange::RecordingPaused { recording, paused } => {
+                RoomInput::Record(RecordInput::Paused {
+                    id: recording,
+                    paused,
+                    sequence: Some(at.sequence),
+                    synthesized: false,
+                })
+            }
             ConferenceChange::Other => return None,
         })
     }
@@ -344,12 +367,17 @@ impl NodeState {
         change: ChannelChange,
         cx: &mut Context<'_>,
     ) {
+        // A recording ends after its call has hung up.
+        if let Some((room, input)) = member_recording_input(sequence, &change) {
+            return self.member_recorded(room, input, cx);
+        }
         if self.has_ended(channel, sequence) {
             cx.out.ignored += 1;
             return;
         }
         let id = CallId::new(self.node, channel);
         match change {
+            ChannelChange::RecordingStarted { .. } | ChannelChange::RecordingStopped { .. } => {}
             ChannelChange::Created(identity) => self.keep_identity(channel, identity),
             ChannelChange::Answered(identity) => {
                 self.keep_identity(channel, identity);
@@ -557,5 +585,38 @@ impl NodeState {
                 talking: block.talking,
             },
         }
+    }
+}
+
+/// Returns the input of a room for an event of a member's recording.
+fn member_recording_input(sequence: u64, change: &ChannelChange) -> Option<(RoomId, RecordInput)> {
+    match change {
+        ChannelChange::RecordingStarted { room, recording } => Some((
+            *room,
+            RecordInput::Started {
+                id: *recording,
+                failed: false,
+                sequence,
+                synthesized: false,
+            },
+        )),
+        ChannelChange::RecordingStopped {
+            room,
+            recording,
+            length,
+        } => Some((
+            *room,
+            RecordInput::Stopped {
+                id: *recording,
+                length: *length,
+                synthesized: false,
+            },
+        )),
+        ChannelChange::Created(_)
+        | ChannelChange::Answered(_)
+        | ChannelChange::Parked { .. }
+        | ChannelChange::StepEnded { .. }
+        | ChannelChange::HungUp { .. }
+        | ChannelChange::Destroyed { .. } => None,
     }
 }

@@ -3,8 +3,8 @@
 use crate::call::CallInput;
 use crate::command_error::CommandError;
 use crate::entity::EntityId;
-use crate::ids::{CallId, RoomId};
-use crate::room::{JoinFailure, RecordInput, RoomInput};
+use crate::ids::{CallId, RecordingId, RoomId};
+use crate::room::{JoinFailure, RecordAction, RecordInput, RoomInput};
 
 use crate::switch_command::{SwitchAction, SwitchCommand};
 
@@ -28,15 +28,14 @@ impl NodeState {
             SwitchAction::Play(play) => play.opens_file(),
             // A call that is gone needs no preparation, and its first transfer has the same effect.
             SwitchAction::Prepare => false,
-            SwitchAction::Enter { .. }
+            SwitchAction::Enter(_)
             | SwitchAction::Park { .. }
             | SwitchAction::SetFlag { .. }
             | SwitchAction::Hold { .. }
             | SwitchAction::SetHearing { .. }
             | SwitchAction::SetLock { .. }
             | SwitchAction::Describe { .. }
-            | SwitchAction::StartRecording { .. }
-            | SwitchAction::StopRecording { .. }
+            | SwitchAction::Record { .. }
             | SwitchAction::Step { .. }
             | SwitchAction::Break { .. }
             | SwitchAction::Answer
@@ -63,7 +62,7 @@ impl NodeState {
             (SwitchAction::SetLock { locked }, _) => {
                 return self.lock_refused(room, *locked, error, cx);
             }
-            (SwitchAction::Enter { .. }, Some(call)) => RoomInput::NotEntered {
+            (SwitchAction::Enter(_), Some(call)) => RoomInput::NotEntered {
                 call,
                 reason: JoinFailure::Refused,
             },
@@ -75,12 +74,12 @@ impl NodeState {
             },
             (SwitchAction::Hold { on }, Some(call)) => RoomInput::HoldRefused { call, on: *on },
             (SwitchAction::SetHearing { .. }, Some(call)) => RoomInput::HearingRefused { call },
-            (SwitchAction::StartRecording { recording: id, .. }, _) => {
-                RoomInput::Record(RecordInput::StartRefused { id: *id })
-            }
-            (SwitchAction::StopRecording { recording: id, .. }, _) => {
-                RoomInput::Record(RecordInput::StopRefused { id: *id })
-            }
+            (
+                SwitchAction::Record {
+                    recording, action, ..
+                },
+                call,
+            ) => RoomInput::Record(record_refused(*recording, *action, call, error)),
             _ => return,
         };
         self.room_input(room, input, cx);
@@ -101,15 +100,14 @@ impl NodeState {
             }
             SwitchAction::Park { .. } | SwitchAction::Break { .. } => self.not_parked(call, cx),
             SwitchAction::Step { .. }
-            | SwitchAction::Enter { .. }
+            | SwitchAction::Enter(_)
             | SwitchAction::SetFlag { .. }
             | SwitchAction::Hold { .. }
             | SwitchAction::SetHearing { .. }
             | SwitchAction::SetLock { .. }
             | SwitchAction::Describe { .. }
             | SwitchAction::Play(_)
-            | SwitchAction::StartRecording { .. }
-            | SwitchAction::StopRecording { .. }
+            | SwitchAction::Record { .. }
             | SwitchAction::Prepare
             | SwitchAction::Answer
             | SwitchAction::Hangup { .. } => {}
@@ -134,5 +132,39 @@ impl NodeState {
             }
             EntityId::Call(id) => self.call_input(id, CallInput::Deadline, cx),
         }
+    }
+}
+
+/// FreeSWITCH's answer to `uuid_record … stop` for a file that it does not record into (`mod_commands.c`).
+const NOT_RECORDED: &str = "Cannot stop record session!";
+
+/// Returns the input for a command of a recording that failed.
+fn record_refused(
+    id: RecordingId,
+    action: RecordAction,
+    call: Option<CallId>,
+    error: &CommandError,
+) -> RecordInput {
+    match action {
+        RecordAction::Start => RecordInput::StartRefused { id },
+        RecordAction::Stop => {
+            let is_over = match error {
+                CommandError::Refused(text) => text == NOT_RECORDED,
+                CommandError::NoSuchChannel => true,
+                CommandError::Down { .. } | CommandError::Busy | CommandError::Unknown => false,
+            };
+            if call.is_some() && is_over {
+                return RecordInput::Stopped {
+                    id,
+                    length: None,
+                    synthesized: true,
+                };
+            }
+            RecordInput::StopRefused { id }
+        }
+        RecordAction::Pause | RecordAction::Resume => RecordInput::PauseRefused {
+            id,
+            pause: action == RecordAction::Pause,
+        },
     }
 }

@@ -27,6 +27,11 @@ impl Request {
     pub(super) fn call(&self) -> Result<CallId, Refusal> {
         call(self.target)
     }
+
+    /// Returns the call of a target that names a room and one of its members.
+    pub(super) const fn member(&self) -> Option<CallId> {
+        self.target.call()
+    }
 }
 
 pub(super) fn room(target: Target) -> Result<RoomId, Refusal> {
@@ -92,14 +97,16 @@ impl NodeState {
             | Action::SetVolume(_)
             | Action::Hangup(_) => Ok(Decision::Act),
             Action::UpdateRoom(update) => self.check_update(room(target)?, update),
+            Action::UpdateMember(update) => self.check_update_member(target, update),
             Action::Join(_) => self.check_join(room(target)?, call(target)?),
             Action::Leave(_) => self.joined(call(target)?).map(|_| Decision::Act),
             Action::Kick(kick) => self.check_kick(room(target)?, call(target)?, kick),
             Action::SetLock(set) => self.check_lock(room(target)?, *set),
             Action::SetFlag(set) => self.check_flag(target, *set),
             Action::SetHold(set) => self.check_hold(target, set),
-            Action::StartRecording(_) => self.check_start_recording(room(target)?),
-            Action::StopRecording(_) => self.check_stop_recording(room(target)?),
+            Action::StartRecording(_) => self.check_start_recording(target),
+            Action::StopRecording(_) => self.check_stop_recording(target),
+            Action::PauseRecording(pause) => self.check_pause_recording(target, *pause),
             Action::Play(play) => self.check_play(target, play),
             Action::Stop(_) => self.check_stop(target),
             Action::Pause(_) => self.check_pause(room(target)?),
@@ -125,7 +132,10 @@ impl NodeState {
         };
         Ok(match action {
             Action::CreateRoom(create) => Accepted::CreateRoom(self.create_room(by, create, cx)?),
-            Action::UpdateRoom(update) => Accepted::UpdateRoom(self.update_room(&by, update, cx)?),
+            Action::UpdateRoom(update) => Accepted::UpdateRoom(self.update_room(by, update, cx)?),
+            Action::UpdateMember(update) => {
+                Accepted::UpdateMember(self.update_member(by, update, cx)?)
+            }
             Action::DeleteRoom(_) => Accepted::DeleteRoom(self.delete_room(&by, cx)?),
             Action::Join(join) => Accepted::Join(self.join(by, join, cx)?),
             Action::Leave(_) => Accepted::Leave(self.leave(by, cx)?),
@@ -135,6 +145,9 @@ impl NodeState {
             Action::SetHold(set) => Accepted::SetHold(self.set_hold(by, set, cx)?),
             Action::StartRecording(_) => Accepted::StartRecording(self.start_recording(by, cx)?),
             Action::StopRecording(_) => Accepted::StopRecording(self.stop_recording(by, cx)?),
+            Action::PauseRecording(pause) => {
+                Accepted::PauseRecording(self.pause_recording(by, pause, cx)?)
+            }
             Action::Play(play) => Accepted::Play(self.play(by, play, cx)?),
             Action::Pause(_) => Accepted::Pause(self.pause(by, cx)?),
             Action::Stop(_) => Accepted::Stop(self.stop(by, cx)?),

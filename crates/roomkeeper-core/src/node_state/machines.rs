@@ -8,8 +8,8 @@ use crate::call::{self, CallEffect, CallInput, CallState, CallStatus, ParkId};
 use crate::entity::{EntityId, Target};
 use crate::ids::{CallId, RoomId};
 use crate::room::{
-    self, EventStamp, Kind, LeftReason, MemberStatus, Registration, RoomCommand, RoomEffect,
-    RoomInput, RoomState,
+    self, EventStamp, LeftReason, MemberStatus, Registration, RoomCommand, RoomEffect, RoomInput,
+    RoomState,
 };
 
 use crate::switch_command::{SwitchAction, SwitchCommand};
@@ -141,14 +141,7 @@ impl NodeState {
         }
     }
 
-    /// Returns the registration of a room that has no conference yet: the first member creates it.
-    fn creates_conference(&self, room: RoomId) -> Option<Registration> {
-        let room = self.room(room)?;
-        let is_first = room.conference().is_none();
-        room.registration().filter(|_| is_first).cloned()
-    }
-
-    fn registration(&self, room: RoomId) -> Option<&Registration> {
+    pub(super) fn registration(&self, room: RoomId) -> Option<&Registration> {
         self.room(room).and_then(RoomState::registration)
     }
 
@@ -234,17 +227,19 @@ impl NodeState {
         cx: &mut Context<'_>,
     ) -> Option<SwitchAction> {
         Some(match command {
-            RoomCommand::Enter { muted, .. } => SwitchAction::Enter {
-                kind: self.room(id).map_or(Kind::Conference, RoomState::kind),
-                muted,
-                registration: self.creates_conference(id).map(Box::new),
+            RoomCommand::Enter { call } => {
+                SwitchAction::Enter(Box::new(self.room(id)?.entry(call)?))
+            }
+            RoomCommand::Record {
+                recording,
+                path,
+                action,
+                ..
+            } => SwitchAction::Record {
+                recording,
+                path,
+                action,
             },
-            RoomCommand::StartRecording { recording, path } => {
-                SwitchAction::StartRecording { recording, path }
-            }
-            RoomCommand::StopRecording { recording, path } => {
-                SwitchAction::StopRecording { recording, path }
-            }
             RoomCommand::Park { call } => SwitchAction::Park {
                 id: self.next_park_id(call, cx),
             },

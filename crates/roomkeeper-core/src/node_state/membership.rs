@@ -74,6 +74,7 @@ impl NodeState {
             caller_id: state.caller_id().to_string(),
             did: state.did().to_string(),
             muted: join.muted.unwrap_or(registration.origin == Origin::Gateway),
+            settings: join.settings,
             has_pre_actions: run.is_some(),
             command_uid: by.command_uid,
             deadline: cx.now + first + self.rules.timeouts.join,

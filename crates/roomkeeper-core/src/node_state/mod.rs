@@ -33,6 +33,7 @@ use super::switch_command::SwitchCommand;
 use crate::switch_event::Identity;
 
 pub use self::orphans::Orphans;
+pub use self::recording::RecordedMember;
 
 /// The time for which ended calls are remembered, so that late events do not revive them. A channel's UUID is never
 /// reused, so this only has to outlive the queues.

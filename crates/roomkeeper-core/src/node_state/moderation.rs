@@ -1,4 +1,4 @@
-//! Locks, kicks, the flags of members, and their holds.
+//! Locks, kicks, the flags and settings of members, and their holds.
 
 use crate::command_error::CommandError;
 use crate::entity::Target;
@@ -7,10 +7,11 @@ use crate::room::{FlagRequest, Hold, HoldRequest, Member, MemberStatus, RoomInpu
 
 use crate::intent::{
     Accepted, Decision, FlagAccepted, HoldAccepted, Kick, LeaveAccepted, LockAccepted, Refusal,
-    Requester, SetFlag, SetHold, SetLock,
+    Requester, SetFlag, SetHold, SetLock, UpdateAccepted, UpdateMember,
 };
 
 use super::intent::{Request, call};
+use super::rooms::updated_labels;
 use super::{Context, NodeState};
 
 impl NodeState {
@@ -130,7 +131,7 @@ impl NodeState {
 
     // ---- flags ----------------------------------------------------------------------------------------------------
 
-    /// Returns the member of a target, if it has joined. A target that names a room means a member of that room.
+    /// Returns the member that a target means. A target that names a room means a member of that room.
     pub(super) fn joined_member(&self, target: Target) -> Result<&Member, Refusal> {
         let call = call(target)?;
         let room = self.joined(call)?;
@@ -204,5 +205,44 @@ impl NodeState {
         };
         self.room_input(room, input, cx);
         Ok(HoldAccepted { room, on })
+    }
+
+    // ---- settings -------------------------------------------------------------------------------------------------
+
+    /// Checks a change of a member's settings.
+    pub(super) fn check_update_member(
+        &self,
+        target: Target,
+        update: &UpdateMember,
+    ) -> Result<Decision, Refusal> {
+        let member = self.joined_member(target)?;
+        updated_labels(&member.settings.labels, &update.labels)?;
+        Ok(Decision::Act)
+    }
+
+    pub(super) fn update_member(
+        &mut self,
+        by: Request,
+        update: UpdateMember,
+        cx: &mut Context<'_>,
+    ) -> Result<UpdateAccepted, Refusal> {
+        let (room, call) = (by.room()?, by.call()?);
+        let UpdateMember { mut update, labels } = update;
+        let settings = |state: &Self| {
+            let member = state.room(room)?.members().get(&call)?;
+            Some(member.settings.clone())
+        };
+        let before = settings(self).ok_or(Refusal::NotInRoom)?;
+        update.labels = updated_labels(&before.labels, &labels)?;
+        let input = RoomInput::UpdateMember {
+            call,
+            update,
+            command_uid: by.command_uid,
+        };
+        self.room_input(room, input, cx);
+        Ok(match settings(self) {
+            Some(now) if now != before => UpdateAccepted::Updated,
+            Some(_) | None => UpdateAccepted::Unchanged,
+        })
     }
 }

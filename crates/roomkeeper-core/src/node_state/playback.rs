@@ -162,6 +162,7 @@ impl NodeState {
         cx: &mut Context<'_>,
     ) -> Option<Accepted> {
         let SwitchAction::Play(play) = &command.action else {
+            self.recording_answered(command, cx);
             return None;
         };
         let target = command.target;

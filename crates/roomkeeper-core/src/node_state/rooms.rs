@@ -1,9 +1,12 @@
 //! Creating, changing and ending rooms.
 
 use crate::ids::RoomId;
+use crate::labels::{Labels, LabelsUpdate};
 use crate::room::{Origin, Registration, RoomInput, RoomState};
 
-use crate::intent::{CreateRoom, Decision, DeleteAccepted, Refusal, Requester, UpdateRoom};
+use crate::intent::{
+    CreateRoom, Decision, DeleteAccepted, Refusal, Requester, UpdateAccepted, UpdateRoom,
+};
 
 use super::intent::Request;
 use super::{Context, NodeState};
@@ -48,17 +51,30 @@ impl NodeState {
         {
             return Err(Refusal::NameFixed);
         }
+        updated_labels(&registration.details.settings.labels, &update.labels)?;
         Ok(Decision::Act)
     }
 
     pub(super) fn update_room(
         &mut self,
-        by: &Request,
+        by: Request,
         update: UpdateRoom,
         cx: &mut Context<'_>,
-    ) -> Result<(), Refusal> {
-        self.room_input(by.room()?, RoomInput::Update(*update.update), cx);
-        Ok(())
+    ) -> Result<UpdateAccepted, Refusal> {
+        let room = by.room()?;
+        let UpdateRoom { mut update, labels } = update;
+        let before = self.registration(room).ok_or(Refusal::RoomNotFound)?;
+        update.settings.labels = updated_labels(&before.details.settings.labels, &labels)?;
+        let before = before.clone();
+        let input = RoomInput::Update {
+            update,
+            command_uid: by.command_uid,
+        };
+        self.room_input(room, input, cx);
+        Ok(match self.registration(room) {
+            Some(now) if *now != before => UpdateAccepted::Updated,
+            Some(_) | None => UpdateAccepted::Unchanged,
+        })
     }
 
     pub(super) fn delete_room(
@@ -78,4 +94,15 @@ impl NodeState {
         self.room_input(room, RoomInput::Delete { deadline }, cx);
         Ok(accepted)
     }
+}
+
+/// Returns the labels after an update; `None` if it changes none.
+pub(super) fn updated_labels(
+    labels: &Labels,
+    update: &LabelsUpdate,
+) -> Result<Option<Labels>, Refusal> {
+    if update.is_empty() {
+        return Ok(None);
+    }
+    labels.updated(update).map(Some).map_err(Refusal::Labels)
 }

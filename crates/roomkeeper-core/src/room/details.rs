@@ -8,6 +8,9 @@ use serde_json::{Map, Value};
 use crate::action::Action;
 use crate::time::Timestamp;
 
+use super::room_settings::{RoomSettings, RoomSettingsUpdate};
+use super::settings::Sparse;
+
 /// The kind of a conference. It never changes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -58,6 +61,9 @@ pub struct Details {
     /// The post-actions: run after a call has left.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub post_actions: Actions,
+    /// The settings that the gateway API has.
+    #[serde(default, skip_serializing_if = "Sparse::is_default")]
+    pub settings: Sparse<RoomSettings>,
 }
 
 #[allow(
@@ -96,6 +102,9 @@ pub struct Update {
     /// The post-actions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub post_actions: Option<Vec<Action>>,
+    /// The settings that the gateway API has.
+    #[serde(flatten)]
+    pub settings: RoomSettingsUpdate,
 }
 
 impl Update {
@@ -119,6 +128,7 @@ impl Update {
         keep(&mut self.timeout, &now.timeout);
         keep(&mut self.pre_actions, &now.pre_actions);
         keep(&mut self.post_actions, &now.post_actions);
+        self.settings = self.settings.against(&now.settings);
         self
     }
 
@@ -135,5 +145,8 @@ impl Update {
         set(&mut details.timeout, self.timeout);
         set(&mut details.pre_actions, self.pre_actions);
         set(&mut details.post_actions, self.post_actions);
+        if !self.settings.is_empty() {
+            details.settings.apply(self.settings);
+        }
     }
 }

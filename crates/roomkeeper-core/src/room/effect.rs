@@ -7,7 +7,10 @@ use crate::play_url::PlayUrl;
 
 use super::details::Update;
 use super::flag::MemberFlag;
+use super::member_settings::{MemberSettings, MemberUpdate};
 use super::play::{MemberPlayEvent, PlayCommand, PlayEvent};
+use super::recording::{RecordAction, RecordingChange};
+use super::settings::Sparse;
 
 /// The reason why a member left, as the webhook gives it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -90,8 +93,6 @@ pub enum RoomCommand {
     Enter {
         /// The call.
         call: CallId,
-        /// True to enter muted.
-        muted: bool,
     },
     /// Transfers the call back into park.
     Park {
@@ -137,19 +138,16 @@ pub enum RoomCommand {
         /// The command.
         command: PlayCommand,
     },
-    /// Starts a recording.
-    StartRecording {
+    /// Starts, ends, pauses or resumes a recording.
+    Record {
+        /// The recorded member; `None` for the room itself.
+        call: Option<CallId>,
         /// The recording.
         recording: RecordingId,
         /// The file on the node.
         path: String,
-    },
-    /// Ends the recording.
-    StopRecording {
-        /// The recording.
-        recording: RecordingId,
-        /// The file on the node.
-        path: String,
+        /// The action.
+        action: RecordAction,
     },
 }
 
@@ -157,17 +155,14 @@ impl RoomCommand {
     /// Returns the call of the command, if it has one.
     pub const fn call(&self) -> Option<CallId> {
         match self {
-            Self::Enter { call, .. }
+            Self::Enter { call }
             | Self::Park { call }
             | Self::SetFlag { call, .. }
             | Self::Hold { call, .. }
             | Self::SetHearing { call, .. }
             | Self::PlayTo { call, .. } => Some(*call),
-            Self::SetLock { .. }
-            | Self::Describe
-            | Self::Play(_)
-            | Self::StartRecording { .. }
-            | Self::StopRecording { .. } => None,
+            Self::Record { call, .. } => *call,
+            Self::SetLock { .. } | Self::Describe | Self::Play(_) => None,
         }
     }
 }
@@ -194,7 +189,7 @@ pub enum RoomEvent {
         name: String,
     },
     /// Its owner changed its details.
-    Updated(Update),
+    Updated(Box<Update>),
     /// The room was locked or unlocked.
     Locked {
         /// True if it is locked.
@@ -202,20 +197,14 @@ pub enum RoomEvent {
     },
     /// The room ended.
     Destroyed,
-    /// A recording started.
-    RecordingStarted {
+    /// A recording changed.
+    Recording {
+        /// The recorded member; `None` for the room itself.
+        call: Option<CallId>,
         /// The recording.
         recording: RecordingId,
-    },
-    /// The recording ended, and its file exists.
-    RecordingStopped {
-        /// The recording.
-        recording: RecordingId,
-    },
-    /// The recording did not start.
-    RecordingFailed {
-        /// The recording.
-        recording: RecordingId,
+        /// The change.
+        change: RecordingChange,
     },
     /// A member joined.
     MemberJoined {
@@ -229,6 +218,15 @@ pub enum RoomEvent {
         did: String,
         /// True if it entered muted.
         muted: bool,
+        /// Its settings.
+        settings: Sparse<MemberSettings>,
+    },
+    /// Settings of a member changed.
+    MemberUpdated {
+        /// The call.
+        call: CallId,
+        /// The changed settings.
+        update: Box<MemberUpdate>,
     },
     /// A member left.
     MemberLeft {
@@ -299,6 +297,7 @@ impl RoomEvent {
         Self::Updated(_) | Self::Locked { .. } => "conference.updated",
         Self::Destroyed => "conference.destroyed",
         Self::MemberJoined { .. } => "conference.member.joined",
+        Self::MemberUpdated { .. } => "conference.member.updated",
         Self::MemberLeft { .. } => "conference.member.left",
         Self::FlagChanged { flag: MemberFlag::Speak, on: false, .. } => MemberFlag::Speak.names(false).event,
         Self::FlagChanged { flag: MemberFlag::Speak, on: true, .. } => MemberFlag::Speak.names(true).event,
@@ -316,15 +315,23 @@ impl RoomEvent {
         Self::Play(PlayEvent::Resumed { .. }) => "conference.play.resumed",
         Self::Play(PlayEvent::Stopped { .. }) => "conference.play.stopped",
         Self::Play(PlayEvent::VolumeChanged { .. }) => "conference.play.volume_changed",
-        Self::RecordingStarted { .. } => "conference.recording.started",
-        Self::RecordingStopped { .. } => "conference.recording.stopped",
-        Self::RecordingFailed { .. } => "conference.recording.failed",
+        Self::Recording { call: None, change: RecordingChange::Started, .. } => "conference.recording.started",
+        Self::Recording { call: None, change: RecordingChange::Stopped, .. } => "conference.recording.stopped",
+        Self::Recording { call: None, change: RecordingChange::Paused, .. } => "conference.recording.paused",
+        Self::Recording { call: None, change: RecordingChange::Resumed, .. } => "conference.recording.resumed",
+        Self::Recording { call: None, change: RecordingChange::Failed, .. } => "conference.recording.failed",
+        Self::Recording { call: Some(_), change: RecordingChange::Started, .. } => "conference.member.recording.started",
+        Self::Recording { call: Some(_), change: RecordingChange::Stopped, .. } => "conference.member.recording.stopped",
+        Self::Recording { call: Some(_), change: RecordingChange::Paused, .. } => "conference.member.recording.paused",
+        Self::Recording { call: Some(_), change: RecordingChange::Resumed, .. } => "conference.member.recording.resumed",
+        Self::Recording { call: Some(_), change: RecordingChange::Failed, .. } => "conference.member.recording.failed",
     }
 
     /// Returns the call of the event, if it has one.
     pub const fn call(&self) -> Option<CallId> {
         match self {
             Self::MemberJoined { call, .. }
+            | Self::MemberUpdated { call, .. }
             | Self::MemberLeft { call, .. }
             | Self::JoinFailed { call, .. }
             | Self::FlagChanged { call, .. }
@@ -334,10 +341,8 @@ impl RoomEvent {
             | Self::Updated(_)
             | Self::Locked { .. }
             | Self::Destroyed
-            | Self::RecordingStarted { .. }
-            | Self::RecordingStopped { .. }
-            | Self::RecordingFailed { .. }
             | Self::Play(_) => None,
+            Self::Recording { call, .. } => *call,
         }
     }
 }

@@ -10,8 +10,10 @@ use super::audio::HoldRequest;
 use super::details::Update;
 use super::effect::{JoinFailure, LeftReason};
 use super::flag::{FlagRequest, MemberFlag, ReportedFlags};
+use super::member_settings::{MemberSettings, MemberUpdate};
 use super::playback::PlayInput;
 use super::recording::RecordInput;
+use super::settings::Sparse;
 use super::stamp::EventStamp;
 use super::state::Registration;
 
@@ -40,7 +42,12 @@ pub enum RoomInput {
     /// The node can be reached.
     Placed,
     /// The owner updates the details.
-    Update(Update),
+    Update {
+        /// The update.
+        update: Box<Update>,
+        /// The caller's id of the command.
+        command_uid: Option<CommandUid>,
+    },
     /// The store has no record of the room, and its conference in FreeSWITCH carries this registration.
     Adopted(Registration),
     /// The room must end: no call enters any longer, and all members are removed.
@@ -60,6 +67,8 @@ pub enum RoomInput {
         did: String,
         /// True to enter muted.
         muted: bool,
+        /// Its settings.
+        settings: Sparse<MemberSettings>,
         /// True if the call runs pre-actions first: [`RoomInput::Enter`] follows.
         has_pre_actions: bool,
         /// The caller's id of the command.
@@ -94,6 +103,15 @@ pub enum RoomInput {
         command_uid: Option<CommandUid>,
         /// The leave is reverted then.
         deadline: Timestamp,
+    },
+    /// The owner updates the settings of a member.
+    UpdateMember {
+        /// The call.
+        call: CallId,
+        /// The update.
+        update: Box<MemberUpdate>,
+        /// The caller's id of the command.
+        command_uid: Option<CommandUid>,
     },
     /// A caller requests a flag of a member; the command goes out.
     SetFlag {

@@ -8,6 +8,8 @@ use crate::time::Timestamp;
 use super::audio::{Hold, MemberAudio};
 use super::effect::LeftReason;
 use super::flag::{FlagRequests, Flags};
+use super::member_settings::MemberSettings;
+use super::settings::Sparse;
 use super::stamp::Sequence;
 
 /// One presence of a channel in a conference. The same call can leave and come back under the same `Member-ID`, so the
@@ -89,6 +91,8 @@ pub struct Member {
     pub audio: Option<Box<MemberAudio>>,
     /// The time of the request to join, or of the first event.
     pub since: Timestamp,
+    /// The settings that its app chose.
+    pub settings: Sparse<MemberSettings>,
 }
 
 impl Member {

@@ -8,15 +8,19 @@
 pub mod audio;
 pub mod details;
 pub mod effect;
+pub mod entry;
 pub mod flag;
 pub mod input;
 pub mod lock;
 pub mod member;
+pub mod member_settings;
 pub mod plan;
 pub mod play;
 pub mod playback;
 pub mod recording;
 mod restore;
+pub mod room_settings;
+pub mod settings;
 pub mod stamp;
 pub mod state;
 mod transition;
@@ -26,16 +30,23 @@ pub use details::{Actions, Details, Kind, Update};
 pub use effect::{
     JoinFailure, LeftReason, LiveChange, RoomCommand, RoomEffect, RoomEvent, RoomNotification,
 };
+pub use entry::Entry;
 pub use flag::{FlagNames, FlagRequest, FlagRequests, Flags, MemberFlag, ReportedFlags};
 pub use input::{ReportedMember, RoomInput};
 pub use lock::{Lock, LockRequest};
 pub use member::{
     JoinAttempt, Member, MemberStatus, Membership, MembershipChange, MembershipStatus,
 };
+pub use member_settings::{MemberSettings, MemberUpdate};
 pub use play::{FileId, MemberPlayEvent, PlayCommand, PlayEvent, PlayFailure};
 pub use playback::{PlayInput, Playback};
-pub use recording::{RecordInput, Recording, RecordingState, RecordingStatus, RecordingView};
+pub use recording::{
+    PauseRequest, RecordAction, RecordInput, Recording, RecordingChange, RecordingPause,
+    RecordingState, RecordingStatus, RecordingView,
+};
 pub use restore::{InvalidRoom, RoomData};
+pub use room_settings::{RoomSettings, RoomSettingsUpdate};
+pub use settings::{Settings, Sparse};
 pub use stamp::{EventStamp, Sequence};
 pub use state::{Conference, Origin, Registration, RoomState, RoomStatus};
 pub use transition::apply;

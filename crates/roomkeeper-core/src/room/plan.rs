@@ -23,8 +23,8 @@ pub struct ReportedRoom {
     pub locked: bool,
     /// The members, each with true if it has the floor.
     pub members: Vec<(ReportedMember, bool)>,
-    /// The active recordings of ours.
-    pub recordings: Vec<RecordingId>,
+    /// The active recordings of ours, each with true if it is paused.
+    pub recordings: Vec<(RecordingId, bool)>,
 }
 
 /// An object in the state of a room that a snapshot lacks.
@@ -87,7 +87,7 @@ struct Comparison<'a> {
     conference: Option<ConferenceId>,
     /// The calls that it shows, sorted.
     calls: Vec<CallId>,
-    recordings: Vec<RecordingId>,
+    recordings: Vec<(RecordingId, bool)>,
     plan: Plan,
 }
 
@@ -126,11 +126,17 @@ impl Comparison<'_> {
             locked: reported.locked,
         });
         inputs.push(RoomInput::Floor { at, holder });
-        for id in &reported.recordings {
+        for (id, paused) in &reported.recordings {
             inputs.push(RoomInput::Record(RecordInput::Started {
                 id: *id,
                 failed: false,
                 sequence: self.fence,
+                synthesized: true,
+            }));
+            inputs.push(RoomInput::Record(RecordInput::Paused {
+                id: *id,
+                paused: *paused,
+                sequence: Some(self.fence),
                 synthesized: true,
             }));
         }
@@ -159,7 +165,7 @@ impl Comparison<'_> {
             return;
         };
         let had_started = recording.started_at.is_some() && recording.since < self.fence;
-        if had_started && !self.recordings.contains(&recording.id) {
+        if had_started && self.recordings.iter().all(|(id, _)| *id != recording.id) {
             let end = RecordInput::Stopped {
                 id: recording.id,
                 length: None,

@@ -1,16 +1,87 @@
-//! The recording of a room: at most one at a time. FreeSWITCH's own events report its start and its end.
+//! The recordings of a room: at most one of the room itself and one of each member. FreeSWITCH's own events report their
+//! start and their end.
 //!
-//! FreeSWITCH answers `+OK` before it opens the file, so the answer proves nothing. A recording ends with its conference.
+//! FreeSWITCH answers `+OK` before it opens the file of a room's recording, so the answer proves nothing. The recording of a
+//! room ends with its conference; that of a member is stopped when the member leaves.
 
 use std::time::Duration;
 
-use crate::ids::{CommandUid, RecordingId};
+use crate::ids::{CallId, CommandUid, RecordingId};
 use crate::time::Timestamp;
 
 use super::stamp::Sequence;
 
 /// The maximum number of recordings of a room: the room stores the ids of all.
 pub const MAX_RECORDINGS: usize = 1_000;
+
+/// The maximum number of members of a room that are recorded at the same time.
+pub const MAX_MEMBER_RECORDINGS: usize = 100;
+
+/// What FreeSWITCH does to a recording.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RecordAction {
+    /// Starts it.
+    Start,
+    /// Ends it.
+    Stop,
+    /// Pauses it.
+    Pause,
+    /// Resumes it.
+    Resume,
+}
+
+impl RecordAction {
+    /// Returns the word in metric labels.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Start => "record_start",
+            Self::Stop => "record_stop",
+            Self::Pause => "record_pause",
+            Self::Resume => "record_resume",
+        }
+    }
+}
+
+/// A change of a recording, as its webhook reports it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RecordingChange {
+    /// It started.
+    Started,
+    /// It ended, and its file exists.
+    Stopped,
+    /// It was paused.
+    Paused,
+    /// It was resumed.
+    Resumed,
+    /// It did not start.
+    Failed,
+}
+
+/// A request to pause or resume a recording that FreeSWITCH has not confirmed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PauseRequest {
+    /// True pauses it.
+    pub pause: bool,
+    /// The caller's id of the command.
+    pub command_uid: Option<CommandUid>,
+    /// The request expires then.
+    pub deadline: Timestamp,
+}
+
+/// The pause of a recording.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct RecordingPause {
+    /// The time since which it is paused.
+    pub since: Option<Timestamp>,
+    /// The length of the pauses before that.
+    pub total: Duration,
+    /// The sequence of the last report.
+    pub at: Sequence,
+    /// An unconfirmed request.
+    pub requested: Option<PauseRequest>,
+    /// True if a request was not answered: it may have taken effect.
+    pub uncertain: bool,
+}
 
 /// The status of the active recording.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -48,16 +119,40 @@ pub struct Recording {
     pub started_at: Option<Timestamp>,
     /// The sequence of the event that reported the start, or of the fence.
     pub since: Sequence,
+    /// Its pause.
+    pub pause: RecordingPause,
 }
 
 impl Recording {
     /// Returns the next deadline.
-    pub const fn deadline(&self) -> Option<Timestamp> {
+    pub fn deadline(&self) -> Option<Timestamp> {
         match &self.status {
             RecordingStatus::Starting { deadline, .. }
             | RecordingStatus::Stopping { deadline, .. } => Some(*deadline),
-            RecordingStatus::Active => None,
+            RecordingStatus::Active => self.pause.requested.as_ref().map(|r| r.deadline),
         }
+    }
+
+    /// Returns true if it is paused.
+    pub const fn is_paused(&self) -> bool {
+        self.pause.since.is_some()
+    }
+
+    /// Returns the word in the API.
+    pub const fn status_name(&self) -> &'static str {
+        match (&self.status, self.is_paused()) {
+            (RecordingStatus::Starting { .. }, _) => "starting",
+            (RecordingStatus::Active, false) => "recording",
+            (RecordingStatus::Active, true) => "paused",
+            (RecordingStatus::Stopping { .. }, _) => "stopping",
+        }
+    }
+
+    /// Returns the time for which it was not paused, from `start` until `now`.
+    pub fn unpaused(&self, start: Timestamp, now: Timestamp) -> Duration {
+        let current = self.pause.since.map(|since| now.since(since));
+        let paused = self.pause.total + current.unwrap_or_default();
+        now.since(start).saturating_sub(paused)
     }
 }
 
@@ -66,6 +161,8 @@ impl Recording {
 pub enum RecordInput {
     /// A request to start; the command goes out.
     Start {
+        /// The recorded member; `None` for the room itself.
+        call: Option<CallId>,
         /// Its id.
         id: RecordingId,
         /// The file on the node.
@@ -75,8 +172,17 @@ pub enum RecordInput {
         /// The recording fails then.
         deadline: Timestamp,
     },
+    /// A request to pause or resume; the command goes out.
+    Pause {
+        /// The recorded member; `None` for the room itself.
+        call: Option<CallId>,
+        /// The request.
+        request: PauseRequest,
+    },
     /// A request to end; the command goes out.
     Stop {
+        /// The recorded member; `None` for the room itself.
+        call: Option<CallId>,
         /// The caller's id of the command.
         command_uid: Option<CommandUid>,
         /// The request is reverted then.
@@ -101,6 +207,25 @@ pub enum RecordInput {
         length: Option<Duration>,
         /// True if derived from a snapshot.
         synthesized: bool,
+    },
+    /// The recording was paused or resumed: `pause-recording`, `resume-recording`, or a snapshot; for a member FreeSWITCH's
+    /// answer, because no event reports it.
+    Paused {
+        /// The recording.
+        id: RecordingId,
+        /// True if it is paused.
+        paused: bool,
+        /// `Event-Sequence`, or that of the fence; `None` for an answer.
+        sequence: Option<Sequence>,
+        /// True if derived from a snapshot.
+        synthesized: bool,
+    },
+    /// FreeSWITCH refused to pause or resume it.
+    PauseRefused {
+        /// The recording.
+        id: RecordingId,
+        /// The request.
+        pause: bool,
     },
     /// FreeSWITCH refused to start it.
     StartRefused {

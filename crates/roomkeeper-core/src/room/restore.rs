@@ -28,6 +28,8 @@ pub struct RoomData {
     pub playback: Playback,
     /// The active recording.
     pub recording: Option<Recording>,
+    /// The active recordings of members.
+    pub member_recordings: Vec<(CallId, Recording)>,
     /// All recordings, oldest first.
     pub recordings: Vec<RecordingId>,
     /// The time of the last change that its owner can see.
@@ -59,6 +61,7 @@ impl RoomState {
             lock,
             playback,
             recording,
+            member_recordings,
             recordings,
             updated_at,
             ended_at,
@@ -73,6 +76,7 @@ impl RoomState {
             lock,
             playback,
             recording,
+            member_recordings: member_recordings.into_iter().collect(),
             recordings,
             updated_at,
             ended_at,
@@ -162,6 +166,7 @@ mod tests {
             lock: Lock::restore(false, false, None),
             playback: Playback::restore(Vec::new(), None, 0, false),
             recording: None,
+            member_recordings: Vec::new(),
             recordings: Vec::new(),
             updated_at: Timestamp::from_micros(2),
             ended_at: None,

@@ -121,6 +121,8 @@ pub struct RoomState {
     pub(super) playback: Playback,
     /// The active recording.
     pub(super) recording: Option<Recording>,
+    /// The active recordings of members. A recording can outlive its membership until FreeSWITCH confirms its end.
+    pub(super) member_recordings: BTreeMap<CallId, Recording>,
     /// All recordings, oldest first.
     pub(super) recordings: Vec<RecordingId>,
     /// The time of the last change that its owner can see.
@@ -156,6 +158,7 @@ impl RoomState {
             floor_at: 0,
             playback: Playback::default(),
             recording: None,
+            member_recordings: BTreeMap::new(),
             recordings: Vec::new(),
             updated_at: Timestamp::default(),
             ended_at: None,
@@ -205,6 +208,19 @@ impl RoomState {
     /// Returns the active recording.
     pub const fn recording(&self) -> Option<&Recording> {
         self.recording.as_ref()
+    }
+
+    /// Returns the active recordings of members.
+    pub const fn member_recordings(&self) -> &BTreeMap<CallId, Recording> {
+        &self.member_recordings
+    }
+
+    /// Returns the active recording of a member, or of the room.
+    pub fn recording_of(&self, call: Option<CallId>) -> Option<&Recording> {
+        match call {
+            None => self.recording.as_ref(),
+            Some(call) => self.member_recordings.get(&call),
+        }
     }
 
     /// Returns all recordings, oldest first.
@@ -274,8 +290,10 @@ impl RoomState {
             RoomStatus::Terminated => None,
         };
         let recording = self.recording.as_ref().and_then(Recording::deadline);
+        let recordings = self.member_recordings.values();
+        let recorded = recordings.filter_map(Recording::deadline).min();
         let (playback, lock) = (self.playback.deadline(), self.lock.deadline());
-        [member, room, recording, playback, lock]
+        [member, room, recording, recorded, playback, lock]
             .into_iter()
             .flatten()
             .min()
@@ -465,15 +483,16 @@ impl RoomState {
             instances || self.recording.is_none(),
             "it has no conference, and has a recording",
         )?;
-        if let Some(recording) = &self.recording {
+        for recording in self.recording.iter().chain(self.member_recordings.values()) {
             ensure(
                 self.recordings.contains(&recording.id),
-                "its recording is not in its list of recordings",
+                "a recording is not in its list of recordings",
             )?;
         }
         if matches!(self.status, RoomStatus::Terminated) {
+            let is_recorded = self.recording.is_some() || !self.member_recordings.is_empty();
             ensure(
-                self.ended_at.is_some() && self.recording.is_none(),
+                self.ended_at.is_some() && !is_recorded,
                 "it is over, and has a recording or no time of its end",
             )?;
             ensure(self.members.is_empty(), "it is over and has members")?;

@@ -65,7 +65,7 @@ impl Transition<'_> {
         self.room.floor_at = 0;
         // The playback and the recording ended with the last instance.
         self.play(|playback| playback.conference_over(false));
-        self.recording_over(None, true);
+        self.room_recording_over();
         if latest.is_some() && self.room.status == RoomStatus::Starting {
             self.room.status = RoomStatus::Progressing;
             self.updated();

@@ -31,6 +31,7 @@ impl Transition<'_> {
         }
         if self.room.recording.is_some() {
             self.record(RecordInput::Stop {
+                call: None,
                 command_uid: None,
                 deadline,
             });
@@ -67,6 +68,7 @@ impl Transition<'_> {
         if matches!(self.room.status, RoomStatus::Terminating { .. })
             && self.room.members.is_empty()
             && self.room.recording.is_none()
+            && self.room.member_recordings.is_empty()
         {
             self.room.status = RoomStatus::Terminated;
             self.room.ended_at = Some(self.now);
@@ -85,7 +87,7 @@ impl Transition<'_> {
                 self.not_entered(call, JoinFailure::RoomDestroyed, false);
                 self.leave(call, None, LeftReason::RoomDestroyed, true);
             }
-            self.recording_over(None, true);
+            self.all_recordings_over();
             self.finish_if_empty();
             return;
         }
@@ -93,7 +95,7 @@ impl Transition<'_> {
         if self.room.is_open() && expires.is_some_and(|at| at <= self.now) {
             self.end(self.now + ENDING, LeftReason::Timeout);
         }
-        self.recording_deadline();
+        self.recording_deadlines();
         if self.room.lock.past_deadline(self.now) {
             self.room.changes.head = true;
         }

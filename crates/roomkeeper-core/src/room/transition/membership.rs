@@ -4,6 +4,8 @@ use crate::ids::{CallId, CommandUid, MemberId};
 use crate::room::effect::{JoinFailure, LeftReason, RoomCommand, RoomEffect, RoomEvent};
 use crate::room::flag::{FlagRequest, FlagRequests, Flags, MemberFlag};
 use crate::room::member::{JoinAttempt, Member, MemberStatus};
+use crate::room::member_settings::MemberUpdate;
+use crate::room::settings::Sparse;
 use crate::room::stamp::EventStamp;
 use crate::time::Timestamp;
 use smol_str::SmolStr;
@@ -32,14 +34,14 @@ impl Transition<'_> {
             requests: FlagRequests::default(),
             audio: None,
             since: self.now,
+            settings: Sparse::default(),
         }
     }
 
     pub(super) fn join(&mut self, call: CallId, member: Member, has_pre_actions: bool) {
-        let muted = !member.flags.speak;
         self.room.put_member(call, member);
         if !has_pre_actions {
-            self.command(RoomCommand::Enter { call, muted });
+            self.command(RoomCommand::Enter { call });
         }
     }
 
@@ -47,12 +49,12 @@ impl Transition<'_> {
         let entering = self.room.with_member(call, |m| match &mut m.status {
             MemberStatus::Joining { deadline, .. } => {
                 *deadline = new_deadline;
-                Some(!m.flags.speak)
+                true
             }
-            MemberStatus::Joined | MemberStatus::Leaving { .. } => None,
+            MemberStatus::Joined | MemberStatus::Leaving { .. } => false,
         });
-        if let Some(muted) = entering.flatten() {
-            self.command(RoomCommand::Enter { call, muted });
+        if entering == Some(true) {
+            self.command(RoomCommand::Enter { call });
         }
     }
 
@@ -90,6 +92,28 @@ impl Transition<'_> {
                 };
             });
         }
+    }
+
+    pub(super) fn update_member(
+        &mut self,
+        call: CallId,
+        update: Box<MemberUpdate>,
+        command_uid: Option<CommandUid>,
+    ) {
+        let Some(member) = self.room.members.get(&call) else {
+            return;
+        };
+        let update = Box::new(update.against(&member.settings));
+        if update.is_empty() {
+            return;
+        }
+        let changed = (*update).clone();
+        self.room.with_member(call, |m| m.settings.apply(changed));
+        self.notify(
+            RoomEvent::MemberUpdated { call, update },
+            command_uid,
+            false,
+        );
     }
 
     pub(super) fn request_flag(&mut self, call: CallId, request: FlagRequest) {
@@ -140,7 +164,6 @@ impl Transition<'_> {
             return;
         };
         let (deadline, attempt) = (*deadline, *attempt);
-        let muted = !member.flags.speak;
         let is_interrupted = match attempt {
             // The park event can precede the events of the conference that admitted the call.
             JoinAttempt::First => self
@@ -163,7 +186,7 @@ impl Transition<'_> {
             }
         });
         self.effects.push(RoomEffect::CallReenters { call });
-        self.command(RoomCommand::Enter { call, muted });
+        self.command(RoomCommand::Enter { call });
     }
 
     /// Fails the join of a call that must not enter. FreeSWITCH may be about to let it in, so it gets a park command.

@@ -56,7 +56,10 @@ impl Transition<'_> {
             RoomInput::Created(registration) => self.created(registration),
             RoomInput::Unplaced => self.unplaced(),
             RoomInput::Placed => self.placed(),
-            RoomInput::Update(update) => self.update(&update),
+            RoomInput::Update {
+                update,
+                command_uid,
+            } => self.update(*update, command_uid),
             RoomInput::Adopted(registration) => self.adopted(registration),
             RoomInput::Delete { deadline } => self.end(deadline, LeftReason::RoomDestroyed),
             RoomInput::Join {
@@ -65,6 +68,7 @@ impl Transition<'_> {
                 caller_id,
                 did,
                 muted,
+                settings,
                 has_pre_actions,
                 command_uid,
                 deadline,
@@ -74,7 +78,9 @@ impl Transition<'_> {
                     command_uid,
                     attempt: JoinAttempt::First,
                 };
-                let member = self.new_member(member, status, (caller_id.into(), did.into()), muted);
+                let numbers = (caller_id.into(), did.into());
+                let mut member = self.new_member(member, status, numbers, muted);
+                member.settings = settings;
                 self.join(call, member, has_pre_actions);
             }
             RoomInput::Enter { call, deadline } => self.enter(call, deadline),
@@ -89,6 +95,11 @@ impl Transition<'_> {
                 command_uid,
                 deadline,
             } => self.leave_on_request(call, command_uid, deadline),
+            RoomInput::UpdateMember {
+                call,
+                update,
+                command_uid,
+            } => self.update_member(call, update, command_uid),
             RoomInput::SetFlag { call, request } => self.request_flag(call, request),
             RoomInput::Hold {
                 call,
@@ -152,13 +163,11 @@ impl Transition<'_> {
         self.notify(RoomEvent::Created { name }, None, false);
     }
 
-    fn update(&mut self, update: &Update) {
+    fn update(&mut self, update: Update, command_uid: Option<CommandUid>) {
         let Some(registration) = &mut self.room.registration else {
             return;
         };
-        let update = update
-            .clone()
-            .against(&registration.name, &registration.details);
+        let update = update.against(&registration.name, &registration.details);
         if update.is_empty() {
             return;
         }
@@ -167,7 +176,7 @@ impl Transition<'_> {
             .make(&mut registration.name, &mut registration.details);
         self.room.changes.registration = true;
         self.updated();
-        self.notify(RoomEvent::Updated(update), None, false);
+        self.notify(RoomEvent::Updated(Box::new(update)), command_uid, false);
         // The conference carries a copy of the registration.
         if !self.room.instances.is_empty() {
             self.command(RoomCommand::Describe);

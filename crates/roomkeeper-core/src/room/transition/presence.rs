@@ -7,6 +7,7 @@ use crate::room::effect::{LeftReason, RoomCommand, RoomEffect, RoomEvent};
 use crate::room::flag::{FlagRequest, FlagRequests, Flags, MemberFlag, ReportedFlags};
 use crate::room::input::ReportedMember;
 use crate::room::member::{Member, MemberStatus, Membership, Tombstone};
+use crate::room::settings::Sparse;
 use crate::room::stamp::EventStamp;
 use crate::room::state::RoomStatus;
 use crate::time::Timestamp;
@@ -192,6 +193,7 @@ impl Transition<'_> {
                 requests: FlagRequests::default(),
                 audio: None,
                 since: self.now,
+                settings: Sparse::default(),
             },
         );
         self.joined(call, membership.opened, None, synthesized, ending.is_some());
@@ -275,6 +277,7 @@ impl Transition<'_> {
             caller_id: m.caller_id.to_string(),
             did: m.did.to_string(),
             muted: !m.flags.speak,
+            settings: m.settings.clone(),
         };
         self.effects.push(RoomEffect::CallEntered {
             call,
@@ -506,6 +509,7 @@ impl Transition<'_> {
             command_uid,
             synthesized,
         );
+        self.member_recording_over(call, reason);
         if self.room.present == 0 {
             // The conference ends with its last member, and closes its files before it reports that: they did not play
             // to the end.

@@ -1,61 +1,40 @@
-//! Transitions of a room's recording.
+//! Transitions of the recordings of a room and of its members.
 
-use crate::ids::RecordingId;
-use crate::room::effect::{RoomCommand, RoomEvent};
-use crate::room::recording::{
-    RecordInput, Recording, RecordingState, RecordingStatus, RecordingView,
-};
 use std::time::Duration;
 
+use crate::ids::{CallId, CommandUid, RecordingId};
+use crate::room::effect::{LeftReason, RoomCommand, RoomEvent};
+use crate::room::recording::{
+    PauseRequest, RecordAction, RecordInput, Recording, RecordingChange, RecordingPause,
+    RecordingState, RecordingStatus, RecordingView,
+};
+use crate::time::Timestamp;
+
 use super::Transition;
+use super::ending::ENDING;
 
 impl Transition<'_> {
     pub(super) fn record(&mut self, input: RecordInput) {
         match input {
             RecordInput::Start {
+                call,
                 id,
                 path,
                 command_uid,
                 deadline,
             } => {
-                if self.room.recording.is_some() || !self.can_play() {
-                    return;
-                }
-                self.room.recordings.push(id);
-                self.room.recording = Some(Recording {
-                    id,
-                    path: path.clone(),
-                    status: RecordingStatus::Starting {
-                        deadline,
-                        command_uid,
-                    },
-                    created_at: self.now,
-                    started_at: None,
-                    since: 0,
-                });
-                self.show_recording(RecordingState::Starting, None);
-                self.command(RoomCommand::StartRecording {
-                    recording: id,
-                    path,
-                });
+                let status = RecordingStatus::Starting {
+                    deadline,
+                    command_uid,
+                };
+                self.start_recording(call, id, path, status);
             }
             RecordInput::Stop {
+                call,
                 command_uid,
                 deadline,
-            } => {
-                if let Some(recording) = &mut self.room.recording {
-                    recording.status = RecordingStatus::Stopping {
-                        deadline,
-                        command_uid,
-                    };
-                    let (id, path) = (recording.id, recording.path.clone());
-                    self.room.changes.head = true;
-                    self.command(RoomCommand::StopRecording {
-                        recording: id,
-                        path,
-                    });
-                }
-            }
+            } => self.stop_recording(call, command_uid, deadline),
+            RecordInput::Pause { call, request } => self.request_pause(call, request),
             RecordInput::Started { id, failed, .. } if failed => self.not_recorded(id, false),
             RecordInput::Started {
                 id,
@@ -68,27 +47,147 @@ impl Transition<'_> {
                 length,
                 synthesized,
             } => {
-                if self.room.recording.as_ref().is_some_and(|r| r.id == id) {
-                    self.recording_over(length, synthesized);
-                    self.finish_if_empty();
-                }
+                self.recording_over(id, length, synthesized);
+                self.finish_if_empty();
             }
-            RecordInput::StartRefused { id } => self.not_recorded(id, true),
-            RecordInput::StopRefused { id } => {
-                if let Some(recording) = &mut self.room.recording
-                    && recording.id == id
-                    && matches!(recording.status, RecordingStatus::Stopping { .. })
+            RecordInput::Paused {
+                id,
+                paused,
+                sequence,
+                synthesized,
+            } => self.paused(id, paused, sequence, synthesized),
+            RecordInput::PauseRefused { id, pause } => {
+                if let Some((_, recording)) = self.recording(id)
+                    && recording
+                        .pause
+                        .requested
+                        .take_if(|request| request.pause == pause)
+                        .is_some()
                 {
-                    recording.status = RecordingStatus::Active;
                     self.room.changes.head = true;
                 }
             }
+            RecordInput::StartRefused { id } => self.not_recorded(id, true),
+            RecordInput::StopRefused { id } => self.stop_refused(id),
         }
     }
 
-    pub(super) fn recorded(&mut self, id: RecordingId, sequence: u64, synthesized: bool) {
+    /// Returns the active recording with this id, and its member unless it records the room.
+    fn recording(&mut self, id: RecordingId) -> Option<(Option<CallId>, &mut Recording)> {
+        if let Some(recording) = self.room.recording.as_mut().filter(|r| r.id == id) {
+            return Some((None, recording));
+        }
+        let mut recordings = self.room.member_recordings.iter_mut();
+        recordings
+            .find(|(_, recording)| recording.id == id)
+            .map(|(call, recording)| (Some(*call), recording))
+    }
+
+    /// Returns the active recording of a member, or of the room.
+    fn recording_of(&mut self, call: Option<CallId>) -> Option<&mut Recording> {
+        match call {
+            None => self.room.recording.as_mut(),
+            Some(call) => self.room.member_recordings.get_mut(&call),
+        }
+    }
+
+    fn start_recording(
+        &mut self,
+        call: Option<CallId>,
+        id: RecordingId,
+        path: String,
+        status: RecordingStatus,
+    ) {
+        if self.recording_of(call).is_some() || !self.can_play() {
+            return;
+        }
+        let recording = Recording {
+            id,
+            path: path.clone(),
+            status,
+            created_at: self.now,
+            started_at: None,
+            since: 0,
+            pause: RecordingPause::default(),
+        };
+        self.room.recordings.push(id);
+        match call {
+            None => self.room.recording = Some(recording),
+            Some(call) => {
+                self.room.member_recordings.insert(call, recording);
+            }
+        }
+        self.show_recording(id, RecordingState::Starting, None);
+        self.record_command(call, id, path, RecordAction::Start);
+    }
+
+    fn stop_recording(
+        &mut self,
+        call: Option<CallId>,
+        command_uid: Option<CommandUid>,
+        deadline: Timestamp,
+    ) {
+        let Some(recording) = self.recording_of(call) else {
+            return;
+        };
+        recording.status = RecordingStatus::Stopping {
+            deadline,
+            command_uid,
+        };
+        recording.pause.requested = None;
+        let (id, path) = (recording.id, recording.path.clone());
+        self.room.changes.head = true;
+        self.record_command(call, id, path, RecordAction::Stop);
+    }
+
+    fn request_pause(&mut self, call: Option<CallId>, request: PauseRequest) {
+        let Some(recording) = self.recording_of(call) else {
+            return;
+        };
+        let action = if request.pause {
+            RecordAction::Pause
+        } else {
+            RecordAction::Resume
+        };
+        recording.pause.requested = Some(request);
+        let (id, path) = (recording.id, recording.path.clone());
+        self.room.changes.head = true;
+        self.record_command(call, id, path, action);
+    }
+
+    fn record_command(
+        &mut self,
+        call: Option<CallId>,
+        recording: RecordingId,
+        path: String,
+        action: RecordAction,
+    ) {
+        self.command(RoomCommand::Record {
+            call,
+            recording,
+            path,
+            action,
+        });
+    }
+
+    fn notify_recording(
+        &mut self,
+        (call, recording): (Option<CallId>, RecordingId),
+        change: RecordingChange,
+        command_uid: Option<CommandUid>,
+        synthesized: bool,
+    ) {
+        let event = RoomEvent::Recording {
+            call,
+            recording,
+            change,
+        };
+        self.notify(event, command_uid, synthesized);
+    }
+
+    fn recorded(&mut self, id: RecordingId, sequence: u64, synthesized: bool) {
         let now = self.now;
-        let Some(recording) = self.room.recording.as_mut().filter(|r| r.id == id) else {
+        let Some((call, recording)) = self.recording(id) else {
             return;
         };
         recording.since = recording.since.max(sequence);
@@ -104,15 +203,54 @@ impl Transition<'_> {
             command_uid = uid.take();
             recording.status = RecordingStatus::Active;
         }
-        self.show_recording(RecordingState::Recording, None);
-        let event = RoomEvent::RecordingStarted { recording: id };
-        self.notify(event, command_uid, synthesized);
+        self.show_recording(id, RecordingState::Recording, None);
+        let change = RecordingChange::Started;
+        self.notify_recording((call, id), change, command_uid, synthesized);
+    }
+
+    /// Applies a report of the pause. A report with a sequence counts above the last one; an answer comes in the order
+    /// of the commands.
+    fn paused(&mut self, id: RecordingId, paused: bool, sequence: Option<u64>, synthesized: bool) {
+        let now = self.now;
+        let Some((call, recording)) = self.recording(id) else {
+            return;
+        };
+        if sequence.is_some_and(|sequence| sequence <= recording.pause.at) {
+            return;
+        }
+        let pause = &mut recording.pause;
+        pause.at = sequence.unwrap_or(pause.at);
+        let was_uncertain = std::mem::take(&mut pause.uncertain);
+        let request = pause.requested.take_if(|request| request.pause == paused);
+        let has_changed = paused != pause.since.is_some();
+        match pause.since {
+            None if paused => pause.since = Some(now),
+            Some(since) if !paused => {
+                pause.total += now.since(since);
+                pause.since = None;
+            }
+            None | Some(_) => {}
+        }
+        if !has_changed && !was_uncertain && request.is_none() {
+            return;
+        }
+        self.room.changes.head = true;
+        if has_changed {
+            let command_uid = request.and_then(|request| request.command_uid);
+            let change = if paused {
+                RecordingChange::Paused
+            } else {
+                RecordingChange::Resumed
+            };
+            self.updated();
+            self.notify_recording((call, id), change, command_uid, synthesized);
+        }
     }
 
     /// Ends a recording that did not start. A refusal counts only if no event reported the start; an event may come
     /// late.
-    pub(super) fn not_recorded(&mut self, id: RecordingId, refused: bool) {
-        let Some(recording) = self.room.recording.as_ref().filter(|r| r.id == id) else {
+    fn not_recorded(&mut self, id: RecordingId, refused: bool) {
+        let Some((call, recording)) = self.recording(id) else {
             return;
         };
         if refused && recording.started_at.is_some() {
@@ -123,23 +261,86 @@ impl Transition<'_> {
             | RecordingStatus::Stopping { command_uid, .. } => command_uid.clone(),
             RecordingStatus::Active => None,
         };
-        self.show_recording(RecordingState::Failed, None);
-        self.room.recording = None;
-        let event = RoomEvent::RecordingFailed { recording: id };
-        self.notify(event, command_uid, false);
+        self.show_recording(id, RecordingState::Failed, None);
+        self.drop_recording(call);
+        self.notify_recording((call, id), RecordingChange::Failed, command_uid, false);
         self.finish_if_empty();
     }
 
-    /// Ends the recording, after a command or with its conference.
-    pub(super) fn recording_over(&mut self, length: Option<Duration>, synthesized: bool) {
-        let Some(id) = self.room.recording.as_ref().map(|r| r.id) else {
+    fn drop_recording(&mut self, call: Option<CallId>) {
+        match call {
+            None => self.room.recording = None,
+            Some(call) => {
+                self.room.member_recordings.remove(&call);
+            }
+        }
+    }
+
+    fn stop_refused(&mut self, id: RecordingId) {
+        let Some((call, recording)) = self.recording(id) else {
             return;
         };
+        if !matches!(recording.status, RecordingStatus::Stopping { .. }) {
+            return;
+        }
+        let has_left = call.is_some_and(|call| !self.room.members.contains_key(&call));
+        // The recording of a member that has left must end: the command is repeated at its deadline.
+        if !has_left && let Some((_, recording)) = self.recording(id) {
+            recording.status = RecordingStatus::Active;
+            self.room.changes.head = true;
+        }
+    }
+
+    /// Ends the recording of the room: its conference is over.
+    pub(super) fn room_recording_over(&mut self) {
+        if let Some(id) = self.room.recording.as_ref().map(|r| r.id) {
+            self.recording_over(id, None, true);
+        }
+    }
+
+    /// Ends all recordings: the room is over.
+    pub(super) fn all_recordings_over(&mut self) {
+        self.room_recording_over();
+        let members: Vec<RecordingId> =
+            self.room.member_recordings.values().map(|r| r.id).collect();
+        for id in members {
+            self.recording_over(id, None, true);
+        }
+    }
+
+    /// Ends the recording of a member that has left. FreeSWITCH records a channel wherever it goes, until it hangs up.
+    pub(super) fn member_recording_over(&mut self, call: CallId, reason: LeftReason) {
+        let deadline = self.now + ENDING;
+        let Some(recording) = self.room.member_recordings.get_mut(&call) else {
+            return;
+        };
+        let id = recording.id;
+        match reason {
+            LeftReason::Orphan => self.recording_over(id, None, true),
+            // FreeSWITCH ends it, and reports that.
+            LeftReason::Hangup => {
+                recording.status = RecordingStatus::Stopping {
+                    deadline,
+                    command_uid: None,
+                };
+                recording.pause.requested = None;
+                self.room.changes.head = true;
+            }
+            LeftReason::Removed
+            | LeftReason::Moved
+            | LeftReason::RoomDestroyed
+            | LeftReason::Timeout => self.stop_recording(Some(call), None, deadline),
+        }
+    }
+
+    /// Ends a recording, after a command or with its conference or its call.
+    fn recording_over(&mut self, id: RecordingId, length: Option<Duration>, synthesized: bool) {
         // An event reports its end, so it had started.
         if length.is_some() {
             self.recorded(id, 0, true);
         }
-        let Some(recording) = &self.room.recording else {
+        let now = self.now;
+        let Some((call, recording)) = self.recording(id) else {
             return;
         };
         let Some(started) = recording.started_at else {
@@ -149,47 +350,79 @@ impl Transition<'_> {
             RecordingStatus::Stopping { command_uid, .. } => command_uid.clone(),
             RecordingStatus::Starting { .. } | RecordingStatus::Active => None,
         };
-        let length = length.unwrap_or_else(|| self.now.since(started));
-        self.show_recording(RecordingState::Ended, Some(length));
-        self.room.recording = None;
-        let event = RoomEvent::RecordingStopped { recording: id };
-        self.notify(event, command_uid, synthesized);
+        // The file of a room has no gap for a pause; that of a member has silence.
+        let length = length.unwrap_or_else(|| match call {
+            None => recording.unpaused(started, now),
+            Some(_) => now.since(started),
+        });
+        self.show_recording(id, RecordingState::Ended, Some(length));
+        self.drop_recording(call);
+        let change = RecordingChange::Stopped;
+        self.notify_recording((call, id), change, command_uid, synthesized);
     }
 
-    pub(super) fn show_recording(&mut self, state: RecordingState, length: Option<Duration>) {
-        if let Some(recording) = &self.room.recording {
-            let view = RecordingView {
-                path: recording.path.clone(),
-                state,
-                created_at: recording.created_at,
-                started_at: recording.started_at,
-                ended_at: state.is_over().then_some(self.now),
-                length,
-            };
-            self.room.changes.recordings.insert(recording.id, view);
-        }
-    }
-
-    pub(super) fn recording_deadline(&mut self) {
+    fn show_recording(&mut self, id: RecordingId, state: RecordingState, length: Option<Duration>) {
         let now = self.now;
-        let Some(recording) = &mut self.room.recording else {
+        let Some((_, recording)) = self.recording(id) else {
             return;
         };
-        if recording.deadline().is_none_or(|at| at > now) {
-            return;
+        let view = RecordingView {
+            path: recording.path.clone(),
+            state,
+            created_at: recording.created_at,
+            started_at: recording.started_at,
+            ended_at: state.is_over().then_some(now),
+            length,
+        };
+        self.room.changes.recordings.insert(id, view);
+    }
+
+    pub(super) fn recording_deadlines(&mut self) {
+        let now = self.now;
+        let is_due = |recording: &Recording| recording.deadline().is_some_and(|at| at <= now);
+        let mut due: Vec<Option<CallId>> = Vec::new();
+        if self.room.recording.as_ref().is_some_and(is_due) {
+            due.push(None);
         }
+        let members = self.room.member_recordings.iter();
+        due.extend(
+            members
+                .filter(|(_, r)| is_due(r))
+                .map(|(call, _)| Some(*call)),
+        );
+        for call in due {
+            self.recording_deadline(call);
+        }
+    }
+
+    fn recording_deadline(&mut self, call: Option<CallId>) {
+        let now = self.now;
+        let has_left = call.is_some_and(|call| !self.room.members.contains_key(&call));
+        let Some(recording) = self.recording_of(call) else {
+            return;
+        };
         let (id, path) = (recording.id, recording.path.clone());
-        if recording.started_at.is_some() {
+        let has_started = recording.started_at.is_some();
+        match recording.status {
+            RecordingStatus::Active => {
+                recording.pause.requested = None;
+                recording.pause.uncertain = true;
+                self.room.changes.head = true;
+            }
+            // It must not go on outside of the room. The command has no effect on a recording that is over.
+            RecordingStatus::Stopping { .. } if has_left && has_started => {
+                self.stop_recording(call, None, now + ENDING);
+            }
             // Its end was not confirmed, so it still runs.
-            recording.status = RecordingStatus::Active;
-            self.room.changes.head = true;
-        } else {
-            // It may start after all, and no state would show it.
-            self.command(RoomCommand::StopRecording {
-                recording: id,
-                path,
-            });
-            self.not_recorded(id, false);
+            RecordingStatus::Starting { .. } | RecordingStatus::Stopping { .. } if has_started => {
+                recording.status = RecordingStatus::Active;
+                self.room.changes.head = true;
+            }
+            RecordingStatus::Starting { .. } | RecordingStatus::Stopping { .. } => {
+                // It may start after all, and no state would show it.
+                self.record_command(call, id, path, RecordAction::Stop);
+                self.not_recorded(id, false);
+            }
         }
     }
 }

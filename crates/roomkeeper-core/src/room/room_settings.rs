@@ -1,0 +1,32 @@
+//! The settings of a room.
+
+use crate::labels::Labels;
+
+use super::settings::settings;
+
+settings! {
+    /// The settings of a room that its app chooses: at the creation, and later by an update.
+    ///
+    /// They are stored with the room's registration, shown wherever the room is shown, and in force in each new conference
+    /// instance. A copy on the conference restores them after a loss of the store, if it is short enough.
+    ///
+    /// To add a setting: add a line here, whose type has a JSON form and whose default stands for "not set"; parse it and
+    /// add it to the schema in `http::openapi::schemas` and `http::gateway::settings`. If FreeSWITCH must know it, add the command for a running
+    /// instance to the transition of `RoomInput::Update`, and the variable for a new instance to the plan of the join,
+    /// which gets all settings with [`Entry`](super::Entry).
+    RoomSettings, RoomSettingsUpdate {
+        /// The labels.
+        labels: Labels,
+    }
+}
+
+impl RoomSettings {
+    /// Returns the settings without those of any length, for a copy of limited size.
+    #[must_use]
+    pub fn short(&self) -> Self {
+        Self {
+            labels: Labels::default(),
+            ..self.clone()
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! `PATCH /conferences/{room_id}` and `/members/{uuid}`, and the settings in bodies and rows.
+
+use roomkeeper::node::CommandError;
+use roomkeeper::reconciler::{Accepted, Intent, IntentError, Refusal};
+use roomkeeper_core::entity::Target;
+use roomkeeper_core::ids::{CallId, RoomId};
+use roomkeeper_core::intent::{Action, JoinAccepted, UpdateAccepted, UpdateMember, UpdateRoom};
+use roomkeeper_core::labels::{InvalidLabel, Labels, LabelsUpdate};
+use roomkeeper_core::room::{MemberUpdate, RoomInput, RoomSettingsUpdate, Update};
+use roomkeeper_core::time::Timestamp;
+use serde_json::{Value, json};
+
+use crate::world::*;
+
+fn labels(value: Value) -> Labels {
+    serde_json::from_value(value).unwrap()
+}
+
+async fn world() -> (World, RoomId, CallId) {
+    let world = World::new();
+    let room = room_id("acW68", 1);
+    world.room(room, "demo", "n", 1, 1).await;
+    let call = session_id("acW68", 1);
+    world.session(call, "demo", 1).await;
+    (world, room, call)
+}
+
+fn room_path(room: RoomId) -> String {
+    format!("/api/v1/conferences/{room}")
+}
+
+fn member_path(room: RoomId, call: CallId) -> String {
+    format!("/api/v1/conferences/{room}/members/{call}")
+}
+
+#[tokio::test]
+async fn update_of_a_room_gives_202_with_status() {
+    let (world, room, _) = world().await;
+    let body = json!({"labels": {"team": "sales", "old": null}, "command_uid": "u.1", "extra": 1});
+    for (accepted, status) in [
+        (UpdateAccepted::Updated, "updated"),
+        (UpdateAccepted::Unchanged, "unchanged"),
+    ] {
+        world.script(Ok(Accepted::UpdateRoom(accepted)));
+        let mut body = body.clone();
+        body["command_uid"] = json!(status);
+        let answer = world.patch(&room_path(room), body).await;
+        answer.is(202, json!({ "status": status }));
+        let mut labels = LabelsUpdate::default();
+        labels.put("team", Some("sales")).unwrap();
+        labels.put("old", None).unwrap();
+        let update = UpdateRoom {
+            update: Box::new(Update::default()),
+            labels,
+        };
+        let expected = Intent::new(Target::Room(room), app("demo"), update)
+            .with_uid(Some(status.parse().unwrap()));
+        assert_eq!(world.intents(), [expected]);
+    }
+}
+
+#[tokio::test]
+async fn update_of_a_member_gives_202_once_for_a_command_uid() {
+    let (world, room, call) = world().await;
+    let body = json!({"labels": {"seat": "12"}, "command_uid": "u.1"});
+    world.script(Ok(Accepted::UpdateMember(UpdateAccepted::Updated)));
+    for _ in 0..2 {
+        let answer = world.patch(&member_path(room, call), body.clone()).await;
+        answer.is(202, json!({ "status": "updated" }));
+    }
+    let mut labels = LabelsUpdate::default();
+    labels.put("seat", Some("12")).unwrap();
+    let update = UpdateMember {
+        update: Box::new(MemberUpdate::default()),
+        labels,
+    };
+    let expected = Intent::new(Target::Member { room, call }, app("demo"), update)
+        .with_uid(Some("u.1".parse().unwrap()));
+    assert_eq!(world.intents(), [expected]);
+    let other = json!({"labels": {"seat": "13"}, "command_uid": "u.1"});
+    world
+        .patch(&member_path(room, call), other)
+        .await
+        .fails(409);
+}
+
+#[tokio::test]
+async fn wrong_labels_give_400_wherever_they_are_given() {
+    let (world, room, call) = world().await;
+    let many: Value = (0..17)
+        .map(|n| (n.to_string(), json!("v")))
+        .collect::<serde_json::Map<_, _>>()
+        .into();
+    for (labels, only_new) in [
+        (json!("text"), false),
+        (json!({"A": "b"}), false),
+        (json!({"a": 1}), false),
+        (json!({"a": {}}), false),
+        (json!({"": "b"}), false),
+        (json!({"a": "v".repeat(129)}), false),
+        (many, true),
+    ] {
+        let join = json!({"room_id": room, "labels": labels});
+        let created = json!({"name": "x", "labels": labels});
+        let body = json!({"labels": labels});
+        let join_path = format!("/api/v1/sessions/{call}/commands/conference/join");
+        let mut answers = vec![
+            world.post(&join_path, join).await,
+            world.post("/api/v1/conferences", created).await,
+        ];
+        if !only_new {
+            answers.push(world.patch(&room_path(room), body.clone()).await);
+            answers.push(world.patch(&member_path(room, call), body).await);
+        }
+        for answer in answers {
+            assert_eq!(answer.fails(400)["detail"]["field"], "labels", "{labels}");
+        }
+    }
+    assert_eq!(world.intents(), []);
+}
+
+#[tokio::test]
+async fn failures_of_an_update_give_their_status() {
+    let (world, room, call) = world().await;
+    let foreign = room_id("acW68", 7);
+    world.room(foreign, "other", "n", 1, 1).await;
+    let body = json!({"labels": {"a": "b"}});
+    world
+        .patch(&room_path(foreign), body.clone())
+        .await
+        .fails(403);
+    world
+        .patch(&room_path(room_id("acW68", 9)), body.clone())
+        .await
+        .fails(404);
+    let stranger = session_id("acW68", 9);
+    world
+        .patch(&member_path(room, stranger), body.clone())
+        .await
+        .fails(404);
+    for (error, status) in [
+        (Refusal::Labels(InvalidLabel::TooMany).into(), 409),
+        (Refusal::StillJoining.into(), 409),
+        (IntentError::Command(CommandError::Unknown), 504),
+    ] {
+        world.script(Err(error));
+        let path = member_path(room, call);
+        world.patch(&path, body.clone()).await.fails(status);
+    }
+}
+
+#[tokio::test]
+async fn labels_of_a_join_and_a_new_room_are_in_their_intents() {
+    let (world, room, call) = world().await;
+    let member = member_id(call);
+    world.script(Ok(Accepted::Join(JoinAccepted::Joining { room, member })));
+    let body = json!({"room_id": room, "labels": {"seat": "12", "none": null}});
+    let path = format!("/api/v1/sessions/{call}/commands/conference/join");
+    assert_eq!(world.post(&path, body).await.status.as_u16(), 202);
+    let body = json!({"name": "standup", "labels": {"team": "sales"}});
+    let created = world.post("/api/v1/conferences", body).await;
+    assert_eq!(created.status.as_u16(), 201);
+    let intents = world.intents();
+    let [Action::Join(join), Action::CreateRoom(create)] = [&intents[0].action, &intents[1].action]
+    else {
+        panic!("{intents:?}");
+    };
+    assert_eq!(join.settings.labels, labels(json!({"seat": "12"})));
+    let settings = &create.details.settings;
+    assert_eq!(settings.labels, labels(json!({"team": "sales"})));
+    let path = format!(
+        "/api/v1/conferences/{}",
+        created.json()["room_id"].as_str().unwrap()
+    );
+    assert_eq!(
+        world.get(&path).await.json()["labels"],
+        json!({"team": "sales"})
+    );
+}
+
+#[tokio::test]
+async fn rows_have_the_settings_that_are_set() {
+    let (world, room, call) = world().await;
+    for path in [
+        "/api/v1/conferences".to_owned(),
+        room_path(room),
+        room_path(room) + "/members",
+    ] {
+        let text = world.get(&path).await.json().to_string();
+        assert!(!text.contains("labels"), "{text}");
+    }
+    let set = |value| Some(labels(value));
+    let at = Timestamp::from_millis(9);
+    let update = Update {
+        settings: RoomSettingsUpdate {
+            labels: set(json!({"team": "sales"})),
+        },
+        ..Update::default()
+    };
+    let input = RoomInput::Update {
+        update: Box::new(update),
+        command_uid: None,
+    };
+    world.apply_input(room, input, at).await;
+    let input = RoomInput::UpdateMember {
+        call,
+        update: Box::new(MemberUpdate {
+            labels: set(json!({"seat": "12"})),
+        }),
+        command_uid: None,
+    };
+    world.apply_input(room, input, at).await;
+    let list = world.get("/api/v1/conferences").await.json();
+    assert_eq!(list["conferences"][0]["labels"], json!({"team": "sales"}));
+    let detail = world.get(&room_path(room)).await.json();
+    assert_eq!(detail["labels"], json!({"team": "sales"}));
+    let members = world.get(&(room_path(room) + "/members")).await.json();
+    assert_eq!(members["members"][0]["labels"], json!({"seat": "12"}));
+}

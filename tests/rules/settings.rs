@@ -1,0 +1,215 @@
+//! Settings of rooms and members: at a join, by an update, and what keeps them.
+
+use super::*;
+use roomkeeper_core::intent::{UpdateAccepted, UpdateMember, UpdateRoom};
+use roomkeeper_core::labels::{InvalidLabel, Labels, LabelsUpdate, MOST_LABELS};
+use roomkeeper_core::room::{MemberSettings, MemberUpdate, RoomSettings, Sparse, Update};
+
+fn labels(json: &str) -> Labels {
+    serde_json::from_str(json).unwrap()
+}
+
+fn labels_update(labels: &[(&str, Option<&str>)]) -> LabelsUpdate {
+    let mut update = LabelsUpdate::default();
+    for (key, value) in labels {
+        update.put(key, *value).unwrap();
+    }
+    update
+}
+
+impl World {
+    fn join_labelled(&mut self) {
+        let join = Join {
+            settings: Sparse::new(MemberSettings {
+                labels: labels(r#"{"seat":"12"}"#),
+            }),
+            ..Join::default()
+        };
+        let target = Target::Member {
+            room: room(1),
+            call: call(1),
+        };
+        self.submit(Intent::new(target, demo(), join)).unwrap();
+    }
+
+    fn label_member(&mut self, changed: &[(&str, Option<&str>)]) -> Result<Accepted, Refusal> {
+        let update = UpdateMember {
+            update: Box::new(MemberUpdate::default()),
+            labels: labels_update(changed),
+        };
+        let target = Target::Member {
+            room: room(1),
+            call: call(1),
+        };
+        let intent = Intent::new(target, demo(), update);
+        self.submit(intent.with_uid(Some("c-4".parse().unwrap())))
+    }
+
+    fn label_room(&mut self, changed: &[(&str, Option<&str>)]) -> Result<Accepted, Refusal> {
+        let update = UpdateRoom {
+            update: Box::new(Update::default()),
+            labels: labels_update(changed),
+        };
+        let intent = Intent::new(Target::Room(room(1)), demo(), update);
+        self.submit(intent.with_uid(Some("c-5".parse().unwrap())))
+    }
+
+    fn settings(&self) -> Sparse<MemberSettings> {
+        let room = self.node_state.room(room(1)).unwrap();
+        room.members()[&call(1)].settings.clone()
+    }
+
+    /// Stores the room and reads it again.
+    fn restore_room(&self) -> Fields {
+        let state = self.node_state.room(room(1)).unwrap();
+        let mut changes = roomkeeper_core::room::state::Changes::default();
+        changes.members.extend(state.members().keys());
+        let (head, parts) = encode_room(state, &changes, true);
+        let record = Record {
+            version: Version(1),
+            head: head.into_iter().collect(),
+            parts: parts
+                .into_iter()
+                .filter_map(|(name, value)| Some((name, value?)))
+                .collect(),
+        };
+        let restored = decode_room(room(1), &record).unwrap();
+        assert_eq!(restored.registration(), state.registration());
+        assert_eq!(restored.members(), state.members());
+        record.head
+    }
+}
+
+#[test]
+fn labels_of_a_join_are_reported_and_in_the_entry() {
+    let mut world = World::with_room_and_call();
+    world.join_labelled();
+    let SwitchAction::Enter(entry) = &world.commands[0].action else {
+        panic!("{:?}", world.commands);
+    };
+    assert_eq!(entry.member.labels.get("seat"), Some("12"));
+    world.restore_room();
+    world.enters(call(1), 1, 1, false);
+    world.expect_notifications(&[r#"joined 527121101 muted=true {"labels":{"seat":"12"}}"#]);
+    world.restore_room();
+}
+
+#[test]
+fn update_of_a_member_is_reported_once_with_its_command() {
+    let mut world = World::joined();
+    let updated = Ok(Accepted::UpdateMember(UpdateAccepted::Updated));
+    let unchanged = Ok(Accepted::UpdateMember(UpdateAccepted::Unchanged));
+    let seat = [("seat", Some("12")), ("x", Some("1"))];
+    assert_eq!(world.label_member(&seat), updated);
+    world.expect_notifications(&[r#"member updated {"labels":{"seat":"12","x":"1"}} [c-4]"#]);
+    assert_eq!(world.label_member(&seat), unchanged);
+    assert_eq!(world.label_member(&[]), unchanged);
+    assert_eq!(world.label_member(&[("absent", None)]), unchanged);
+    world.expect_notifications(&[]);
+    assert_eq!(world.label_member(&[("x", None)]), updated);
+    world.expect_notifications(&[r#"member updated {"labels":{"seat":"12"}} [c-4]"#]);
+    assert_eq!(world.label_member(&[("seat", None)]), updated);
+    world.expect_notifications(&[r#"member updated {"labels":{}} [c-4]"#]);
+    assert!(world.settings().is_default(), "it takes no memory again");
+    assert!(world.commands.is_empty());
+}
+
+#[test]
+fn update_needs_a_joined_member_of_this_room() {
+    let mut world = World::with_room_and_call();
+    let seat = [("seat", Some("12"))];
+    assert_eq!(world.label_member(&seat), Err(Refusal::NotInRoom));
+    world.join(call(1), room(1)).unwrap();
+    assert_eq!(world.label_member(&seat), Err(Refusal::StillJoining));
+    world.enters(call(1), 1, 1, false);
+    world.notifications.clear();
+    let all: Vec<String> = (0..MOST_LABELS).map(|n| n.to_string()).collect();
+    let all: Vec<_> = all.iter().map(|key| (key.as_str(), Some("v"))).collect();
+    world.label_member(&all).unwrap();
+    world.notifications.clear();
+    let refused = Err(Refusal::Labels(InvalidLabel::TooMany));
+    assert_eq!(world.label_member(&seat), refused);
+    world.expect_notifications(&[]);
+}
+
+#[test]
+fn update_of_a_room_is_reported_and_copied_to_its_conference() {
+    let mut world = World::joined();
+    let team = [("team", Some("sales"))];
+    let updated = Ok(Accepted::UpdateRoom(UpdateAccepted::Updated));
+    assert_eq!(world.label_room(&team), updated);
+    world.expect_notifications(&[r#"updated {"labels":{"team":"sales"}} [c-5]"#]);
+    let [
+        SwitchCommand {
+            action: SwitchAction::Describe { registration },
+            ..
+        },
+    ] = world.commands.as_slice()
+    else {
+        panic!("{:?}", world.commands);
+    };
+    let copy = conference_meta::decode(&conference_meta::encode(registration)).unwrap();
+    assert_eq!(copy.details.settings.labels.get("team"), Some("sales"));
+    world.commands.clear();
+    let unchanged = Ok(Accepted::UpdateRoom(UpdateAccepted::Unchanged));
+    assert_eq!(world.label_room(&team), unchanged);
+    world.expect_notifications(&[]);
+    assert!(world.commands.is_empty());
+    let head = world.restore_room();
+    let stored = format!("{head:?}");
+    assert!(stored.contains("sales"), "{stored}");
+}
+
+#[test]
+fn room_without_settings_is_stored_as_before() {
+    let world = World::joined();
+    let head = format!("{:?}", world.restore_room());
+    assert!(!head.contains("settings"), "{head}");
+}
+
+#[test]
+fn copy_on_the_conference_leaves_out_what_does_not_fit() {
+    let settings = |labels| {
+        Sparse::new(RoomSettings {
+            labels,
+            ..RoomSettings::default()
+        })
+    };
+    let few = labels(r#"{"team":"sales"}"#);
+    let mut many = LabelsUpdate::default();
+    for n in 0..MOST_LABELS {
+        many.put(&n.to_string(), Some(&"v".repeat(128))).unwrap();
+    }
+    let many = Labels::default().updated(&many).unwrap();
+    let registration = |settings, detail: usize| Registration {
+        app: demo(),
+        name: "room".to_owned(),
+        origin: Origin::Gateway,
+        created_at: Timestamp::from_millis(1),
+        kind: Kind::Conference,
+        details: Details {
+            detail: "d".repeat(detail),
+            timeout: 7,
+            settings,
+            ..Details::default()
+        },
+    };
+    let copy = |registration: &Registration| {
+        let copy = conference_meta::decode(&conference_meta::encode(registration));
+        copy.unwrap().details
+    };
+    let both = registration(settings(few.clone()), 10);
+    assert_eq!(copy(&both), both.details);
+    let long_detail = copy(&registration(settings(few.clone()), 4_000));
+    assert_eq!(
+        (long_detail.detail.as_str(), long_detail.timeout),
+        ("", 7),
+        "the settings take precedence"
+    );
+    assert_eq!(long_detail.settings.labels, few);
+    let long_labels = copy(&registration(settings(many), 10));
+    assert_eq!(
+        (long_labels.settings.is_default(), long_labels.timeout),
+        (true, 7)
+    );
+}
