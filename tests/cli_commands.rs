@@ -156,6 +156,26 @@ async fn member_is_muted_deafened_and_removed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn member_is_moved_to_another_room() {
+    let world = world().await;
+    let room = world.room("standup").await;
+    let other = world.room("breakout").await;
+    let call = world.call("527121101").await;
+    world.join(&call, &room).await;
+    let args = ["member", "move", "standup", "527121101", "breakout"];
+    let more = ["--muted", "false", "--wait", "--json"];
+    let done = document(&world, &[&args[..], &more[..]].concat());
+    assert_eq!(done["event"]["event"], "conference.member.joined");
+    assert_eq!(done["event"]["room_id"], *other);
+    assert_eq!(done["event"]["data"]["from"], *room);
+    assert_eq!(done["event"]["data"]["muted"], false);
+    assert_eq!(
+        world.call_state(&call).await,
+        ("in_room".to_owned(), Some(other))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn refusal_of_controller_is_shown() {
     let world = world().await;
     let room = world.room("standup").await;

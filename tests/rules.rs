@@ -16,6 +16,8 @@ mod live;
 mod lock;
 #[path = "rules/member_audio.rs"]
 mod member_audio;
+#[path = "rules/moves.rs"]
+mod moves;
 #[path = "rules/operator.rs"]
 mod operator;
 #[path = "rules/orphans.rs"]
@@ -100,6 +102,12 @@ fn room(n: u128) -> RoomId {
 
 fn call(n: u128) -> CallId {
     CallId::new(node(), ChannelId::new(Uuid::from_u128(100 + n)))
+}
+
+/// Returns a word and the number of a room; an empty text without a room.
+fn numbered(word: &str, room: Option<RoomId>) -> String {
+    let number = room.map(|room| format!("{word} {}", room.uuid().as_u128()));
+    number.unwrap_or_default()
 }
 
 fn conference_id(n: u128) -> ConferenceId {
@@ -215,18 +223,26 @@ impl World {
                             muted,
                             caller_id,
                             settings,
+                            from,
                             ..
                         } => {
                             let settings = match settings.is_default() {
                                 true => String::new(),
                                 false => format!(" {}", serde_json::to_string(&settings).unwrap()),
                             };
-                            format!("joined {caller_id} muted={muted}{settings}")
+                            let from = numbered(" from", from);
+                            format!("joined {caller_id} muted={muted}{settings}{from}")
                         }
                         RoomEvent::MemberUpdated { update, .. } => {
                             format!("member updated {}", serde_json::to_string(&update).unwrap())
                         }
-                        RoomEvent::MemberLeft { reason, .. } => format!("left {reason}"),
+                        RoomEvent::MemberLeft { reason, to, .. } => {
+                            format!("left {reason}{}", numbered(" to", to))
+                        }
+                        RoomEvent::MoveFailed { to, reason, .. } => {
+                            let to = numbered(" to", Some(to));
+                            format!("move_failed{to} {}", reason.as_str())
+                        }
                         RoomEvent::JoinFailed { reason, .. } => {
                             format!("join_failed {}", reason.as_str())
                         }
@@ -1096,6 +1112,19 @@ fn members_of_an_adopted_room_are_reported() {
             last: false,
         },
     );
+}
+
+#[test]
+fn leaving_member_of_a_deleted_room_is_free_once_it_parks() {
+    let mut world = World::joined();
+    world.leave().unwrap();
+    world.delete().unwrap();
+    world.leaves(call(1), 1, 1, 0);
+    let SwitchAction::Park { id } = world.commands.last().unwrap().action else {
+        panic!("the last command parks the call");
+    };
+    world.is_parked(call(1), Some("demo"), Some(id));
+    assert_eq!(world.call_status(), CallStatus::Parked);
 }
 
 #[test]

@@ -298,6 +298,21 @@ fn kick(room: RoomId, call: CallId) -> Request {
     .confirmation(|each| each.events.push("conference.member.join_failed"))
 }
 
+fn move_to(from: RoomId, call: CallId, to: RoomId, muted: Option<bool>) -> Request {
+    let request = Request::post(
+        path(from, &format!("/members/{call}/move")),
+        format!("move {call} to {to}"),
+    )
+    .with("room_id", to.to_string())
+    .with_uid()
+    .confirmed_by(Subject::Call(call), "conference.member.joined")
+    .fails_with(&["conference.member.join_failed", "call.hangup"]);
+    match muted {
+        Some(muted) => request.with("muted", muted),
+        None => request,
+    }
+}
+
 /// Executes a command for members.
 ///
 /// # Errors
@@ -314,6 +329,13 @@ pub async fn run_member(options: MemberOptions) -> Result<(), Failure> {
         MemberArguments::Deaf(target) => (target, |room, call| set_hearing(room, call, true)),
         MemberArguments::Undeaf(target) => (target, |room, call| set_hearing(room, call, false)),
         MemberArguments::Kick(target) => (target, kick),
+        MemberArguments::Move { target, to, muted } => {
+            let room = lookup::room(&api, &target.room).await?;
+            let call = lookup::member(&api, room, &target.member).await?;
+            let to = lookup::room(&api, &to).await?;
+            let request = move_to(room, call, to, muted);
+            return execute::run(&api, request, target.wait, options.view.view.json).await;
+        }
         MemberArguments::Record(target) => (target, |room, call| {
             record_member(room, call, "start", "conference.member.recording.started")
         }),

@@ -173,6 +173,7 @@ impl ApiError {
             | Refusal::Labels(_)
             | Refusal::NothingPlaying
             | Refusal::TooMuchPlaying
+            | Refusal::InSameRoom
             | Refusal::AlreadyAnswered => Self::new(StatusCode::CONFLICT, words),
         }
     }

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use freeswitch_esl::command::{
-    ConferenceName, InlinePlan, PlanStep, ProfileName, Unfit, VarName, VarValue,
+    ConferenceName, InlinePlan, JoinFlag, PlanStep, ProfileName, Unfit, VarName, VarValue,
 };
 
 use super::variables::{META_VARIABLE, PARK_VARIABLE};
@@ -18,10 +18,12 @@ pub struct Entry {
     pub name: ConferenceName,
     /// Its profile, if the call creates it.
     pub profile: ProfileName,
-    /// The member starts muted.
-    pub muted: bool,
+    /// The flags of the member.
+    pub flags: Vec<JoinFlag>,
     /// The conference's lock applies to the call, even if FreeSWITCH dialled it.
     pub obeys_lock: bool,
+    /// The conference's lock does not apply to the call.
+    pub past_lock: bool,
     /// The registration that the conference carries from its creation, if the call creates it. A conference that exists
     /// keeps its own.
     pub registration: Option<VarValue>,
@@ -34,14 +36,14 @@ pub struct Entry {
 /// [`Unfit`] if a constant of this file is wrong.
 pub fn enter(entry: Entry, park_timeout: Duration) -> Result<InlinePlan, Unfit> {
     let mut variables = common_variables(park_timeout, entry.registration)?;
-    if entry.obeys_lock {
-        variables.push(set(quirk_lock_does_not_bind_dialled_calls())?);
+    if entry.obeys_lock || entry.past_lock {
+        variables.push(set(quirk_lock_binds_by_variable(!entry.past_lock))?);
     }
     Ok(InlinePlan::new(PlanStep::SetVars(variables))
         .then(PlanStep::Conference {
             name: entry.name,
             profile: entry.profile,
-            muted: entry.muted,
+            flags: entry.flags,
         })
         .then(PlanStep::Park))
 }
@@ -130,10 +132,11 @@ fn quirk_park_clears_its_timeout(park_timeout: Duration) -> Result<Variable, Unf
     ))
 }
 
-/// `lock` does not bind a call that FreeSWITCH dialled, unless the channel says so itself. `max-members` binds every call
-/// (`mod_conference.c`).
-const fn quirk_lock_does_not_bind_dialled_calls() -> (&'static str, &'static str) {
-    ("conference_enforce_security", "true")
+/// `lock` binds a call from outside, and not one that FreeSWITCH dialled, unless the channel says otherwise. `max-members`
+/// binds every call (`mod_conference.c`).
+const fn quirk_lock_binds_by_variable(binds: bool) -> (&'static str, &'static str) {
+    let value = if binds { "true" } else { "false" };
+    ("conference_enforce_security", value)
 }
 
 #[cfg(test)]
@@ -155,8 +158,9 @@ mod tests {
         Entry {
             name: ConferenceName::new("nodeA-room-77afd03e").unwrap(),
             profile: ProfileName::new("default").unwrap(),
-            muted: false,
+            flags: Vec::new(),
             obeys_lock: false,
+            past_lock: false,
             registration: Some(VarValue::new("eyJhIjoxfQ").unwrap()),
         }
     }
@@ -174,12 +178,21 @@ mod tests {
             "eyJhIjoxfQ,conference:nodeA-room-77afd03e@default,park",
         );
         let muted = Entry {
-            muted: true,
+            flags: vec![JoinFlag::Mute],
             ..entry()
         };
         check(
             enter(muted, TIMEOUT),
             "eyJhIjoxfQ,conference:nodeA-room-77afd03e@default+flags{mute},park",
+        );
+        let deaf = Entry {
+            flags: vec![JoinFlag::Mute, JoinFlag::Deaf],
+            past_lock: true,
+            ..entry()
+        };
+        check(
+            enter(deaf, TIMEOUT),
+            "eyJhIjoxfQ;conference_enforce_security=false,conference:nodeA-room-77afd03e@default+flags{mute|deaf},park",
         );
         let dialled = Entry {
             obeys_lock: true,

@@ -6,7 +6,7 @@ use crate::clock;
 use crate::media::link::Links;
 use freeswitch_esl::command::{
     Api, AppName, ChannelUuid, Command, ConferenceCommand, ConferenceName, ConferenceVarName,
-    ExecutionId, HangupCause, Line, MediaUrl, MemberAction, MemberSelector, ProfileName,
+    ExecutionId, HangupCause, JoinFlag, Line, MediaUrl, MemberAction, MemberSelector, ProfileName,
     RecordVerb, RecordingPath, Unfit, VarName, VarValue, Voice,
 };
 use roomkeeper_core::action::Step;
@@ -14,7 +14,7 @@ use roomkeeper_core::call::StepId;
 use roomkeeper_core::entity::Target;
 use roomkeeper_core::ids::{CallId, RoomId};
 use roomkeeper_core::play_url::PlayUrl;
-use roomkeeper_core::room::{Kind, MemberFlag, PlayCommand, RecordAction};
+use roomkeeper_core::room::{Entry, Kind, MemberFlag, PlayCommand, RecordAction};
 
 use super::plans;
 use super::variables::{META_VARIABLE, RECORDING_VARIABLE, STEP_VARIABLE};
@@ -233,8 +233,9 @@ fn member_command(
             Kind::Conference => settings.profile.clone(),
             Kind::Connect => settings.connect_profile.clone(),
         },
-        muted: entry.muted,
+        flags: join_flags(entry),
         obeys_lock: entry.kind == Kind::Connect,
+        past_lock: entry.past_lock,
         registration: entry
             .registration
             .as_ref()
@@ -245,6 +246,14 @@ fn member_command(
         channel,
         plans::enter(entry, settings.park_timeout)?,
     ))
+}
+
+/// Returns the flags that a member has from the start.
+fn join_flags(entry: &Entry) -> Vec<JoinFlag> {
+    [(entry.muted, JoinFlag::Mute), (entry.deaf, JoinFlag::Deaf)]
+        .into_iter()
+        .filter_map(|(is_set, flag)| is_set.then_some(flag))
+        .collect()
 }
 
 /// A command with those that set variables of the channel before and after it.

@@ -356,6 +356,7 @@ mod tests {
             caller_id: "+15551234".into(),
             did: "747713001".into(),
             muted,
+            from: None,
             settings: Sparse::default(),
         };
         check(
@@ -381,6 +382,7 @@ mod tests {
             caller_id: String::new(),
             did: String::new(),
             muted: false,
+            from: None,
             settings: Sparse::new(MemberSettings { labels: labels() }),
         };
         check(
@@ -415,6 +417,7 @@ mod tests {
                 call: session,
                 member,
                 reason,
+                to: None,
             };
             check(
                 room_message_with(fact, Some("leave-1"), false),
@@ -423,6 +426,29 @@ mod tests {
                 &format!(r#"{{"reason":"{reason}","command_uid":"leave-1"}}"#),
             );
         }
+        let moved = RoomEvent::MemberLeft {
+            call: session,
+            member,
+            reason: LeftReason::Moved,
+            to: Some(ROOM.parse().unwrap()),
+        };
+        check(
+            room_message_with(moved, None, false),
+            "conference.member.left",
+            &ids,
+            &format!(r#"{{"reason":"moved","to":"{ROOM}"}}"#),
+        );
+        let not_moved = RoomEvent::MoveFailed {
+            call: session,
+            to: ROOM.parse().unwrap(),
+            reason: JoinFailure::Refused,
+        };
+        check(
+            room_message_with(not_moved, Some("move-1"), false),
+            "conference.member.move_failed",
+            &ids,
+            &format!(r#"{{"reason":"refused","to":"{ROOM}","command_uid":"move-1"}}"#),
+        );
         let failed = RoomEvent::JoinFailed {
             call: session,
             member,

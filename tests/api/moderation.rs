@@ -1,4 +1,4 @@
-//! `/conferences/{room_id}/lock`, `/unlock` and `/members/{uuid}/kick`.
+//! `/conferences/{room_id}/lock`, `/unlock` and `/members/{uuid}/kick`, `/move`.
 
 use std::time::Duration;
 
@@ -7,7 +7,9 @@ use roomkeeper::reconciler::{Accepted, Intent, IntentError, Refusal};
 use roomkeeper::store::{EntityId, StoreError};
 use roomkeeper_core::entity::Target;
 use roomkeeper_core::ids::RoomId;
-use roomkeeper_core::intent::{JoinAccepted, Kick, LeaveAccepted, LockAccepted, SetLock};
+use roomkeeper_core::intent::{
+    JoinAccepted, Kick, LeaveAccepted, LockAccepted, Move, MoveAccepted, SetLock,
+};
 use roomkeeper_core::room::RoomInput;
 use roomkeeper_core::time::Timestamp;
 use serde_json::{Value, json};
@@ -89,6 +91,104 @@ async fn kick_gives_202_also_with_command_uid() {
     let intents = world.intents();
     assert_eq!(names(&intents), ["kick"]);
     assert!(intents[0].command_uid.is_some());
+}
+
+#[tokio::test]
+async fn move_gives_202_and_names_the_other_room() {
+    let (world, room) = world().await;
+    let (call, to) = (session_id("acW68", 1), room_id("acW68", 2));
+    world.session(call, "demo", 1).await;
+    world.room(to, "demo", "m", 1, 0).await;
+    let path = path(room, &format!("members/{call}/move"));
+    let moving = json!({"status": "moving", "room_id": to.to_string()});
+    for muted in [None, Some(true), Some(false)] {
+        world.script(Ok(Accepted::Move(MoveAccepted { room: to })));
+        let mut body = json!({"room_id": to.to_string(), "command_uid": format!("m.{muted:?}").replace(['(', ')'], "-")});
+        if let Some(muted) = muted {
+            body["muted"] = muted.into();
+        }
+        world
+            .post(&path, body.clone())
+            .await
+            .is(202, moving.clone());
+        // The same request is executed once.
+        world
+            .post(&path, body.clone())
+            .await
+            .is(202, moving.clone());
+        let uid = body["command_uid"].as_str().unwrap().parse().unwrap();
+        let expected = Intent::new(
+            Target::Member { room, call },
+            app("demo"),
+            Move { to, muted },
+        );
+        assert_eq!(world.intents(), [expected.with_uid(Some(uid))]);
+        // The same id for another request is refused.
+        body["room_id"] = room.to_string().into();
+        world.post(&path, body).await.fails(409);
+    }
+}
+
+#[tokio::test]
+async fn move_with_invalid_body_is_400() {
+    let (world, room) = world().await;
+    let path = path(room, &format!("members/{}/move", session_id("acW68", 1)));
+    let to = room_id("acW68", 2).to_string();
+    for (body, field) in [
+        (json!({}), "room_id"),
+        (json!({"room_id": "standup"}), "room_id"),
+        (json!({"room_id": 1}), "room_id"),
+        (json!({"room_id": to, "muted": "yes"}), "muted"),
+        (json!({"room_id": to, "command_uid": "a b"}), "command_uid"),
+    ] {
+        let answer = world.post(&path, body).await;
+        answer.fails(400);
+        assert_eq!(answer.json()["detail"]["field"], field);
+    }
+    assert_eq!(world.intents(), []);
+}
+
+#[tokio::test]
+async fn refusals_and_node_errors_of_move_have_status() {
+    let (world, room) = world().await;
+    let path = path(room, &format!("members/{}/move", session_id("acW68", 1)));
+    let body = json!({"room_id": room_id("acW68", 2).to_string()});
+    let (call_node, room_node) = (room.node(), room_id("bbbbb", 1).node());
+    for (refusal, status) in [
+        (Refusal::InSameRoom, 409),
+        (Refusal::RoomLocked, 409),
+        (Refusal::RoomFull, 409),
+        (
+            Refusal::OtherNode {
+                call_node,
+                room_node,
+            },
+            409,
+        ),
+        (Refusal::StillJoining, 409),
+        (Refusal::StillLeaving, 409),
+        (Refusal::NotInRoom, 404),
+        (Refusal::RoomNotFound, 404),
+        (Refusal::CallNotFound, 404),
+        (Refusal::ForeignRoom, 403),
+        (Refusal::ForeignCall, 403),
+    ] {
+        world.script(Err(refusal.into()));
+        world.post(&path, body.clone()).await.fails(status);
+    }
+    for (error, status) in [
+        (CommandError::Refused("no".to_owned()), 502),
+        (CommandError::Unknown, 504),
+        (
+            CommandError::Down {
+                retry_after: Duration::from_secs(1),
+            },
+            503,
+        ),
+    ] {
+        world.script(Err(error.into()));
+        world.post(&path, body.clone()).await.fails(status);
+    }
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use axum::http::Request;
 use roomkeeper::http::{admin_document, document};
 use roomkeeper::reconciler::Accepted;
 use roomkeeper_core::intent::{
-    FlagAccepted, JoinAccepted, LeaveAccepted, LockAccepted, OperationAccepted,
+    FlagAccepted, JoinAccepted, LeaveAccepted, LockAccepted, MoveAccepted, OperationAccepted,
 };
 use roomkeeper_core::room::MemberFlag;
 use roomkeeper_core::time::Timestamp;
@@ -476,6 +476,7 @@ async fn real_answers_fit_their_schemas() {
         })))
         .script(Ok(Accepted::Answer(OperationAccepted { operation })))
         .script(Ok(Accepted::Hangup(OperationAccepted { operation })))
+        .script(Ok(Accepted::Move(MoveAccepted { room })))
         .script(Ok(Accepted::SetLock(LockAccepted::InProgress)))
         .script(Ok(Accepted::SetLock(LockAccepted::Locked {
             locked: false,
@@ -501,6 +502,12 @@ async fn real_answers_fit_their_schemas() {
         let (path, documented) = command(name);
         walk.push(("post", path, documented, Some(body)));
     }
+    walk.push((
+        "post",
+        format!("{rooms}/members/{call}/move"),
+        "/api/v1/conferences/{room_id}/members/{uuid}/move".to_owned(),
+        Some(&join),
+    ));
     for (path, documented) in [
         ("/lock", "/lock"),
         ("/unlock", "/unlock"),

@@ -102,7 +102,7 @@ impl Double {
     async fn decide(&self, intent: &Intent, depth: Depth) -> Result<Decision, IntentError> {
         self.report(intent.node()).map_err(|_| intent.not_found())?;
         let mut node_state = NodeState::new(intent.node(), Rules::default());
-        for entity in intent.target.entities() {
+        for entity in intent.entities() {
             match entity {
                 EntityId::Room(id) if id.node() == intent.node() => {
                     node_state.put_room(id, self.read_room(id).await?);

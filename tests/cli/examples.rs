@@ -105,6 +105,7 @@ const SCRIPT: &[&str] = &[
     "room volume",
     "room stop",
     "member kick",
+    "member move",
     "call leave",
     "room delete",
     "call hangup",
@@ -236,6 +237,12 @@ impl Stage {
                 self.until_muted(true).await;
             }
             "member mute" => self.until_muted(false).await,
+            "member move" => {
+                self.world.room("breakout").await;
+                if !self.is_in_room().await {
+                    self.world.join(&self.call, &self.room).await;
+                }
+            }
             "call leave" | "member kick" if !self.is_in_room().await => {
                 self.world.join(&self.call, &self.room).await;
             }

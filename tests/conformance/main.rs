@@ -34,6 +34,7 @@ mod list;
 mod member_audio;
 mod members;
 mod moderation;
+mod moves;
 mod mute;
 mod nodes;
 mod play;
@@ -75,6 +76,7 @@ fn rows() -> Vec<(&'static str, Vec<Entry>)> {
         ("nodes", nodes::rows()),
         ("moderation", moderation::rows()),
         ("member_audio", member_audio::rows()),
+        ("moves", moves::rows()),
         ("settings", settings::rows()),
         ("webhooks", webhooks::rows()),
         ("v_access", voipbin::access::rows()),

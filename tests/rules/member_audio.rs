@@ -179,7 +179,7 @@ impl World {
     }
 
     /// Stores the room and reads it again.
-    fn restarts(&mut self) {
+    fn stored_and_loaded(&mut self) {
         let state = self.node_state.room(room(1)).unwrap();
         let all = Changes {
             members: state.members().keys().copied().collect(),
@@ -652,19 +652,19 @@ fn leave_that_is_refused_continues_files() {
 fn hold_and_files_are_stored() {
     let mut world = World::talking();
     world.holds(Some("m")).unwrap();
-    world.restarts();
+    world.stored_and_loaded();
     world.reports(HELD);
     world.expect_notifications(&["held with m [h]"]);
     let music = world.commands.pop().unwrap();
-    world.restarts();
+    world.stored_and_loaded();
     world.answers(&music, "(play) Playing file");
     world.commands.clear();
     world.plays_to_member(&["a"]);
-    world.restarts();
+    world.stored_and_loaded();
     world.expect_commands(&["stop", "play a"]);
     world.notifications.clear();
     world.unholds().unwrap();
-    world.restarts();
+    world.stored_and_loaded();
     world.reports(FREE);
     world.expect_notifications(&["unheld [h]", "member play stopped"]);
     assert_eq!(world.marks(), (false, false, false));

@@ -184,7 +184,7 @@ def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -
     if is_good(case, ParameterLocation.PATH) and not is_linked(case):
         for what in case.path_parameters:
             case.path_parameters[what] = LIVING.any(what, operation) or case.path_parameters[what]
-        if operation == "kickMember" and (member := LIVING.member()):
+        if operation in ("kickMember", "moveMember") and (member := LIVING.member()):
             case.path_parameters["uuid"], case.path_parameters["room_id"] = member
     if is_linked(case) and not str(case.path_parameters.get("webhook_id", "msg_")).startswith("msg_"):
         # By the parameter's name, schemathesis takes the id of an endpoint.

@@ -31,6 +31,7 @@ faults! {
     Outrun: "snapshots that show events after their fence",
     TwoInstances: "snapshots with two conference instances of one room",
     Recreated: "conferences restarted, their end reported late",
+    EntryRefused: "calls that a conference did not admit",
     Interrupted: "joins that a conference's end interrupted",
     SnapshotFailed: "snapshots that failed or were cut short",
     SecondLookFailed: "second looks that failed",

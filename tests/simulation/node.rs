@@ -44,6 +44,7 @@ pub enum Going {
     Into {
         room: RoomId,
         muted: bool,
+        deaf: bool,
         bound: bool,
         plan: Plan,
     },
@@ -122,10 +123,11 @@ impl Call {
         }
     }
 
-    /// Resets the flags of a new member: all are on, except that it can be muted.
-    fn reset_flags(&mut self, muted: bool) {
+    /// Resets the flags of a new member: all are on, except that it can be muted and deaf.
+    fn reset_flags(&mut self, muted: bool, deaf: bool) {
         self.off.clear();
         self.set(MemberFlag::Speak, !muted);
+        self.set(MemberFlag::Hear, !deaf);
     }
 }
 
@@ -369,13 +371,36 @@ impl Node {
             Going::Into {
                 room,
                 muted,
+                deaf,
                 bound,
                 plan,
-            } => self.add_member(channel, room, muted, bound, plan.meta),
+            } => self.add_member(channel, room, (muted, deaf), bound, plan.meta),
             Going::Park(parking, _) => {
                 self.with(channel, |call| call.parked_by = Some(parking));
                 self.park(channel);
             }
+        }
+        true
+    }
+
+    /// Executes a pending transfer into a conference that does not admit the call: the call parks.
+    pub fn refuse_transfer(&mut self, channel: ChannelId) -> bool {
+        let call = self.calls.get(&channel);
+        let Some(Going::Into { plan, .. }) = call.and_then(|call| call.going.clone()) else {
+            return false;
+        };
+        self.note_list();
+        self.abort_step(channel);
+        self.remove_member(channel, false, false);
+        if !self.count_transfer(channel, &plan) {
+            return false;
+        }
+        let _known = self.answer(channel);
+        self.with(channel, |call| call.going = None);
+        if plan.parks {
+            self.park(channel);
+        } else {
+            let _it_is_there = self.hang_up(channel);
         }
         true
     }
@@ -402,7 +427,11 @@ impl Node {
     pub fn enter_interrupted(&mut self, channel: ChannelId, lingers: bool) -> bool {
         let call = self.calls.get(&channel);
         let Some(Going::Into {
-            room, muted, plan, ..
+            room,
+            muted,
+            deaf,
+            plan,
+            ..
         }) = call.and_then(|call| call.going.clone())
         else {
             return false;
@@ -433,7 +462,7 @@ impl Node {
             call.going = None;
             call.taken_out = true;
             call.place = Place::Between;
-            call.reset_flags(muted);
+            call.reset_flags(muted, deaf);
             call.held = false;
             call.files.clear();
         });
@@ -477,7 +506,7 @@ impl Node {
         &mut self,
         channel: ChannelId,
         room: RoomId,
-        muted: bool,
+        (muted, deaf): (bool, bool),
         bound: bool,
         meta: Option<String>,
     ) {
@@ -502,7 +531,7 @@ impl Node {
         }
         self.with(channel, |call| {
             call.place = Place::In(room);
-            call.reset_flags(muted);
+            call.reset_flags(muted, deaf);
             call.held = false;
             call.files.clear();
         });
@@ -536,8 +565,12 @@ impl Node {
             self.end_conference(room, lingers);
         } else if self.conferences.get(&room).is_some_and(|c| c.bound) {
             for other in left {
+                self.with(other, |call| call.taken_out = true);
                 self.remove_member(other, false, false);
-                self.park(other);
+                // A transfer that was requested meanwhile comes first.
+                if self.calls[&other].going.is_none() {
+                    self.park(other);
+                }
             }
         }
     }
@@ -581,7 +614,7 @@ impl Node {
                 call.sent_about = true;
             });
             self.remove_member(channel, false, lingers);
-            self.add_member(channel, room, muted, false, None);
+            self.add_member(channel, room, (muted, false), false, None);
         }
     }
 

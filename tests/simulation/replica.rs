@@ -786,7 +786,7 @@ fn listing(app: &AppId, created_at: Timestamp) -> Option<Listing> {
 /// Returns the entities that intents and answers name.
 fn named(item: &Item) -> Vec<EntityId> {
     match item {
-        Item::Intent(intent) => intent.target.entities().collect(),
+        Item::Intent(intent) => intent.entities().collect(),
         Item::Failed(command, _) | Item::Answered(command, _) => {
             command.target.entities().collect()
         }

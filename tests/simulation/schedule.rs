@@ -60,6 +60,10 @@ pub enum Request {
     Kick {
         call: usize,
     },
+    Move {
+        call: usize,
+        slot: usize,
+    },
     SetFlag {
         call: usize,
         flag: MemberFlag,
@@ -164,6 +168,10 @@ pub enum Step {
     },
     /// The pending transfer of a call is executed.
     GoesOn {
+        call: usize,
+    },
+    /// The pending transfer of a call into a conference is executed, and the conference does not admit the call.
+    Refused {
         call: usize,
     },
     /// A call enters a conference while its only member leaves.
@@ -307,6 +315,7 @@ fn step(rng: &mut Rng, mood: Mood, steps: &mut Vec<Step>) {
     };
     let step = match rng.weighted(&[40, 42, 30, faults[0], faults[1]]) {
         0 if rng.one_in(8) => return add_race(rng, steps),
+        0 if rng.one_in(8) => return add_move(rng, mood, steps),
         0 => unprompted_step(rng),
         1 if mood != Mood::Shuffled && rng.one_in(7) => return add_resync(rng, mood, steps),
         1 => normal_step(rng, mood),
@@ -337,7 +346,7 @@ fn flag(rng: &mut Rng) -> (MemberFlag, bool) {
 
 fn unprompted_step(rng: &mut Rng) -> Step {
     let (call, slot) = (rng.below(8), rng.below(ROOMS));
-    match rng.weighted(&[8, 8, 2, 4, 4, 8, 2, 1, 2, 1, 4, 2, 2, 3]) {
+    match rng.weighted(&[8, 8, 2, 4, 4, 8, 2, 1, 2, 1, 4, 2, 2, 2, 3]) {
         0 => Step::CallIn {
             ours: !rng.one_in(6),
             answered: !rng.one_in(3),
@@ -370,7 +379,8 @@ fn unprompted_step(rng: &mut Rng) -> Step {
             call,
             well: !rng.one_in(4),
         },
-        12 => Step::ReportEnds,
+        12 => Step::Refused { call },
+        13 => Step::ReportEnds,
         _ => Step::MemberFileEnds { call },
     }
 }
@@ -467,6 +477,39 @@ fn add_race(rng: &mut Rng, steps: &mut Vec<Step>) {
     }
 }
 
+/// Adds a call that joins a room and moves to another one, with other steps in between.
+fn add_move(rng: &mut Rng, mood: Mood, steps: &mut Vec<Step>) {
+    let (role, call) = (Role::Owner, rng.below(8));
+    let (slot, to) = (rng.below(ROOMS), rng.below(ROOMS));
+    let receive = Step::Receive { role, events: 50 };
+    let muted = rng.one_in(2);
+    let requests = [
+        Request::Join { call, slot, muted },
+        Request::Move { call, slot: to },
+    ];
+    for (request, may_be_refused) in requests.into_iter().zip([false, true]) {
+        steps.extend([receive, Step::Request { role, request }]);
+        let carries = Step::Carry {
+            role,
+            at: 0,
+            fate: Fate::Well,
+        };
+        steps.extend([carries; 4]);
+        for _ in 0..2 {
+            if rng.one_in(4) {
+                step(rng, mood, steps);
+            }
+            steps.push(match may_be_refused && rng.one_in(3) {
+                true => Step::Refused { call },
+                false => Step::GoesOn { call },
+            });
+        }
+    }
+    if rng.one_in(2) {
+        steps.push(receive);
+    }
+}
+
 /// Adds a leave whose event is lost, so that a resync needs a second look, which later steps do.
 fn add_doubt(rng: &mut Rng, steps: &mut Vec<Step>) {
     let role = Role::Owner;
@@ -481,7 +524,7 @@ fn add_doubt(rng: &mut Rng, steps: &mut Vec<Step>) {
 fn request(rng: &mut Rng) -> Request {
     let (call, slot) = (rng.below(8), rng.below(ROOMS));
     match rng.weighted(&[
-        4, 3, 1, 14, 5, 2, 4, 4, 1, 2, 4, 2, 1, 1, 2, 2, 4, 3, 1, 3, 6, 3, 1,
+        4, 3, 1, 14, 5, 2, 4, 4, 1, 2, 4, 2, 1, 1, 2, 2, 4, 3, 1, 3, 6, 6, 3, 1,
     ]) {
         0 => create(rng, slot),
         1 => Request::Delete { slot },
@@ -523,12 +566,13 @@ fn request(rng: &mut Rng) -> Request {
             slot,
             lock: rng.one_in(3),
         },
-        20 => Request::Hold {
+        20 => Request::Move { call, slot },
+        21 => Request::Hold {
             call,
             held: !rng.one_in(3),
             music: rng.one_in(2),
         },
-        21 => Request::PlayTo {
+        22 => Request::PlayTo {
             call,
             files: rng.within(1, 3),
         },

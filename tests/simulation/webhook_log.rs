@@ -135,6 +135,10 @@ impl WebhookLog {
                     !self.member_plays.values().any(|of| *of == member),
                     "a member left while files played to it",
                 )?;
+                ensure(
+                    data["to"].is_null() || data["reason"] == "moved",
+                    "a member that does not move has another room",
+                )?;
             }
             "conference.recording.started" => {
                 let id = text(&data["recording_id"]);
@@ -280,6 +284,11 @@ impl WebhookLog {
                 if data["reason"] == "refused" {
                     *self.refused.entry(member).or_default() += 1;
                 }
+            }
+            "conference.member.move_failed" => {
+                // The member stays, or joins again.
+                let another = text(&data["to"]) != room;
+                ensure(another, "a member moved within a room")?;
             }
             "conference.play.paused"
             | "conference.play.resumed"

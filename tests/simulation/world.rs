@@ -16,7 +16,7 @@ use roomkeeper_core::entity::Target;
 use roomkeeper_core::ids::{CallId, ChannelId, CoreId, RoomId};
 use roomkeeper_core::intent::{Accepted, Intent};
 use roomkeeper_core::intent::{
-    Answer, CreateRoom, DeleteRoom, Hangup, Join, Kick, Leave, Pause, PauseRecording, Play,
+    Answer, CreateRoom, DeleteRoom, Hangup, Join, Kick, Leave, Move, Pause, PauseRecording, Play,
     SetFlag, SetHold, SetLock, StartRecording, Stop, StopRecording, UpdateMember, UpdateRoom,
 };
 use roomkeeper_core::labels::LabelsUpdate;
@@ -277,6 +277,7 @@ impl World {
             | Step::Floor { .. }
             | Step::Answers { .. }
             | Step::GoesOn { .. }
+            | Step::Refused { .. }
             | Step::Interrupted { .. }
             | Step::FileEnds { .. }
             | Step::MemberFileEnds { .. }
@@ -378,6 +379,7 @@ impl World {
             Step::HangUp { call }
             | Step::Answers { call }
             | Step::GoesOn { call }
+            | Step::Refused { call }
             | Step::Interrupted { call, .. }
             | Step::ActionEnds { call, .. } => {
                 if let Some(channel) = self.call(call) {
@@ -409,6 +411,13 @@ impl World {
             Step::Answers { .. } => self.node.answer(channel),
             Step::GoesOn { .. } => {
                 self.node.execute_transfer(channel);
+                Ok(())
+            }
+            // Without faults a conference admits every call.
+            Step::Refused { .. } => {
+                if self.mood != Mood::Calm && self.node.refuse_transfer(channel) {
+                    self.shared.faults.fired(Fault::EntryRefused);
+                }
                 Ok(())
             }
             Step::Interrupted { lingers, .. } => {
@@ -706,6 +715,17 @@ impl World {
                     },
                 )
             }
+            Request::Move { call, slot } => {
+                let session = self.session(call)?;
+                let node_state = &self.sides[self.owner()].replica.node_state;
+                let room = node_state.call(session)?.status().room()?;
+                let target = Target::Member {
+                    room,
+                    call: session,
+                };
+                let to = self.room(slot)?;
+                Intent::new(target, app, Move { to, muted: None })
+            }
             Request::Lock { slot, lock } => Intent::new(
                 Target::Room(self.room(slot)?),
                 app,
@@ -829,7 +849,8 @@ impl World {
 
     /// Checks that no earlier park command for a call is still under way, from either replica, when the call is sent
     /// into a room: it would end the join. Calls that another client has moved or removed are exempt, because no
-    /// replica can know that much, and the commands that park the members of an ending room have no id.
+    /// replica can know that much, and the commands that park the members of an ending room have no id. So are moves: a
+    /// call that was turned away can enter all the same and is then a member like any other.
     fn check_no_park_ends_join(&mut self, index: usize, new: &[SwitchCommand]) {
         let now = crate::replica::time(&self.shared);
         for command in new {
@@ -856,6 +877,12 @@ impl World {
             let Some(call) = entering(&own[at]) else {
                 continue;
             };
+            let node_state = &self.sides[index].replica.node_state;
+            let room = own[at].1.target.room();
+            let member = room.and_then(|room| node_state.room(room)?.members().get(&call));
+            if member.is_some_and(|member| member.moving_from().is_some()) {
+                continue;
+            }
             let here = self.node.calls.get(&call.channel());
             if here.is_none_or(|call| call.sent_about || call.taken_out) {
                 continue;
@@ -994,6 +1021,7 @@ impl World {
                 let going = Going::Into {
                     room,
                     muted: entry.muted,
+                    deaf: entry.deaf,
                     bound: entry.kind == Kind::Connect,
                     plan: plan(),
                 };
@@ -1785,12 +1813,10 @@ impl World {
             let session = CallId::new(node_id(), *channel);
             let key = (room.to_string(), session.to_string());
             let refused = log.refused.get(&key).copied().unwrap_or_default();
-            // Another client can send the call into a room that is over: the command that parks it then ends its join.
-            let is_sent_about = |call: &crate::node::Call| call.sent_about;
-            if self.node.calls.get(channel).is_none_or(is_sent_about) {
-                continue;
-            }
-            if self.mood == Mood::Calm && 2 * refused > *interrupted {
+            // Another client can take the call elsewhere before the join is repeated.
+            let here = self.node.calls.get(channel);
+            let is_undisturbed = here.is_some_and(|call| !call.sent_about);
+            if self.mood == Mood::Calm && is_undisturbed && 2 * refused > *interrupted {
                 return Err(format!(
                     "{session} was refused {refused} times by {room} after {interrupted} interruptions"
                 ));

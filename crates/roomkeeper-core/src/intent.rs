@@ -2,7 +2,7 @@
 //!
 //! Pure. `commands!` below lists every action with its result and its name; all other code reads that list.
 
-use crate::entity::Target;
+use crate::entity::{EntityId, Target};
 use crate::ids::{AppId, CommandUid, MemberId, NodeId, OperationId, RecordingId, RoomId};
 use crate::labels::{InvalidLabel, LabelsUpdate};
 use crate::play_url::PlayUrl;
@@ -84,9 +84,25 @@ impl Intent {
         }
     }
 
-    /// Returns the room of a join if it is on another node than the call.
-    pub fn foreign_room(&self) -> Option<RoomId> {
-        self.target.room().filter(|room| room.node() != self.node())
+    /// Returns the rooms of a join or a move that are on another node than the call.
+    pub fn foreign_rooms(&self) -> impl Iterator<Item = RoomId> + use<> {
+        let node = self.node();
+        let rooms = self.target.room().into_iter().chain(self.new_room());
+        rooms.filter(move |room| room.node() != node)
+    }
+
+    /// Returns the entities that it names.
+    pub fn entities(&self) -> impl Iterator<Item = EntityId> + use<> {
+        let new_room = self.new_room().map(EntityId::Room);
+        self.target.entities().chain(new_room)
+    }
+
+    /// Returns the room that a member is to move to.
+    const fn new_room(&self) -> Option<RoomId> {
+        match &self.action {
+            Action::Move(moved) => Some(moved.to),
+            _ => None,
+        }
     }
 
     /// Returns the refusal of an intent whose node is not configured: its target cannot exist.
@@ -169,6 +185,8 @@ commands! {
     Leave => LeaveAccepted, |_| "leave";
     /// Takes a call out of one room, even while it is still joining.
     Kick => LeaveAccepted, |_| "kick";
+    /// Takes a member out of its room and into another one.
+    Move => MoveAccepted, |_| "move";
     /// Changes the settings of a member.
     UpdateMember => UpdateAccepted, |_| "update_member";
     /// Locks or unlocks a room.
@@ -250,6 +268,15 @@ pub struct Leave;
 pub struct Kick {
     /// The membership; `None` selects the present one.
     pub member: Option<MemberId>,
+}
+
+/// See [`Action::Move`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Move {
+    /// The other room.
+    pub to: RoomId,
+    /// Enters it muted or not; `None` leaves the member as it is.
+    pub muted: Option<bool>,
 }
 
 /// See [`Action::SetLock`].
@@ -359,6 +386,13 @@ pub enum JoinAccepted {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LeaveAccepted {
     /// The room.
+    pub room: RoomId,
+}
+
+/// The move is in progress.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MoveAccepted {
+    /// The other room.
     pub room: RoomId,
 }
 
@@ -513,6 +547,9 @@ pub enum Refusal {
         /// The room it is in.
         room: RoomId,
     },
+    /// 409.
+    #[error("the session is already in this conference")]
+    InSameRoom,
     /// 409.
     #[error("the session is on node {call_node}, but the room is on node {room_node}")]
     OtherNode {

@@ -280,6 +280,18 @@ pub enum MemberArguments {
     /// Undeafens a member.
     #[command(after_help = wait_help!("member undeaf standup 527121101"))]
     Undeaf(MemberTarget),
+    /// Moves a member to another room of its node.
+    #[command(after_help = wait_help!("member move standup 527121101 breakout --wait"))]
+    Move {
+        /// The member.
+        #[command(flatten)]
+        target: MemberTarget,
+        /// The other room, in the same forms.
+        to: String,
+        /// Enters the other room muted (true) or unmuted (false). If omitted, the member stays as it is.
+        #[arg(long)]
+        muted: Option<bool>,
+    },
     /// Starts the recording of a single member.
     #[command(after_help = wait_help!("member record standup 527121101 --wait"))]
     Record(MemberTarget),

@@ -21,9 +21,14 @@ const toggle = (field, mark, set, clear) => ({ id: set.command, field, mark, ste
  */
 const once = (only, rest = {}) => ({ id: only.command, field: null, steps: [only], stepFor: () => only, ...rest });
 
+/** The rooms that a member of this room can move to. */
+const otherRooms = (state, room) =>
+  [...state.rooms.values()].filter((one) => one.id !== room.id && one.node === room.node).sort((a, b) => a.name.localeCompare(b.name));
+
 export const MEMBER_COMMANDS = [
   toggle("muted", "Muted", step("mute", "Mute", "Muting …", "conference.member.muted", "is muted", toCall("conference/mute")), step("unmute", "Unmute", "Unmuting …", "conference.member.unmuted", "is unmuted", toCall("conference/unmute"))),
   toggle("deaf", "Deaf", step("deaf", "Deafen", "Deafening …", "conference.member.deafened", "is deafened", toMember("deaf")), step("undeaf", "Undeafen", "Undeafening …", "conference.member.undeafened", "is undeafened", toMember("undeaf"))),
+  once(step("move", "Move", "Moving …", "conference.member.left", "moved", toMember("move")), { fields: ({ state, room }) => [{ id: "room_id", label: "Room", type: "select", hint: `There is no other room on ${room.node}.`, options: otherRooms(state, room).map((one) => ({ value: one.id, label: `${one.name}${one.locked ? ", locked" : ""}` })) }] }),
   once(step("kick", "Kick", "Leaving …", "conference.member.left", "left", toMember("kick")), { danger: true, confirm: ["Kick {}?", "The call leaves the room and is parked. It stays up.", "Kick"], done: (call) => call?.state !== "in_room" && call?.state !== "leaving" }),
   once(step("hangup", "Hang up", "Ending …", "call.hangup", "hung up", toCall("hangup")), { danger: true, confirm: ["Hang up {}?", "The call ends.", "Hang up"], done: (call) => !call }),
 ];

@@ -40,6 +40,8 @@ function applyEvent(state, body, at) {
         withCall(state, session, (call) => (call && call.roomId === room ? outside(call) : call)),
         [`join:${session}`, `kick:${session}`],
       );
+    case "conference.member.move_failed":
+      return settle(state, [`move:${session}`]);
     case "conference.play.started":
       return settle(
         withRoom(state, room, (one) => one && { ...one, playing: queued(one.playing, data.operation_id, data.urls ?? []) }),

@@ -92,6 +92,7 @@ pub(super) enum StatusText {
     Joining,
     AlreadyJoined,
     Leaving,
+    Moving,
     Muted,
     Unmuted,
     Deafened,

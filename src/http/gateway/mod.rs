@@ -8,6 +8,7 @@ mod commands;
 mod create;
 mod member_audio;
 mod moderation;
+mod moves;
 mod nodes;
 mod playback;
 mod recording;
@@ -29,6 +30,7 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .merge(settings::routes())
         .merge(moderation::routes())
         .merge(member_audio::routes())
+        .merge(moves::routes())
         .merge(playback::routes())
         .merge(recording::routes())
         .merge(sessions::routes())

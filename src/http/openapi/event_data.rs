@@ -65,13 +65,26 @@ event_data! {
         conferencecall_id: Uuid,
         #[serde(flatten)]
         settings: MemberSettingsText,
+        /// The conference that the member moved from.
+        #[schema(required = false)]
+        from: String,
     }
     /// The changed settings.
     MemberUpdated {
         #[serde(flatten)]
         settings: MemberSettingsText,
     }
-    MemberLeft { reason: LeftReason, }
+    MemberLeft {
+        reason: LeftReason,
+        /// The conference that the member moves to.
+        #[schema(required = false)]
+        to: String,
+    }
+    MemberMoveFailed {
+        reason: JoinFailureReason,
+        /// The conference that did not admit the member.
+        to: String,
+    }
     MemberFlagChanged {}
     MemberHeld {
         /// The music on hold; omitted if the member hears silence.
@@ -281,6 +294,7 @@ envelopes! {
     MemberJoined,
     MemberUpdated,
     MemberLeft,
+    MemberMoveFailed,
     MemberFlagChanged,
     MemberHeld,
     MemberJoinFailed,

@@ -148,7 +148,6 @@ fn check(
     (node_state, unreadable, down_for): (&NodeState, &Unreadable, Option<Duration>),
 ) -> Result<Decision, IntentError> {
     if let Some(UnreadableRecord { key, why }) = intent
-        .target
         .entities()
         .find_map(|entity| unreadable.get(&entity).cloned())
     {

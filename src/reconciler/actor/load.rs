@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use smallvec::SmallVec;
+
 use crate::reconciler::feed::NodeInput;
 use crate::reconciler::messages::ActorMessage;
 use crate::store::room::decode_room_head;
 use crate::store::{EntityId, StoreError, unreadable};
-use roomkeeper_core::ids::{AppId, RoomId};
+use roomkeeper_core::ids::{AppId, NodeId, RoomId};
 use roomkeeper_core::intent::{Action, Intent};
 
 use super::Actor;
@@ -67,7 +69,7 @@ impl Actor {
             Item::Message(work) => work.intent(),
             Item::SwitchEvent(_) | Item::Due(_) | Item::NodeLost => None,
         });
-        let rooms: BTreeSet<RoomId> = intents.filter_map(Intent::foreign_room).collect();
+        let rooms: BTreeSet<RoomId> = intents.flat_map(Intent::foreign_rooms).collect();
         for room in rooms {
             let owner = match self.owner_of_foreign(room).await {
                 // One unreadable record of another node must not cost this node: the room is not found.
@@ -105,12 +107,12 @@ impl Actor {
 
 /// The entities of this node that a caller or a switch command names.
 pub(super) fn about(work: &ActorMessage) -> impl Iterator<Item = EntityId> + use<> {
-    let target = match work {
+    let named: Option<(SmallVec<[EntityId; 3]>, NodeId)> = match work {
         ActorMessage::Submit { intent, .. } | ActorMessage::Check { intent, .. } => {
-            Some((intent.target, intent.node()))
+            Some((intent.entities().collect(), intent.node()))
         }
         ActorMessage::Failed { command, .. } | ActorMessage::Answered { command, .. } => {
-            Some((command.target, command.target.node()))
+            Some((command.target.entities().collect(), command.target.node()))
         }
         ActorMessage::Snapshot(..)
         | ActorMessage::Dumps(_)
@@ -120,8 +122,8 @@ pub(super) fn about(work: &ActorMessage) -> impl Iterator<Item = EntityId> + use
         | ActorMessage::Silent { .. }
         | ActorMessage::Resynced(_) => None,
     };
-    target.into_iter().flat_map(|(target, node)| {
-        let entities = target.entities();
+    named.into_iter().flat_map(|(entities, node)| {
+        let entities = entities.into_iter();
         entities.filter(move |entity| entity.node() == node)
     })
 }

@@ -221,7 +221,7 @@ pub(super) fn span(item: &Item) -> Option<&Span> {
 /// The event that confirms an intent. Other intents end with their commit or with FreeSWITCH's answer.
 const fn awaited_confirmation(intent: &Intent) -> Option<(EntityId, Confirmation)> {
     let confirmation = match &intent.action {
-        Action::Join(_) => Confirmation::Joined,
+        Action::Join(_) | Action::Move(_) => Confirmation::Joined,
         Action::Leave(_) | Action::Kick(_) => Confirmation::Left,
         Action::SetFlag(set) => Confirmation::Flag(set.flag, set.on),
         Action::SetHold(set) => Confirmation::Hold(set.on),
@@ -274,6 +274,7 @@ const fn confirmed_by(notification: &Notification) -> Option<(EntityId, Confirma
             RoomEvent::Destroyed => (EntityId::Room(*room), Confirmation::Destroyed, true),
             RoomEvent::Created { .. }
             | RoomEvent::Updated(_)
+            | RoomEvent::MoveFailed { .. }
             | RoomEvent::MemberUpdated { .. }
             | RoomEvent::Play(_)
             | RoomEvent::MemberPlay { .. } => return None,

@@ -53,9 +53,10 @@ stored_parts! {
 stored_fields! {
     /// A place is stored flat.
     StoredPlace {
-        'p' kind "1 ringing, 2 parked, 3 acting, 4 joining, 5 in a room, 6 leaving, 7 ended",
-        'r' room "the room of 3 to 6, if there is one: its UUID",
+        'p' kind "1 ringing, 2 parked, 3 acting, 4 joining, 5 in a room, 6 leaving, 7 ended, 8 moving",
+        'r' room "the room of 3 to 6 and the new room of 8, if there is one: its UUID",
         'R' foreign_room "the same, as an id, for a room of another node",
+        'm' old_room "the room that 8 comes from, unless it has left it: its UUID",
     }
 }
 
@@ -63,6 +64,7 @@ struct StoredPlace {
     kind: PlaceKind,
     room: Option<RoomId>,
     foreign_room: Option<ForeignRoom>,
+    old_room: Option<RoomId>,
 }
 
 enum PlaceKind {
@@ -73,6 +75,7 @@ enum PlaceKind {
     InRoom,
     Leaving,
     Ended,
+    Moving,
 }
 
 /// A room that is stored with its node.
@@ -87,6 +90,7 @@ stored_codes! {
         5 InRoom,
         6 Leaving,
         7 Ended,
+        8 Moving,
     }
 }
 
@@ -102,12 +106,18 @@ impl FieldGroup for CallStatus {
             Self::InRoom(_) => PlaceKind::InRoom,
             Self::Leaving(_) => PlaceKind::Leaving,
             Self::Ended => PlaceKind::Ended,
+            Self::Moving { .. } => PlaceKind::Moving,
         };
         let room = self.room();
+        let old_room = match self {
+            Self::Moving { from, .. } => *from,
+            _ => None,
+        };
         let stored = StoredPlace {
             kind,
             room: room.filter(|room| room.node() == node),
             foreign_room: room.filter(|room| room.node() != node).map(ForeignRoom),
+            old_room,
         };
         stored.write(node, packer);
     }
@@ -128,6 +138,10 @@ impl FieldGroup for CallStatus {
             PlaceKind::InRoom => Self::InRoom(in_room()?),
             PlaceKind::Leaving => Self::Leaving(room),
             PlaceKind::Ended => Self::Ended,
+            PlaceKind::Moving => Self::Moving {
+                from: stored.old_room,
+                to: in_room()?,
+            },
         })
     }
 }

@@ -3,10 +3,10 @@
 //! A member is two parts of its room: a fixed part, under the digits of its channel's UUID, and a changing part, under the
 //! same digits and [`MOVES`].
 
-use roomkeeper_core::ids::{CommandUid, NodeId};
+use roomkeeper_core::ids::{CommandUid, NodeId, RoomId};
 use roomkeeper_core::room::{
     FlagRequest, FlagRequests, Flags, JoinAttempt, LeftReason, Member, MemberFlag, MemberSettings,
-    MemberStatus, Membership, Sparse,
+    MemberStatus, Membership, Move, Sparse,
 };
 use roomkeeper_core::time::Timestamp;
 
@@ -39,6 +39,7 @@ stored_parts! {
             'n' flags_at "the sequence of the flags",
             .. requests "the requests that FreeSWITCH has not confirmed",
             'l' audio "the sound that it alone hears and its hold, a JSON object",
+            .. moving "its part in a move, if it has one: a `StoredMove`",
         }
     }
 }
@@ -106,6 +107,61 @@ const fn request_letters(flag: MemberFlag) -> [char; 3] {
     match flag {
         MemberFlag::Speak => ['U', 'M', 'X'],
         MemberFlag::Hear => ['V', 'N', 'Y'],
+    }
+}
+
+stored_fields! {
+    /// A part in a move is stored flat.
+    StoredMove {
+        'q' kind "1 to another room, 2 from another room, 3 back",
+        'r' room "the room of 1 and 2",
+        'w' flags "of 2: the flags there",
+    }
+}
+
+struct StoredMove {
+    kind: MoveKind,
+    room: Option<RoomId>,
+    flags: Option<Flags>,
+}
+
+enum MoveKind {
+    To,
+    From,
+    Back,
+}
+
+stored_codes! {
+    MoveKind {
+        1 To,
+        2 From,
+        3 Back,
+    }
+}
+
+impl FieldGroup for Move {
+    const FIRST: char = StoredMove::FIRST;
+
+    fn write(&self, node: NodeId, packer: &mut Packer) {
+        let (kind, room, flags) = match self {
+            Self::To(room) => (MoveKind::To, Some(*room), None),
+            Self::From { room, flags } => (MoveKind::From, Some(*room), Some(*flags)),
+            Self::Back => (MoveKind::Back, None, None),
+        };
+        StoredMove { kind, room, flags }.write(node, packer);
+    }
+
+    fn read(node: NodeId, packed: &Packed<'_>) -> Result<Self, DecodeError> {
+        let StoredMove { kind, room, flags } = StoredMove::read(node, packed)?;
+        let room = room.ok_or("move without its room");
+        Ok(match kind {
+            MoveKind::To => Self::To(room?),
+            MoveKind::From => Self::From {
+                room: room?,
+                flags: flags.ok_or("move without its flags")?,
+            },
+            MoveKind::Back => Self::Back,
+        })
     }
 }
 
@@ -303,6 +359,7 @@ mod tests {
             }]),
             audio: None,
             since: Timestamp::from_micros(1_700_000_000_000_000),
+            moving: None,
             settings: serde_json::from_str(r#"{"labels":{"team":"a|b\\"}}"#).unwrap(),
         }
     }
@@ -352,6 +409,16 @@ mod tests {
             members.push(member(status, Some(membership())));
         }
         let node: NodeId = "n0001".parse().unwrap();
+        let room = RoomId::new(node, Uuid::from_u128(7));
+        let flags = Flags {
+            hear: false,
+            ..Flags::default()
+        };
+        for moving in [Move::To(room), Move::From { room, flags }, Move::Back] {
+            let mut member = member(MemberStatus::Joined, Some(membership()));
+            member.moving = Some(Box::new(moving));
+            members.push(member);
+        }
         for member in members {
             let (fixed, moves) = (encode_member(&member, node), encode_moves(&member, node));
             let read = decode_member(node, &fixed, &moves).unwrap();

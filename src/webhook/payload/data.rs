@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use roomkeeper_core::call::CallEvent;
-use roomkeeper_core::ids::{CommandUid, EndpointId, MemberId, OperationId, RecordingId};
+use roomkeeper_core::ids::{CommandUid, EndpointId, MemberId, OperationId, RecordingId, RoomId};
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::{
     MemberPlayEvent, MemberSettings, MemberUpdate, PlayEvent, PlayFailure, RoomEvent, Update,
@@ -34,6 +34,12 @@ pub(super) struct Data<'a> {
     pub(super) conferencecall_id: Option<MemberId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) reason: Option<&'static str>,
+    /// The room that a member moves from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) from: Option<RoomId>,
+    /// The room that a member moves to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) to: Option<RoomId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) cause: Option<&'a str>,
     /// Whole seconds since the answer.
@@ -95,12 +101,14 @@ pub(super) fn room_data(fact: &RoomEvent) -> Data<'_> {
             caller_id,
             did,
             muted,
+            from,
             settings,
         } => Data {
             caller_id: Some(caller_id),
             did: Some(did),
             muted: Some(*muted),
             member: Some(settings),
+            from: *from,
             conferencecall_id: Some(*member),
             ..none
         },
@@ -108,8 +116,14 @@ pub(super) fn room_data(fact: &RoomEvent) -> Data<'_> {
             member_update: Some(update),
             ..none
         },
-        RoomEvent::MemberLeft { reason, .. } => Data {
+        RoomEvent::MemberLeft { reason, to, .. } => Data {
             reason: Some(reason.as_str()),
+            to: *to,
+            ..none
+        },
+        RoomEvent::MoveFailed { to, reason, .. } => Data {
+            reason: Some(reason.as_str()),
+            to: Some(*to),
             ..none
         },
         RoomEvent::JoinFailed { reason, .. } => Data {

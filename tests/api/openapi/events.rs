@@ -80,6 +80,10 @@ fn play_events() -> Vec<PlayEvent> {
     ]
 }
 
+fn other_room() -> RoomId {
+    RoomId::new(node_id("acW68"), Uuid::from_u128(8))
+}
+
 fn recording_events() -> Vec<RoomEvent> {
     let recording = RecordingId::generate(node_id("acW68"), Uuid::from_u128(5));
     let changes = [
@@ -122,12 +126,18 @@ fn room_events() -> Vec<RoomEvent> {
         })),
         RoomEvent::Locked { locked: true },
         RoomEvent::Destroyed,
+        RoomEvent::MoveFailed {
+            call,
+            to: other_room(),
+            reason: JoinFailure::Refused,
+        },
         RoomEvent::MemberJoined {
             call,
             member,
             caller_id: "+15551234".to_owned(),
             did: "747713001".to_owned(),
             muted: true,
+            from: Some(other_room()),
             settings: Sparse::new(MemberSettings { labels: labels() }),
         },
         RoomEvent::MemberUpdated {
@@ -141,6 +151,7 @@ fn room_events() -> Vec<RoomEvent> {
         call,
         member,
         reason,
+        to: (reason == LeftReason::Moved).then(other_room),
     }));
     all.extend(NOT_JOINED.map(|reason| RoomEvent::JoinFailed {
         call,

@@ -103,6 +103,6 @@ test("each command of a member has a path, an event and words", () => {
     const member = flagsOf({ [command.field]: true });
     assert.equal(command.stepFor(member), command.field ? command.steps[1] : command.steps[0]);
   }
-  assert.deepEqual(keysConfirmedBy("conference.member.left", "s"), ["kick:s"]);
+  assert.deepEqual(keysConfirmedBy("conference.member.left", "s"), ["move:s", "kick:s"]);
   assert.deepEqual(keysConfirmedBy("conference.member.muted", "s"), [], "a flag is confirmed by its value");
 });

@@ -32,7 +32,7 @@ pub use checked::{
     ExecutionId, HangupCause, HeaderName, JobPrefix, JobUuid, Line, MediaUrl, ModuleName, Number,
     Password, ProfileName, RecordingPath, Subclass, Unfit, VarName, VarValue, Voice,
 };
-pub use plan::{InlinePlan, PlanStep};
+pub use plan::{InlinePlan, JoinFlag, PlanStep};
 pub use reply::{ApiFailure, ApiReply, CommandReply};
 
 /// The members that a conference command applies to.

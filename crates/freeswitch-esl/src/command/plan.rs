@@ -53,11 +53,35 @@ pub enum PlanStep {
         name: ConferenceName,
         /// Its profile, if the call creates it.
         profile: ProfileName,
-        /// The member starts muted.
-        muted: bool,
+        /// The flags of the member.
+        flags: Vec<JoinFlag>,
     },
     /// `park`: waits for commands.
     Park,
+}
+
+/// A flag that a member has from the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JoinFlag {
+    /// It is muted.
+    Mute,
+    /// It is deaf.
+    Deaf,
+    /// It is a moderator: the first one ends the wait.
+    Moderator,
+    /// The conference, if the call creates it, waits for a moderator: until then no member hears another.
+    WaitForModerator,
+}
+
+impl JoinFlag {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Mute => "mute",
+            Self::Deaf => "deaf",
+            Self::Moderator => "moderator",
+            Self::WaitForModerator => "wait-mod",
+        }
+    }
 }
 
 impl fmt::Display for PlanStep {
@@ -73,10 +97,15 @@ impl fmt::Display for PlanStep {
             Self::Conference {
                 name,
                 profile,
-                muted,
+                flags,
             } => {
-                let flags = if *muted { "+flags{mute}" } else { "" };
-                write!(f, "conference:{name}@{profile}{flags}")
+                write!(f, "conference:{name}@{profile}")?;
+                // A comma would end the step.
+                for (index, flag) in flags.iter().enumerate() {
+                    let before = if index == 0 { "+flags{" } else { "|" };
+                    write!(f, "{before}{}", flag.as_str())?;
+                }
+                f.write_str(if flags.is_empty() { "" } else { "}" })
             }
             Self::Park => f.write_str("park"),
         }

@@ -23,7 +23,7 @@ fn shows(command: Command, expected: &str) {
 fn commands_render_as_freeswitch_expects() {
     use Api as A;
     let api = |a: Api, text: &str| shows(Command::Api(a), &format!("api {text}\n\n"));
-    let plan = |muted| {
+    let plan = |flags: &[JoinFlag]| {
         InlinePlan::new(PlanStep::SetVars(vec![
             (
                 VarName::new("a").unwrap(),
@@ -34,7 +34,7 @@ fn commands_render_as_freeswitch_expects() {
         .then(PlanStep::Conference {
             name: room(),
             profile: ProfileName::new("default").unwrap(),
-            muted,
+            flags: flags.to_vec(),
         })
         .then(PlanStep::Park)
     };
@@ -48,13 +48,26 @@ fn commands_render_as_freeswitch_expects() {
         "module_exists mod_conference",
     );
     api(
-        A::Transfer(uuid(), plan(true)),
+        A::Transfer(uuid(), plan(&[JoinFlag::Mute])),
         &format!(
             "uuid_transfer {UUID} multiset:^^;a=1;b=,conference:nodeA-room-77afd03e@default+flags{{mute}},park inline"
         ),
     );
     api(
-        A::Transfer(uuid(), plan(false)),
+        A::Transfer(
+            uuid(),
+            plan(&[
+                JoinFlag::Deaf,
+                JoinFlag::Moderator,
+                JoinFlag::WaitForModerator,
+            ]),
+        ),
+        &format!(
+            "uuid_transfer {UUID} multiset:^^;a=1;b=,conference:nodeA-room-77afd03e@default+flags{{deaf|moderator|wait-mod}},park inline"
+        ),
+    );
+    api(
+        A::Transfer(uuid(), plan(&[])),
         &format!(
             "uuid_transfer {UUID} multiset:^^;a=1;b=,conference:nodeA-room-77afd03e@default,park inline"
         ),
@@ -359,7 +372,7 @@ fn commands_with(text: &str) -> Vec<(Command, usize)> {
     let conference = |name, profile| PlanStep::Conference {
         name,
         profile,
-        muted: true,
+        flags: vec![JoinFlag::Mute],
     };
     let one = || VarValue::new("1").unwrap();
     if let Ok(arg) = Arg::new(text) {

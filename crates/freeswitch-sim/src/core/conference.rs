@@ -137,8 +137,7 @@ impl Core {
         let (arg, number, outbound) = (top.arg, channel.profile.number.clone(), channel.outbound);
         let secured = channel
             .var("conference_enforce_security")
-            .is_some_and(|text| text == "true")
-            || !outbound;
+            .map_or(!outbound, |text| text == "true");
         let by_variable = channel.var("conference_member_flags").unwrap_or_default();
         let request = Request::parse(&arg);
         let has_flag = |flag: &str| {

@@ -35,6 +35,11 @@ pub enum CallInput {
         /// The room.
         room: RoomId,
     },
+    /// A caller requests that the call moves from its room into another one.
+    Moving {
+        /// The other room.
+        to: RoomId,
+    },
     /// A caller requests that the call joins a room, and the call has pre-actions to run first.
     Acting {
         /// The action run.

@@ -40,6 +40,13 @@ pub enum CallStatus {
     Acting(Option<RoomId>),
     /// On its way into this room.
     Joining(RoomId),
+    /// On its way from one room into another one.
+    Moving {
+        /// The old room; `None` once it has left that room.
+        from: Option<RoomId>,
+        /// The new room.
+        to: RoomId,
+    },
     /// In this room.
     InRoom(RoomId),
     /// On its way out of this room; `None` if it has left the room and is not parked yet.
@@ -55,19 +62,28 @@ impl CallStatus {
             Self::Ringing => "ringing",
             Self::Parked => "parked",
             Self::Acting(_) => "acting",
-            Self::Joining(_) => "joining",
+            Self::Joining(_) | Self::Moving { .. } => "joining",
             Self::InRoom(_) => "in_room",
             Self::Leaving(_) => "leaving",
             Self::Ended => "ended",
         }
     }
 
-    /// Returns the room that the call is in, entering or leaving.
+    /// Returns the room that the call is in, entering or leaving: of two rooms, the one that it is entering.
     pub const fn room(&self) -> Option<RoomId> {
         match self {
-            Self::Joining(room) | Self::InRoom(room) => Some(*room),
+            Self::Joining(room) | Self::InRoom(room) | Self::Moving { to: room, .. } => Some(*room),
             Self::Leaving(room) | Self::Acting(room) => *room,
             Self::Ringing | Self::Parked | Self::Ended => None,
+        }
+    }
+
+    /// Returns the room that the call is in, as far as events show.
+    pub const fn present_in(&self) -> Option<RoomId> {
+        match self {
+            Self::InRoom(room) => Some(*room),
+            Self::Leaving(room) | Self::Moving { from: room, .. } => *room,
+            Self::Ringing | Self::Parked | Self::Acting(_) | Self::Joining(_) | Self::Ended => None,
         }
     }
 }
@@ -336,6 +352,7 @@ impl CallState {
             CallStatus::Ringing
             | CallStatus::Parked
             | CallStatus::Joining(_)
+            | CallStatus::Moving { .. }
             | CallStatus::InRoom(_)
             | CallStatus::Leaving(Some(_))
             | CallStatus::Ended => None,
@@ -354,8 +371,7 @@ impl CallState {
 
     /// Returns true if an event above this sequence moved the call out of this room.
     pub fn is_elsewhere_since(&self, room: RoomId, sequence: u64) -> bool {
-        let is_here = matches!(self.status, CallStatus::InRoom(r) | CallStatus::Leaving(Some(r)) if r == room);
-        !is_here && self.status_at > sequence
+        self.status.present_in() != Some(room) && self.status_at > sequence
     }
 
     /// Returns true if the call ended in this core, at this sequence or above it: events up to there are late.
@@ -390,6 +406,14 @@ impl CallState {
         let room = self.status.room();
         if room.is_some_and(|room| room.node() != self.id.node()) {
             return Err("it is in a room of another node");
+        }
+        if let CallStatus::Moving {
+            from: Some(from),
+            to,
+        } = self.status
+            && (from == to || from.node() != self.id.node())
+        {
+            return Err("it moves within a room, or from a room of another node");
         }
         match (&self.status, &self.run) {
             (CallStatus::Acting(_), None) => return Err("it is acting without an action run"),

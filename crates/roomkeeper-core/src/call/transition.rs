@@ -64,6 +64,15 @@ impl Transition<'_> {
                 self.state.changed = true;
             }
             CallInput::Parked { sequence, by } => self.parked(sequence, by),
+            // The transfer is repeated: the call may still be in its old room.
+            CallInput::Joining { room } if matches!(self.state.status, CallStatus::Moving { to, .. } if to == room) =>
+                {}
+            CallInput::Moving { to } => {
+                if let CallStatus::InRoom(from) = self.state.status {
+                    let from = Some(from);
+                    self.set_status(CallStatus::Moving { from, to }, None);
+                }
+            }
             CallInput::Joining { room } => {
                 self.state.run = None;
                 self.set_status(CallStatus::Joining(room), None);
@@ -96,7 +105,11 @@ impl Transition<'_> {
                 }
             }
             CallInput::Stays { room } => {
-                if self.state.status == CallStatus::Leaving(Some(room)) {
+                if matches!(
+                    self.state.status,
+                    CallStatus::Leaving(Some(_)) | CallStatus::Moving { .. }
+                ) && self.state.status.present_in() == Some(room)
+                {
                     self.state.pending_park = None;
                     self.set_status(CallStatus::InRoom(room), None);
                 }
@@ -181,6 +194,7 @@ impl Transition<'_> {
             // The call has moved on, or has ended.
             CallStatus::Acting(_)
             | CallStatus::Joining(_)
+            | CallStatus::Moving { .. }
             | CallStatus::InRoom(_)
             | CallStatus::Leaving(Some(_))
             | CallStatus::Ended => {}
@@ -210,8 +224,7 @@ impl Transition<'_> {
         if sequence < self.state.status_at {
             return;
         }
-        if matches!(self.state.status, CallStatus::InRoom(r) | CallStatus::Leaving(Some(r)) if r == room)
-        {
+        if self.state.status.present_in() == Some(room) {
             // The status is the same. The higher sequence alone is not worth a write.
             self.state.status_at = sequence;
             return;
@@ -231,7 +244,20 @@ impl Transition<'_> {
 
     fn left(&mut self, room: RoomId, sequence: Option<u64>) {
         let is_late = sequence.is_some_and(|s| s < self.state.status_at);
-        if self.state.status.room() != Some(room) || is_late {
+        if is_late {
+            return;
+        }
+        if let CallStatus::Moving {
+            from: Some(from),
+            to,
+        } = self.state.status
+        {
+            if from == room {
+                self.set_status(CallStatus::Moving { from: None, to }, sequence);
+            }
+            return;
+        }
+        if self.state.status.room() != Some(room) {
             return;
         }
         self.state.run = None;
@@ -250,16 +276,18 @@ impl Transition<'_> {
     }
 
     fn not_entered(&mut self, room: RoomId, turned_away: bool) {
-        let status = &self.state.status;
-        if !matches!(status, CallStatus::Joining(r) | CallStatus::Acting(Some(r)) if *r == room) {
-            return;
-        }
+        let old_room = match self.state.status {
+            CallStatus::Joining(r) | CallStatus::Acting(Some(r)) if r == room => None,
+            CallStatus::Moving { from, to } if to == room => from,
+            _ => return,
+        };
         self.state.run = None;
-        let next = match turned_away {
+        let next = match (turned_away, old_room) {
             // The call is free only when FreeSWITCH reports it parked.
-            true => CallStatus::Leaving(None),
+            (true, old_room) => CallStatus::Leaving(old_room),
+            (false, Some(old_room)) => CallStatus::InRoom(old_room),
             // The call never left the park.
-            false => self.state.parked(),
+            (false, None) => self.state.parked(),
         };
         self.set_status(next, None);
     }
@@ -275,6 +303,7 @@ impl Transition<'_> {
             // A join that was requested meanwhile fails when the call parks.
             CallStatus::Acting(_)
             | CallStatus::Joining(_)
+            | CallStatus::Moving { .. }
             | CallStatus::InRoom(_)
             | CallStatus::Leaving(Some(_))
             | CallStatus::Ended => {}
@@ -297,30 +326,37 @@ impl Transition<'_> {
         self.notify(CallEvent::Hangup { cause, duration }, departure.synthesized);
     }
 
-    /// Reports to the call's room that the call is gone, unless `next` is the same room.
+    /// Reports to the call's room that the call is gone, unless `next` is the same room. A call that moves has two rooms.
     fn vacate(&mut self, next: Option<RoomId>, sequence: Option<u64>, departure: &Departure) {
         let call = self.state.id;
+        if let Some(room) = self.state.status.present_in()
+            && next != Some(room)
+        {
+            self.effects.push(CallEffect::RoomGone {
+                room,
+                call,
+                sequence,
+                reason: departure.left,
+                synthesized: departure.synthesized,
+            });
+        }
         match self.state.status {
-            CallStatus::Joining(room) | CallStatus::Acting(Some(room)) if next != Some(room) => {
+            CallStatus::Joining(room)
+            | CallStatus::Acting(Some(room))
+            | CallStatus::Moving { to: room, .. }
+                if next != Some(room) =>
+            {
                 self.effects.push(CallEffect::RoomNotEntered {
                     room,
                     call,
                     reason: departure.failed,
                 });
             }
-            CallStatus::InRoom(room) | CallStatus::Leaving(Some(room)) if next != Some(room) => {
-                self.effects.push(CallEffect::RoomGone {
-                    room,
-                    call,
-                    sequence,
-                    reason: departure.left,
-                    synthesized: departure.synthesized,
-                });
-            }
             CallStatus::Ringing
             | CallStatus::Parked
             | CallStatus::Acting(_)
             | CallStatus::Joining(_)
+            | CallStatus::Moving { .. }
             | CallStatus::InRoom(_)
             | CallStatus::Leaving(_)
             | CallStatus::Ended => {}

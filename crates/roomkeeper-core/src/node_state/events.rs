@@ -187,7 +187,7 @@ impl NodeState {
             && let Some(call) = self.call(CallId::new(self.node, channel))
             && matches!(
                 call.status(),
-                CallStatus::Joining(_) | CallStatus::Acting(Some(_))
+                CallStatus::Joining(_) | CallStatus::Acting(Some(_)) | CallStatus::Moving { .. }
             )
             && call.status().room() == Some(room)
             && call.is_elsewhere_since(room, at.sequence)

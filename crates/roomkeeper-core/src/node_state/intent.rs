@@ -84,6 +84,12 @@ impl NodeState {
                 if !by.may_change(owner) || owner != call.app() {
                     return Err(Refusal::ForeignRoom);
                 }
+                // Nor does anybody move it into another app's room.
+                if let Action::Move(moved) = &intent.action
+                    && self.owner(moved.to)? != call.app()
+                {
+                    return Err(Refusal::ForeignRoom);
+                }
                 Ok(())
             }
         }
@@ -101,6 +107,7 @@ impl NodeState {
             Action::Join(_) => self.check_join(room(target)?, call(target)?),
             Action::Leave(_) => self.joined(call(target)?).map(|_| Decision::Act),
             Action::Kick(kick) => self.check_kick(room(target)?, call(target)?, kick),
+            Action::Move(moved) => self.check_move(room(target)?, call(target)?, moved.to),
             Action::SetLock(set) => self.check_lock(room(target)?, *set),
             Action::SetFlag(set) => self.check_flag(target, *set),
             Action::SetHold(set) => self.check_hold(target, set),
@@ -140,6 +147,7 @@ impl NodeState {
             Action::Join(join) => Accepted::Join(self.join(by, join, cx)?),
             Action::Leave(_) => Accepted::Leave(self.leave(by, cx)?),
             Action::Kick(_) => Accepted::Kick(self.kick(by, cx)?),
+            Action::Move(moved) => Accepted::Move(self.move_member(by, moved, cx)?),
             Action::SetLock(set) => Accepted::SetLock(self.set_lock(by, set, cx)?),
             Action::SetFlag(set) => Accepted::SetFlag(self.set_flag(by, set, cx)?),
             Action::SetHold(set) => Accepted::SetHold(self.set_hold(by, set, cx)?),

@@ -23,9 +23,17 @@ impl NodeState {
     pub fn written_together_with(&self, entity: EntityId) -> Vec<EntityId> {
         match entity {
             EntityId::Call(id) => {
-                let room = self.call(id).and_then(|call| call.status().room());
-                let room = room.filter(|room| !self.is_member(*room, id));
-                room.map(EntityId::Room).into_iter().collect()
+                let Some(status) = self.call(id).map(CallState::status) else {
+                    return Vec::new();
+                };
+                let room = status.room().filter(|room| !self.is_member(*room, id));
+                let left = match status {
+                    CallStatus::Moving { from, .. } => {
+                        from.filter(|room| !self.moves_out(*room, id))
+                    }
+                    _ => None,
+                };
+                room.into_iter().chain(left).map(EntityId::Room).collect()
             }
             EntityId::Room(id) => {
                 let room = self.room(id).filter(|room| room.is_open());
@@ -36,18 +44,29 @@ impl NodeState {
                         match member.status {
                             MemberStatus::Joining { .. } => !matches!(
                                 status,
-                                Some(CallStatus::Joining(to) | CallStatus::Acting(Some(to))) if *to == id
+                                Some(CallStatus::Joining(to) | CallStatus::Acting(Some(to)) | CallStatus::Moving { to, .. }) if *to == id
                             ),
-                            MemberStatus::Leaving { .. } => {
-                                !matches!(status, Some(CallStatus::Leaving(_)))
-                            }
+                            MemberStatus::Leaving { .. } => !matches!(
+                                status,
+                                Some(CallStatus::Leaving(_) | CallStatus::Moving { .. })
+                            ),
                             MemberStatus::Joined => false,
                         }
                     })
-                    .map(|(call, _)| EntityId::Call(*call))
+                    .flat_map(|(call, member)| {
+                        let other = member.moving_to().or(member.moving_from());
+                        let other = other.map(EntityId::Room);
+                        std::iter::once(EntityId::Call(*call)).chain(other)
+                    })
                     .collect()
             }
         }
+    }
+
+    /// Returns true if a member of this room is on its way to another one.
+    fn moves_out(&self, room: RoomId, call: CallId) -> bool {
+        let member = self.room(room).and_then(|room| room.members().get(&call));
+        member.is_some_and(|member| member.moving_to().is_some())
     }
 
     /// Returns the calls that are joining a room, according to the loaded state. If a call is no longer joining when the
@@ -114,7 +133,9 @@ impl NodeState {
         };
         if state.is_elsewhere_since(room, sequence) {
             let reason = match state.status() {
-                CallStatus::InRoom(_) | CallStatus::Leaving(Some(_)) => LeftReason::Moved,
+                CallStatus::InRoom(_)
+                | CallStatus::Leaving(Some(_))
+                | CallStatus::Moving { .. } => LeftReason::Moved,
                 CallStatus::Ringing
                 | CallStatus::Parked
                 | CallStatus::Acting(_)
@@ -133,9 +154,13 @@ impl NodeState {
     fn restore_joined_call(&mut self, room: RoomId, call: CallId, cx: &mut Context<'_>) {
         let member = self.room(room).and_then(|room| room.members().get(&call));
         let is_joined = member.is_some_and(|member| member.status == MemberStatus::Joined);
-        let is_leaving = self
-            .call(call)
-            .is_some_and(|state| *state.status() == CallStatus::Leaving(Some(room)));
+        let is_leaving = self.call(call).is_some_and(|state| {
+            let is_going = matches!(
+                state.status(),
+                CallStatus::Leaving(Some(_)) | CallStatus::Moving { .. }
+            );
+            is_going && state.status().present_in() == Some(room)
+        });
         if is_joined && is_leaving {
             self.call_input(call, CallInput::Stays { room }, cx);
         }
@@ -147,6 +172,7 @@ impl NodeState {
 
     pub(super) fn room_effect(&mut self, id: RoomId, effect: RoomEffect, cx: &mut Context<'_>) {
         match effect {
+            effect @ RoomEffect::MoveFailed { .. } => self.move_failed(id, effect, cx),
             RoomEffect::Command(command) => {
                 let target = match command.call() {
                     Some(call) => Target::Member { room: id, call },
@@ -201,9 +227,14 @@ impl NodeState {
             RoomEffect::CallStrayed { call, sequence } => {
                 self.call_input(call, CallInput::Strayed { sequence }, cx);
             }
-            RoomEffect::CallLeft { call, sequence } => {
-                let then = self
-                    .registration(id)
+            RoomEffect::CallLeft {
+                call,
+                sequence,
+                moved,
+            } => {
+                // A member that moves has not left for good.
+                let registration = self.registration(id).filter(|_| !moved);
+                let then = registration
                     .map(|r| r.details.post_actions.clone())
                     .unwrap_or_default();
                 if self.calls.contains_key(&call) {

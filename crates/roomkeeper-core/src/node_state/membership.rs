@@ -23,12 +23,13 @@ impl NodeState {
             CallStatus::Ringing | CallStatus::Parked | CallStatus::Acting(None) => {}
             CallStatus::Acting(Some(current))
             | CallStatus::Joining(current)
+            | CallStatus::Moving { to: current, .. }
             | CallStatus::InRoom(current)
                 if *current != room =>
             {
                 return Err(Refusal::InOtherRoom { room: *current });
             }
-            CallStatus::Acting(Some(_)) | CallStatus::Joining(_) => {
+            CallStatus::Acting(Some(_)) | CallStatus::Joining(_) | CallStatus::Moving { .. } => {
                 let member = self.membership(room, call)?;
                 let accepted = JoinAccepted::Joining { room, member };
                 return Ok(Decision::NoChange(Accepted::Join(accepted)));

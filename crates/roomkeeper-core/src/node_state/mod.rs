@@ -12,6 +12,7 @@ mod intent;
 mod machines;
 mod membership;
 mod moderation;
+mod moving;
 mod orphans;
 mod playback;
 mod recording;

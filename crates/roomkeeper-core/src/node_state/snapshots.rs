@@ -187,6 +187,8 @@ impl NodeState {
                     Some(CallStatus::Parked | CallStatus::Acting(_) | CallStatus::Joining(_)) => {
                         false
                     }
+                    // A call that moves parks only when the new room refuses it.
+                    Some(CallStatus::Moving { .. }) => listed.parked,
                     // A call that was given up with its node, and that a caller named since, has returned with the
                     // node.
                     Some(CallStatus::Ended) | None => listed.parked,

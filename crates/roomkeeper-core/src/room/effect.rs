@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use crate::ids::{CallId, CommandUid, MemberId, RecordingId};
+use crate::ids::{CallId, CommandUid, MemberId, RecordingId, RoomId};
 use crate::play_url::PlayUrl;
 
 use super::details::Update;
-use super::flag::MemberFlag;
+use super::flag::{Flags, MemberFlag};
 use super::member_settings::{MemberSettings, MemberUpdate};
 use super::play::{MemberPlayEvent, PlayCommand, PlayEvent};
 use super::recording::{RecordAction, RecordingChange};
@@ -220,6 +220,8 @@ pub enum RoomEvent {
         muted: bool,
         /// Its settings.
         settings: Sparse<MemberSettings>,
+        /// The room that it moved from.
+        from: Option<RoomId>,
     },
     /// Settings of a member changed.
     MemberUpdated {
@@ -236,6 +238,17 @@ pub enum RoomEvent {
         member: MemberId,
         /// The reason.
         reason: LeftReason,
+        /// The room that it moves to.
+        to: Option<RoomId>,
+    },
+    /// A member did not get into the room that it was to move to: it stays here, or joins again.
+    MoveFailed {
+        /// The call.
+        call: CallId,
+        /// The other room.
+        to: RoomId,
+        /// The reason.
+        reason: JoinFailure,
     },
     /// A join failed.
     JoinFailed {
@@ -299,6 +312,7 @@ impl RoomEvent {
         Self::MemberJoined { .. } => "conference.member.joined",
         Self::MemberUpdated { .. } => "conference.member.updated",
         Self::MemberLeft { .. } => "conference.member.left",
+        Self::MoveFailed { .. } => "conference.member.move_failed",
         Self::FlagChanged { flag: MemberFlag::Speak, on: false, .. } => MemberFlag::Speak.names(false).event,
         Self::FlagChanged { flag: MemberFlag::Speak, on: true, .. } => MemberFlag::Speak.names(true).event,
         Self::FlagChanged { flag: MemberFlag::Hear, on: false, .. } => MemberFlag::Hear.names(false).event,
@@ -333,6 +347,7 @@ impl RoomEvent {
             Self::MemberJoined { call, .. }
             | Self::MemberUpdated { call, .. }
             | Self::MemberLeft { call, .. }
+            | Self::MoveFailed { call, .. }
             | Self::JoinFailed { call, .. }
             | Self::FlagChanged { call, .. }
             | Self::HoldChanged { call, .. }
@@ -399,6 +414,23 @@ pub enum RoomEffect {
         call: CallId,
         /// The sequence of the event; `None` if no event shows it.
         sequence: Option<u64>,
+        /// True if it is on its way to another room, or was.
+        moved: bool,
+    },
+    /// The call is no longer on its way into this room, and came from another one, which takes it back.
+    MoveFailed {
+        /// The call.
+        call: CallId,
+        /// The room that it came from.
+        from: RoomId,
+        /// Its flags there.
+        flags: Flags,
+        /// Its settings.
+        settings: Sparse<MemberSettings>,
+        /// The reason.
+        reason: JoinFailure,
+        /// The caller's id of the move.
+        command_uid: Option<CommandUid>,
     },
     /// The call is no longer on its way into this room.
     CallNotEntered {

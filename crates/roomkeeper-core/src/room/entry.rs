@@ -3,6 +3,7 @@
 use crate::ids::CallId;
 
 use super::details::Kind;
+use super::member::Move;
 use super::member_settings::MemberSettings;
 use super::room_settings::RoomSettings;
 use super::settings::Sparse;
@@ -16,6 +17,10 @@ pub struct Entry {
     pub kind: Kind,
     /// True to enter muted.
     pub muted: bool,
+    /// True to enter deaf.
+    pub deaf: bool,
+    /// True to enter in spite of a lock.
+    pub past_lock: bool,
     /// The settings of the member.
     pub member: Sparse<MemberSettings>,
     /// The settings of the room, in force from the creation of the conference.
@@ -33,6 +38,8 @@ impl RoomState {
         Some(Entry {
             kind: self.kind(),
             muted: !member.flags.speak,
+            deaf: !member.flags.hear,
+            past_lock: member.moving.as_deref() == Some(&Move::Back),
             member: member.settings.clone(),
             room: registration.map_or_else(Sparse::default, |r| r.details.settings.clone()),
             registration: registration

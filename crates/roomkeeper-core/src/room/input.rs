@@ -2,14 +2,14 @@
 
 use smol_str::SmolStr;
 
-use crate::ids::{CallId, CommandUid, CoreId, MemberId, OperationId};
+use crate::ids::{CallId, CommandUid, CoreId, MemberId, OperationId, RoomId};
 use crate::play_url::PlayUrl;
 use crate::time::Timestamp;
 
 use super::audio::HoldRequest;
 use super::details::Update;
 use super::effect::{JoinFailure, LeftReason};
-use super::flag::{FlagRequest, MemberFlag, ReportedFlags};
+use super::flag::{FlagRequest, Flags, MemberFlag, ReportedFlags};
 use super::member_settings::{MemberSettings, MemberUpdate};
 use super::playback::PlayInput;
 use super::recording::RecordInput;
@@ -30,6 +30,56 @@ pub struct ReportedMember {
     pub new_id: MemberId,
     /// Its flags.
     pub flags: ReportedFlags,
+}
+
+/// A member of another room that moves here.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Arrival {
+    /// The call.
+    pub call: CallId,
+    /// The membership id.
+    pub member: MemberId,
+    /// Its caller's number.
+    pub caller_id: SmolStr,
+    /// The number dialled.
+    pub did: SmolStr,
+    /// The flags to enter with.
+    pub flags: Flags,
+    /// Its settings.
+    pub settings: Sparse<MemberSettings>,
+    /// The room that it comes from.
+    pub from: RoomId,
+    /// Its flags there.
+    pub flags_before: Flags,
+    /// The caller's id of the command.
+    pub command_uid: Option<CommandUid>,
+    /// The move fails then.
+    pub deadline: Timestamp,
+}
+
+/// A move to another room that failed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Failed {
+    /// The call.
+    pub call: CallId,
+    /// The room that did not admit it.
+    pub to: RoomId,
+    /// The reason.
+    pub reason: JoinFailure,
+    /// The membership id, if it joins again.
+    pub new_id: MemberId,
+    /// Its caller's number.
+    pub caller_id: SmolStr,
+    /// The number dialled.
+    pub did: SmolStr,
+    /// Its flags before the move.
+    pub flags: Flags,
+    /// Its settings.
+    pub settings: Sparse<MemberSettings>,
+    /// The caller's id of the command.
+    pub command_uid: Option<CommandUid>,
+    /// The new join fails then.
+    pub deadline: Timestamp,
 }
 
 /// An input of a room.
@@ -104,6 +154,21 @@ pub enum RoomInput {
         /// The leave is reverted then.
         deadline: Timestamp,
     },
+    /// A caller requests that a member moves to another room, which gets [`RoomInput::MoveIn`].
+    MoveOut {
+        /// The call.
+        call: CallId,
+        /// The other room.
+        to: RoomId,
+        /// The caller's id of the command.
+        command_uid: Option<CommandUid>,
+        /// The leave is reverted then.
+        deadline: Timestamp,
+    },
+    /// A member of another room moves here; the command goes out.
+    MoveIn(Box<Arrival>),
+    /// A member that was to move to another room did not get in there.
+    MoveFailed(Box<Failed>),
     /// The owner updates the settings of a member.
     UpdateMember {
         /// The call.

@@ -2,7 +2,7 @@
 
 use smol_str::SmolStr;
 
-use crate::ids::{CallId, CommandUid, ConferenceId, CoreId, MemberId};
+use crate::ids::{CallId, CommandUid, ConferenceId, CoreId, MemberId, RoomId};
 use crate::time::Timestamp;
 
 use super::audio::{Hold, MemberAudio};
@@ -68,6 +68,40 @@ pub enum MemberStatus {
     },
 }
 
+/// The part of a move between two rooms that concerns one membership.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Move {
+    /// A leaving member is on its way to this room.
+    To(RoomId),
+    /// A joining member comes from another room.
+    From {
+        /// That room.
+        room: RoomId,
+        /// Its flags there, which it gets again if this room refuses it.
+        flags: Flags,
+    },
+    /// A joining member returns, because another room refused it. A lock does not apply to it.
+    Back,
+}
+
+impl Move {
+    /// Returns the room that a leaving member is on its way to.
+    pub const fn to(&self) -> Option<RoomId> {
+        match self {
+            Self::To(room) => Some(*room),
+            Self::From { .. } | Self::Back => None,
+        }
+    }
+
+    /// Returns the room that a joining member comes from.
+    pub const fn from(&self) -> Option<RoomId> {
+        match self {
+            Self::From { room, .. } => Some(*room),
+            Self::To(_) | Self::Back => None,
+        }
+    }
+}
+
 /// One membership of one call, from the request to join to its end.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Member {
@@ -91,6 +125,8 @@ pub struct Member {
     pub audio: Option<Box<MemberAudio>>,
     /// The time of the request to join, or of the first event.
     pub since: Timestamp,
+    /// Its part in a move. Most members have none, so this is one pointer.
+    pub moving: Option<Box<Move>>,
     /// The settings that its app chose.
     pub settings: Sparse<MemberSettings>,
 }
@@ -99,6 +135,16 @@ impl Member {
     /// Returns its hold, if it is held, or is about to be or not to be.
     pub fn hold(&self) -> Option<&Hold> {
         self.audio.as_ref()?.hold.as_ref()
+    }
+
+    /// Returns the room that the member is on its way to.
+    pub fn moving_to(&self) -> Option<RoomId> {
+        self.moving.as_deref().and_then(Move::to)
+    }
+
+    /// Returns the room that the member comes from.
+    pub fn moving_from(&self) -> Option<RoomId> {
+        self.moving.as_deref().and_then(Move::from)
     }
 
     pub(super) fn deadline(&self) -> Option<Timestamp> {

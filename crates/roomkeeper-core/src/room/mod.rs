@@ -32,10 +32,10 @@ pub use effect::{
 };
 pub use entry::Entry;
 pub use flag::{FlagNames, FlagRequest, FlagRequests, Flags, MemberFlag, ReportedFlags};
-pub use input::{ReportedMember, RoomInput};
+pub use input::{Arrival, Failed, ReportedMember, RoomInput};
 pub use lock::{Lock, LockRequest};
 pub use member::{
-    JoinAttempt, Member, MemberStatus, Membership, MembershipChange, MembershipStatus,
+    JoinAttempt, Member, MemberStatus, Membership, MembershipChange, MembershipStatus, Move,
 };
 pub use member_settings::{MemberSettings, MemberUpdate};
 pub use play::{FileId, MemberPlayEvent, PlayCommand, PlayEvent, PlayFailure};

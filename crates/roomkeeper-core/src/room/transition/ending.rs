@@ -36,10 +36,13 @@ impl Transition<'_> {
                 deadline,
             });
         }
+        // A member that moves needs no command: it leaves by its transfer, or has not arrived yet. If it does arrive, it is
+        // parked like any call that enters.
         let members: Vec<(CallId, bool)> = self
             .room
             .members
             .iter()
+            .filter(|(_, m)| m.moving_to().is_none() && m.moving_from().is_none())
             .map(|(call, m)| (*call, m.membership.is_some()))
             .collect();
         for (call, present) in members {

@@ -3,7 +3,7 @@
 use crate::ids::{CallId, CommandUid, MemberId};
 use crate::room::effect::{JoinFailure, LeftReason, RoomCommand, RoomEffect, RoomEvent};
 use crate::room::flag::{FlagRequest, FlagRequests, Flags, MemberFlag};
-use crate::room::member::{JoinAttempt, Member, MemberStatus};
+use crate::room::member::{JoinAttempt, Member, MemberStatus, Move};
 use crate::room::member_settings::MemberUpdate;
 use crate::room::settings::Sparse;
 use crate::room::stamp::EventStamp;
@@ -34,6 +34,7 @@ impl Transition<'_> {
             requests: FlagRequests::default(),
             audio: None,
             since: self.now,
+            moving: None,
             settings: Sparse::default(),
         }
     }
@@ -201,6 +202,8 @@ impl Transition<'_> {
             return;
         }
         if let Some(member) = self.room.remove_member(call) {
+            let returns = !turned_away && returns_after(reason);
+            let moving = member.moving.filter(|_| returns);
             let command_uid = match member.status {
                 MemberStatus::Joining { command_uid, .. } => command_uid,
                 MemberStatus::Joined | MemberStatus::Leaving { .. } => None,
@@ -213,9 +216,19 @@ impl Transition<'_> {
                     member: member.id,
                     reason,
                 },
-                command_uid,
+                command_uid.clone(),
                 matches!(reason, JoinFailure::Orphan),
             );
+            if let Some(Move::From { room, flags }) = moving.as_deref() {
+                self.effects.push(RoomEffect::MoveFailed {
+                    call,
+                    from: *room,
+                    flags: *flags,
+                    settings: member.settings,
+                    reason,
+                    command_uid,
+                });
+            }
         }
         self.finish_if_empty();
     }
@@ -231,10 +244,25 @@ impl Transition<'_> {
             )
         };
         if self.room.members.get(&call).is_some_and(leaving) {
-            self.room
-                .with_member(call, |m| m.status = MemberStatus::Joined);
+            self.room.with_member(call, |m| {
+                m.status = MemberStatus::Joined;
+                m.moving = None;
+            });
             self.effects.push(RoomEffect::CallStays { call });
             self.resume_member_playback(call);
         }
+    }
+}
+
+/// Returns true if a call that moved here goes back to its old room after this failure.
+const fn returns_after(reason: JoinFailure) -> bool {
+    match reason {
+        JoinFailure::Refused | JoinFailure::Timeout | JoinFailure::RoomDestroyed => true,
+        // The call is over, went elsewhere, or was removed by its app.
+        JoinFailure::Hangup
+        | JoinFailure::Moved
+        | JoinFailure::Orphan
+        | JoinFailure::Removed
+        | JoinFailure::ActionFailed => false,
     }
 }

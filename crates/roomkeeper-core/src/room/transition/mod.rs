@@ -9,6 +9,7 @@ mod ending;
 mod hold;
 mod lock;
 mod membership;
+mod moving;
 mod playback;
 mod presence;
 mod recording;
@@ -95,6 +96,14 @@ impl Transition<'_> {
                 command_uid,
                 deadline,
             } => self.leave_on_request(call, command_uid, deadline),
+            RoomInput::MoveOut {
+                call,
+                to,
+                command_uid,
+                deadline,
+            } => self.move_out(call, to, command_uid, deadline),
+            RoomInput::MoveIn(arrival) => self.move_in(*arrival),
+            RoomInput::MoveFailed(failed) => self.move_failed(*failed),
             RoomInput::UpdateMember {
                 call,
                 update,

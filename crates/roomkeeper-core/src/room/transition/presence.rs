@@ -6,7 +6,7 @@ use crate::ids::{CallId, CommandUid};
 use crate::room::effect::{LeftReason, RoomCommand, RoomEffect, RoomEvent};
 use crate::room::flag::{FlagRequest, FlagRequests, Flags, MemberFlag, ReportedFlags};
 use crate::room::input::ReportedMember;
-use crate::room::member::{Member, MemberStatus, Membership, Tombstone};
+use crate::room::member::{Member, MemberStatus, Membership, Move, Tombstone};
 use crate::room::settings::Sparse;
 use crate::room::stamp::EventStamp;
 use crate::room::state::RoomStatus;
@@ -193,6 +193,7 @@ impl Transition<'_> {
                 requests: FlagRequests::default(),
                 audio: None,
                 since: self.now,
+                moving: None,
                 settings: Sparse::default(),
             },
         );
@@ -277,8 +278,10 @@ impl Transition<'_> {
             caller_id: m.caller_id.to_string(),
             did: m.did.to_string(),
             muted: !m.flags.speak,
+            from: m.moving_from(),
             settings: m.settings.clone(),
         };
+        let was_moving = m.moving.is_some();
         self.effects.push(RoomEffect::CallEntered {
             call,
             sequence,
@@ -286,6 +289,9 @@ impl Transition<'_> {
         });
         let flags = m.flags;
         self.notify(event, command_uid, synthesized);
+        if was_moving {
+            self.room.with_member(call, |m| m.moving = None);
+        }
         // The event above reports whether the member is muted; any other flag that is off gets its own event.
         let others = MemberFlag::ALL.iter().copied();
         for flag in others.filter(|flag| *flag != MemberFlag::Speak && !flag.is_on(flags)) {
@@ -489,6 +495,7 @@ impl Transition<'_> {
         };
         // A requested reason is more specific than "removed"; the end of the call or of the node is more specific than
         // that.
+        let to = member.moving.as_deref().and_then(Move::to);
         let reason = match (reason, requested) {
             (LeftReason::Removed, Some(requested)) => requested,
             (LeftReason::Hangup, Some(LeftReason::RoomDestroyed)) => LeftReason::RoomDestroyed,
@@ -499,12 +506,14 @@ impl Transition<'_> {
             // An end that is derived from something else, such as the end of the conference, has no position: the call
             // may have been parked before that.
             sequence: at.filter(|_| !synthesized).map(|a| a.sequence),
+            moved: to.is_some(),
         });
         self.notify(
             RoomEvent::MemberLeft {
                 call,
                 member: member.id,
                 reason,
+                to: to.filter(|_| reason == LeftReason::Moved),
             },
             command_uid,
             synthesized,
