@@ -517,6 +517,21 @@ fn music_that_cannot_be_played_leaves_silence_and_is_tried_again() {
 }
 
 #[test]
+fn music_for_member_that_freeswitch_does_not_know_waits_for_a_snapshot() {
+    let mut world = World::talking();
+    world.holds(Some("m")).unwrap();
+    world.reports(HELD);
+    let command = world.commands.pop().unwrap();
+    world.commands.clear();
+    world.refuses(&command, &CommandError::NoSuchChannel);
+    assert!(world.wants_resync);
+    world.waits(600);
+    world.expect_commands(&[]);
+    world.shows(HELD);
+    world.expect_commands(&["silence", "play m"]);
+}
+
+#[test]
 fn files_interrupt_music_which_begins_anew_after_them() {
     let mut world = World::held(Some("m"));
     let music = world

@@ -707,7 +707,9 @@ impl Node {
         file: FileId,
         opens: bool,
     ) -> Result<(), Rejection> {
-        let room = self.is_in(channel, room)?;
+        let room = self
+            .is_in(channel, room)
+            .map_err(|_| Rejection::NoSuchChannel)?;
         // A file that cannot be opened has no event.
         if !opens {
             return Err(Rejection::NoSuchMember);

@@ -163,7 +163,8 @@ struct StoredMusic {
     url: PlayUrl,
     next: u16,
     ready: VecDeque<u16>,
-    not_before: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    not_before: Option<Timestamp>,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -184,6 +184,7 @@ impl NodeState {
             | PlayInput::Volume { .. }
             | PlayInput::Opened(_)
             | PlayInput::NotPlayed(..)
+            | PlayInput::NoMember(_)
             | PlayInput::Ended(_)
             | PlayInput::Lost(_) => None,
         };
@@ -207,8 +208,14 @@ impl NodeState {
                     // The file may still be opened: its deadline decides.
                     CommandError::Unknown => return,
                 };
+                let is_member = target.call().is_some();
+                let input = if is_member && *error == CommandError::NoSuchChannel {
+                    PlayInput::NoMember(*file)
+                } else {
+                    PlayInput::NotPlayed(*file, why)
+                };
                 if self.has_playback(target) {
-                    self.play_input(target, PlayInput::NotPlayed(*file, why), cx);
+                    self.play_input(target, input, cx);
                 }
             }
             // If nothing plays, there is nothing to pause, to stop or to make louder.

@@ -114,8 +114,8 @@ pub struct Music {
     pub next: u16,
     /// The repetitions that FreeSWITCH has, in playing order.
     pub ready: VecDeque<u16>,
-    /// The time before which it is not sent again.
-    pub not_before: Timestamp,
+    /// The time before which it is not sent again; `None` until FreeSWITCH reports the member again.
+    pub not_before: Option<Timestamp>,
 }
 
 /// The playback of a room or to one member.
@@ -167,6 +167,8 @@ pub enum PlayInput {
     Opened(FileId),
     /// FreeSWITCH could not open a file, or did not get the command.
     NotPlayed(FileId, PlayFailure),
+    /// FreeSWITCH does not know the member that a file was to be played to. A snapshot decides.
+    NoMember(FileId),
     /// A file ended.
     Ended(FileId),
     /// FreeSWITCH had a file and plays nothing, and no event reported the end.
@@ -249,7 +251,7 @@ impl Playback {
             is_waiting && is_missing
         });
         let opening = self.opening.map(|o| o.deadline);
-        opening.or(music.map(|music| music.not_before))
+        opening.or(music.and_then(|music| music.not_before))
     }
 
     fn is_music(&self, operation: OperationId) -> bool {
@@ -392,7 +394,15 @@ impl Playback {
                     if let Some(music) = self.music.as_mut()
                         && music.operation == file.operation
                     {
-                        music.not_before = now + MUSIC_RETRY;
+                        music.not_before = Some(now + MUSIC_RETRY);
+                    }
+                }
+            }
+            PlayInput::NoMember(file) => {
+                if self.settled(file).is_some() {
+                    self.set(file, FileState::Failed(PlayFailure::Refused));
+                    if let Some(music) = self.music.as_mut() {
+                        music.not_before = None;
                     }
                 }
             }
@@ -424,7 +434,7 @@ impl Playback {
                 if let Some(music) = self.music.as_mut()
                     && !alive
                 {
-                    music.not_before = now + MUSIC_INTERVAL;
+                    music.not_before = Some(now + MUSIC_INTERVAL);
                 }
                 effects
             }
@@ -444,8 +454,16 @@ impl Playback {
             url,
             next: 0,
             ready: VecDeque::new(),
-            not_before: now,
+            not_before: Some(now),
         });
+        self.resume(alive, now)
+    }
+
+    /// Continues music that waits for a report of its member.
+    pub(super) fn member_reported(&mut self, alive: bool, now: Timestamp) -> Vec<PlayEffect> {
+        if let Some(music) = self.music.as_mut() {
+            music.not_before.get_or_insert(now);
+        }
         self.resume(alive, now)
     }
 
@@ -695,7 +713,7 @@ impl Playback {
         let Some(music) = self.music.as_mut() else {
             return;
         };
-        if !is_free || music.not_before > now {
+        if !is_free || music.not_before.is_none_or(|at| at > now) {
             return;
         }
         let file = FileId {
@@ -703,7 +721,7 @@ impl Playback {
             index: music.next,
         };
         music.next = music.next.wrapping_add(1);
-        music.not_before = now + MUSIC_INTERVAL;
+        music.not_before = Some(now + MUSIC_INTERVAL);
         self.opening = Some(Opening {
             file,
             volume: 0,

@@ -117,6 +117,17 @@ impl Transition<'_> {
         fulfilled.flatten()?.command_uid
     }
 
+    /// Continues the music of a held member that FreeSWITCH has reported.
+    pub(super) fn resume_music(&mut self, call: CallId) {
+        let member = self.room.members.get(&call);
+        let audio = member.and_then(|m| m.audio.as_ref());
+        let music = audio.and_then(|audio| audio.playback.music());
+        if music.is_some_and(|music| music.not_before.is_none()) {
+            let (alive, now) = (self.can_play_to(call), self.now);
+            self.play_to(call, |playback| playback.member_reported(alive, now));
+        }
+    }
+
     /// Reports that a member is held, or no longer, and starts or ends its music.
     pub(super) fn hold_changed(
         &mut self,

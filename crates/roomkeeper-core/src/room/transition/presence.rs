@@ -390,6 +390,7 @@ impl Transition<'_> {
             self.hold_changed(call, reported.hold, command_uid, at.synthesized);
         }
         self.adjust_hearing(call);
+        self.resume_music(call);
     }
 
     fn change_flags(&mut self, at: EventStamp, call: CallId, reported: ReportedFlags) {
