@@ -26,6 +26,8 @@ mod orphans;
 mod playback;
 #[path = "rules/recording.rs"]
 mod recording;
+#[path = "rules/recovery.rs"]
+mod recovery;
 #[path = "rules/replicas.rs"]
 mod replicas;
 #[path = "rules/settings.rs"]
@@ -56,7 +58,7 @@ use roomkeeper_core::room::{Details, Kind, Origin, Registration, RoomEvent};
 use roomkeeper_core::switch_command::{SwitchAction, SwitchCommand};
 use roomkeeper_core::switch_event::{
     ChannelChange, ChannelDump, ConferenceChange, Identity, ListedChannel, MemberBlock, Snapshot,
-    SnapshotRoom, SwitchEvent, SwitchEventKind,
+    SnapshotMember, SnapshotRoom, SwitchEvent, SwitchEventKind,
 };
 use roomkeeper_core::time::Timestamp;
 use uuid::Uuid;
@@ -236,6 +238,7 @@ impl World {
                         RoomEvent::MemberUpdated { update, .. } => {
                             format!("member updated {}", serde_json::to_string(&update).unwrap())
                         }
+                        RoomEvent::MemberReconnected { .. } => "reconnected".to_owned(),
                         RoomEvent::MemberLeft { reason, to, .. } => {
                             format!("left {reason}{}", numbered(" to", to))
                         }
@@ -523,14 +526,14 @@ fn joining_call_that_is_still_parked_is_not_refused() {
 #[test]
 fn core_change_in_a_batch_can_be_applied_again() {
     let mut world = World::joined();
-    let (before, fence) = world.node_state.run();
+    let before = world.node_state.run();
     let stored = world.node_state.room(room(1)).unwrap().clone();
     let next = CoreId::new(Uuid::from_u128(8));
     world.with(|node_state, cx| node_state.core_changed(Some(next), cx));
     world.notifications.clear();
     // Another replica had written: the stored state is loaded, and the batch is applied again.
     world.node_state.put_room(room(1), Some(stored));
-    world.node_state.restore_core(before, fence);
+    world.node_state.restore_run(before);
     world.with(|node_state, cx| node_state.core_changed(Some(next), cx));
     world.expect_notifications(&["left orphan (synthesized)"]);
 }

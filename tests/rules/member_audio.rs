@@ -106,7 +106,7 @@ impl World {
     }
 
     /// A snapshot shows the member.
-    fn shows(&mut self, raw: Raw) {
+    fn snapshot_shows(&mut self, raw: Raw) {
         self.sequence += 1;
         let member = SnapshotMember {
             channel: call(1).channel(),
@@ -114,6 +114,7 @@ impl World {
             can_hear: raw.hear && !raw.hold,
             hold: raw.hold,
             talking: false,
+            talked: None,
             has_floor: false,
             caller_id: "527121101".into(),
         };
@@ -341,7 +342,7 @@ fn held_member_that_hears_room_again_is_deafened_again() {
 fn snapshot_of_held_member_deafens_it_again_because_it_hides_the_flag() {
     let mut world = World::held(None);
     world.commands.clear();
-    world.shows(HELD_AND_HEARING);
+    world.snapshot_shows(HELD_AND_HEARING);
     world.expect_commands(&["silence"]);
     world.reports(HELD);
     world.expect_commands(&[]);
@@ -369,14 +370,14 @@ fn lost_events_of_hold_are_replaced_by_snapshot() {
     let mut world = World::talking();
     world.holds(Some("m")).unwrap();
     world.commands.clear();
-    world.shows(HELD);
+    world.snapshot_shows(HELD);
     world.expect_notifications(&["held with m [h] (synthesized)"]);
     // The command that deafens it may be on its way; the music begins.
     let music = world.expect_commands(&["play m"]).unwrap();
     world.file_opened(music.operation, music.index);
     world.unholds().unwrap();
     world.expect_commands(&["unhold", "hear"]);
-    world.shows(FREE);
+    world.snapshot_shows(FREE);
     world.expect_notifications(&["unheld [h] (synthesized)"]);
     assert_eq!(world.marks(), (false, false, false));
     world.waits(60);
@@ -401,7 +402,7 @@ fn hold_that_is_refused_or_not_confirmed_lets_member_hear_again() {
     // Nobody knows whether it worked: a snapshot decides.
     world.waits(11);
     world.expect_commands(&[]);
-    world.shows(DEAF);
+    world.snapshot_shows(DEAF);
     world.expect_commands(&["hear"]);
     world.reports(FREE);
     world.expect_notifications(&[]);
@@ -527,7 +528,7 @@ fn music_for_member_that_freeswitch_does_not_know_waits_for_a_snapshot() {
     assert!(world.wants_resync);
     world.waits(600);
     world.expect_commands(&[]);
-    world.shows(HELD);
+    world.snapshot_shows(HELD);
     world.expect_commands(&["silence", "play m"]);
 }
 
@@ -688,7 +689,7 @@ fn hold_and_files_are_stored() {
 #[test]
 fn member_that_a_snapshot_reveals_held_is_held_and_deafened() {
     let mut world = World::with_room_and_call();
-    world.shows(HELD);
+    world.snapshot_shows(HELD);
     world.expect_notifications(&[
         "joined 527121101 muted=false (synthesized)",
         "held (synthesized)",

@@ -74,6 +74,10 @@ event_data! {
         #[serde(flatten)]
         settings: MemberSettingsText,
     }
+    MemberReconnected {
+        /// The membership, the same as before.
+        conferencecall_id: Uuid,
+    }
     MemberLeft {
         reason: LeftReason,
         /// The conference that the member moves to.
@@ -141,6 +145,7 @@ enum LeftReason {
     Moved,
     RoomDestroyed,
     Timeout,
+    Silence,
     Orphan,
 }
 
@@ -294,6 +299,7 @@ envelopes! {
     MemberJoined,
     MemberUpdated,
     MemberLeft,
+    MemberReconnected,
     MemberMoveFailed,
     MemberFlagChanged,
     MemberHeld,

@@ -49,6 +49,7 @@ fn describe(event: &str) -> Option<(&'static str, String)> {
         "conference.member.joined": "A member joined", MemberJoined;
         "conference.member.updated": "Settings of a member changed", MemberUpdated;
         "conference.member.left": "A member left", MemberLeft;
+        "conference.member.reconnected": "A member is in its conference again after a restart of FreeSWITCH", MemberReconnected;
         "conference.member.move_failed": "A member did not get into another conference, and stays or joins again", MemberMoveFailed;
         "conference.member.muted": "A member was muted", MemberFlagChanged;
         "conference.member.unmuted": "A member was unmuted", MemberFlagChanged;

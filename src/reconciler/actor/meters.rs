@@ -111,7 +111,8 @@ impl Meters {
             Item::SwitchEvent(NodeInput::Up | NodeInput::Down | NodeInput::Fence { .. })
             | Item::Message(_)
             | Item::Due(_)
-            | Item::NodeLost => {}
+            | Item::NodeLost
+            | Item::RecoveryOver => {}
         }
     }
 
@@ -214,7 +215,8 @@ pub(super) fn span(item: &Item) -> Option<&Span> {
         Item::SwitchEvent(NodeInput::Up | NodeInput::Down | NodeInput::Fence { .. })
         | Item::Message(_)
         | Item::Due(_)
-        | Item::NodeLost => None,
+        | Item::NodeLost
+        | Item::RecoveryOver => None,
     }
 }
 
@@ -274,6 +276,7 @@ const fn confirmed_by(notification: &Notification) -> Option<(EntityId, Confirma
             RoomEvent::Destroyed => (EntityId::Room(*room), Confirmation::Destroyed, true),
             RoomEvent::Created { .. }
             | RoomEvent::Updated(_)
+            | RoomEvent::MemberReconnected { .. }
             | RoomEvent::MoveFailed { .. }
             | RoomEvent::MemberUpdated { .. }
             | RoomEvent::Play(_)

@@ -106,6 +106,7 @@ fn commands_render_as_freeswitch_expects() {
         A::ShowChannels(TableForm::Delimited),
         "show channels as delim \x1f",
     );
+    api(A::RecoverCalls, "sofia recover");
     api(A::ShowChannels(TableForm::Json), "show channels as json");
     api(A::ConferenceList, "conference json_list compact");
     api(

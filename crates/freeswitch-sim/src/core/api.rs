@@ -58,6 +58,7 @@ impl Core {
                 false => NO_CHANNEL.into(),
             },
             "show" => self.show(arg),
+            "sofia" if arg == "recover" => self.recover(),
             "hupall" => {
                 let why = cause(first).unwrap_or("MANAGER_REQUEST");
                 self.hang_up_all(why);

@@ -111,6 +111,7 @@ impl Core {
         let Some(transfer) = channel.transfer.take() else {
             return;
         };
+        channel.last_plan.clone_from(&transfer.plan);
         channel.plan = transfer.plan.into();
         channel.running = State::Execute;
         channel.state = State::Execute;

@@ -150,6 +150,10 @@ pub(super) struct Channel {
     pub write_codec: &'static str,
     pub stack: Vec<Execution>,
     pub plan: VecDeque<(String, String)>,
+    /// The whole plan that it executes.
+    pub last_plan: Vec<(String, String)>,
+    /// True if it was recovered and has entered no conference since: it enters the first one without an event.
+    pub enters_silently: bool,
     pub messages: VecDeque<Message>,
     pub transfer: Option<Transfer>,
     pub last_app: Option<(String, String)>,

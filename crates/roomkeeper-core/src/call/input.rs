@@ -1,6 +1,6 @@
 //! Inputs of a call.
 
-use crate::ids::RoomId;
+use crate::ids::{CoreId, RoomId};
 use crate::time::Timestamp;
 
 use super::run::{ActionRun, Checkpoint, StepId};
@@ -68,6 +68,13 @@ pub enum CallInput {
         requested: StepId,
         /// The checkpoint, if the channel has one.
         checkpoint: Option<Checkpoint>,
+    },
+    /// FreeSWITCH restarted, and may recover the call.
+    CoreRestarted,
+    /// FreeSWITCH has recovered the call after a restart.
+    Recovered {
+        /// The core that runs.
+        core: CoreId,
     },
     /// A deadline may have passed.
     Deadline,

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::ids::RoomId;
+use crate::ids::{CoreId, RoomId};
 use crate::room::{JoinFailure, LeftReason};
 use crate::time::Timestamp;
 
@@ -97,6 +97,13 @@ impl Transition<'_> {
                     self.checkpoint_read(requested, checkpoint);
                 }
             }
+            CallInput::CoreRestarted => {
+                // The new core counts its events from 1 again.
+                self.state.status_at = 0;
+                self.state.pending_park = None;
+                self.state.changed = true;
+            }
+            CallInput::Recovered { core } => self.recovered(core),
             CallInput::Deadline => self.deadline_passed(),
             CallInput::Entered { room, sequence } => self.entered(room, sequence),
             CallInput::Leaving => {
@@ -218,6 +225,15 @@ impl Transition<'_> {
         }
         // The call is free only when FreeSWITCH reports it parked: the transfer would end any step that begins before.
         self.give_up_run(CallStatus::Leaving(None));
+    }
+
+    fn recovered(&mut self, core: CoreId) {
+        self.state.core = core;
+        self.state.changed = true;
+        if matches!(self.state.status, CallStatus::Acting(_)) {
+            // FreeSWITCH recovers the park, and not the step that ran in it.
+            self.give_up_run(self.state.parked());
+        }
     }
 
     fn entered(&mut self, room: RoomId, sequence: u64) {

@@ -35,6 +35,7 @@ impl NodeState {
             | SwitchAction::SetHearing { .. }
             | SwitchAction::SetLock { .. }
             | SwitchAction::Describe { .. }
+            | SwitchAction::Control(_)
             | SwitchAction::Record { .. }
             | SwitchAction::Step { .. }
             | SwitchAction::Break { .. }
@@ -62,6 +63,7 @@ impl NodeState {
             (SwitchAction::SetLock { locked }, _) => {
                 return self.lock_refused(room, *locked, error, cx);
             }
+            (SwitchAction::Control(_), _) => RoomInput::ControlFailed,
             (SwitchAction::Enter(_), Some(call)) => RoomInput::NotEntered {
                 call,
                 reason: JoinFailure::Refused,
@@ -106,6 +108,7 @@ impl NodeState {
             | SwitchAction::SetHearing { .. }
             | SwitchAction::SetLock { .. }
             | SwitchAction::Describe { .. }
+            | SwitchAction::Control(_)
             | SwitchAction::Play(_)
             | SwitchAction::Record { .. }
             | SwitchAction::Prepare

@@ -178,6 +178,9 @@ impl NodeState {
                     Some(call) => Target::Member { room: id, call },
                     None => Target::Room(id),
                 };
+                if let RoomCommand::Enter { call, .. } = command {
+                    self.enters(call, cx);
+                }
                 if let Some(action) = self.switch_action(id, command, cx) {
                     cx.out.commands.push(SwitchCommand::new(target, action));
                 }
@@ -204,6 +207,7 @@ impl NodeState {
                 sequence,
                 synthesized,
             } => {
+                self.silent.remove(&call.channel());
                 if !self.is_alive(call) {
                     // The dialplan sent the call into the room directly: it belongs to the room's app unless it names one itself.
                     let app = self
@@ -278,6 +282,7 @@ impl NodeState {
             RoomCommand::Hold { on, .. } => SwitchAction::Hold { on },
             RoomCommand::SetHearing { on, .. } => SwitchAction::SetHearing { on },
             RoomCommand::SetLock { locked } => SwitchAction::SetLock { locked },
+            RoomCommand::Control(control) => SwitchAction::Control(control),
             RoomCommand::Play(command) | RoomCommand::PlayTo { command, .. } => {
                 SwitchAction::Play(command)
             }

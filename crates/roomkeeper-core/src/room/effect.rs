@@ -5,6 +5,7 @@ use std::fmt;
 use crate::ids::{CallId, CommandUid, MemberId, RecordingId, RoomId};
 use crate::play_url::PlayUrl;
 
+use super::control::RoomControl;
 use super::details::Update;
 use super::flag::{Flags, MemberFlag};
 use super::member_settings::{MemberSettings, MemberUpdate};
@@ -25,6 +26,8 @@ pub enum LeftReason {
     RoomDestroyed,
     /// The room's timeout passed.
     Timeout,
+    /// Nobody talked in the room for too long.
+    Silence,
     /// The node was lost or restarted.
     Orphan,
 }
@@ -38,6 +41,7 @@ impl LeftReason {
             Self::Moved => "moved",
             Self::RoomDestroyed => "room_destroyed",
             Self::Timeout => "timeout",
+            Self::Silence => "silence",
             Self::Orphan => "orphan",
         }
     }
@@ -129,6 +133,8 @@ pub enum RoomCommand {
     },
     /// Writes the registration on the conference, so that a lost store can be rebuilt from FreeSWITCH.
     Describe,
+    /// Changes the conference.
+    Control(RoomControl),
     /// Controls the playback.
     Play(PlayCommand),
     /// Controls the playback to one member.
@@ -162,7 +168,7 @@ impl RoomCommand {
             | Self::SetHearing { call, .. }
             | Self::PlayTo { call, .. } => Some(*call),
             Self::Record { call, .. } => *call,
-            Self::SetLock { .. } | Self::Describe | Self::Play(_) => None,
+            Self::SetLock { .. } | Self::Describe | Self::Control(_) | Self::Play(_) => None,
         }
     }
 }
@@ -250,6 +256,13 @@ pub enum RoomEvent {
         /// The reason.
         reason: JoinFailure,
     },
+    /// A member is in its room again after a restart of FreeSWITCH, which has recovered its call.
+    MemberReconnected {
+        /// The call.
+        call: CallId,
+        /// The membership, the same as before.
+        member: MemberId,
+    },
     /// A join failed.
     JoinFailed {
         /// The call.
@@ -312,6 +325,7 @@ impl RoomEvent {
         Self::MemberJoined { .. } => "conference.member.joined",
         Self::MemberUpdated { .. } => "conference.member.updated",
         Self::MemberLeft { .. } => "conference.member.left",
+        Self::MemberReconnected { .. } => "conference.member.reconnected",
         Self::MoveFailed { .. } => "conference.member.move_failed",
         Self::FlagChanged { flag: MemberFlag::Speak, on: false, .. } => MemberFlag::Speak.names(false).event,
         Self::FlagChanged { flag: MemberFlag::Speak, on: true, .. } => MemberFlag::Speak.names(true).event,
@@ -347,6 +361,7 @@ impl RoomEvent {
             Self::MemberJoined { call, .. }
             | Self::MemberUpdated { call, .. }
             | Self::MemberLeft { call, .. }
+            | Self::MemberReconnected { call, .. }
             | Self::MoveFailed { call, .. }
             | Self::JoinFailed { call, .. }
             | Self::FlagChanged { call, .. }

@@ -1,5 +1,7 @@
 //! Inputs of a room.
 
+use std::time::Duration;
+
 use smol_str::SmolStr;
 
 use crate::ids::{CallId, CommandUid, CoreId, MemberId, OperationId, RoomId};
@@ -222,6 +224,13 @@ pub enum RoomInput {
         /// The requested value.
         lock: bool,
     },
+    /// FreeSWITCH did not carry out a control of the conference.
+    ControlFailed,
+    /// A snapshot shows the time since a member talked last.
+    Talked {
+        /// The time.
+        ago: Duration,
+    },
     /// FreeSWITCH refused to take a member out.
     LeaveRefused {
         /// The call.
@@ -285,6 +294,12 @@ pub enum RoomInput {
     CoreChanged {
         /// The core that runs, if there is one.
         core: Option<CoreId>,
+    },
+    /// FreeSWITCH runs as another core and may recover its calls: their memberships wait, everything else of another core
+    /// is over.
+    CoreRestarted {
+        /// The core that runs.
+        core: CoreId,
     },
     /// An input of the playback.
     Play(PlayInput),

@@ -6,6 +6,7 @@
 #![doc = include_str!("LIFECYCLE.md")]
 
 pub mod audio;
+pub mod control;
 pub mod details;
 pub mod effect;
 pub mod entry;
@@ -23,9 +24,11 @@ pub mod room_settings;
 pub mod settings;
 pub mod stamp;
 pub mod state;
+pub mod tones;
 mod transition;
 
 pub use audio::{Hold, HoldRequest, MEMBER_LIMITS, MemberAudio};
+pub use control::RoomControl;
 pub use details::{Actions, Details, Kind, Update};
 pub use effect::{
     JoinFailure, LeftReason, LiveChange, RoomCommand, RoomEffect, RoomEvent, RoomNotification,
@@ -49,4 +52,5 @@ pub use room_settings::{RoomSettings, RoomSettingsUpdate};
 pub use settings::{Settings, Sparse};
 pub use stamp::{EventStamp, Sequence};
 pub use state::{Conference, Origin, Registration, RoomState, RoomStatus};
+pub use tones::{Tone, Tones};
 pub use transition::apply;

@@ -45,6 +45,7 @@ impl Transition<'_> {
                 }
             });
         }
+        self.control_conference(Some(at.conference));
     }
 
     /// Changes the list of conference instances. The owner of the floor is unknown in a new or newly latest instance;
@@ -74,6 +75,9 @@ impl Transition<'_> {
         if is_new && self.room.registration.is_some() && self.room.is_open() {
             self.command(RoomCommand::Describe);
         }
+        if is_new {
+            self.control_conference(latest);
+        }
         self.another_conference(latest.is_some());
     }
 
@@ -89,8 +93,8 @@ impl Transition<'_> {
             self.room.lock.conference_began();
             if !self.room.is_open() {
                 self.room.lock.room_over();
-            } else if self.room.lock.due() {
-                self.command(RoomCommand::SetLock { locked: true });
+            } else {
+                self.lock_if_due();
             }
         }
     }
@@ -149,7 +153,11 @@ impl Transition<'_> {
         for call in orphans {
             self.leave(call, None, LeftReason::Orphan, true);
         }
+        let waited = self.is_reconnecting();
         self.change_instances(|instances| instances.retain(|c| Some(c.core) == core));
+        if waited {
+            self.lock_if_due();
+        }
         self.finish_if_empty();
     }
 }

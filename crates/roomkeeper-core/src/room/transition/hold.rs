@@ -179,6 +179,19 @@ impl Transition<'_> {
         }
     }
 
+    /// Takes up the hold of a member whose call a new core has recovered: FreeSWITCH lost the hold and the files.
+    pub(super) fn recovered_held(&mut self, call: CallId, was_held: bool, stays: bool) {
+        let is_held = self.room.members.get(&call).is_some_and(|m| m.flags.hold);
+        if was_held && !is_held {
+            self.hold_changed(call, false, None, true);
+        } else {
+            self.stop_member_files(call, true);
+        }
+        if stays && !(was_held && is_held) {
+            self.joined_held(call, true);
+        }
+    }
+
     /// Lets FreeSWITCH set whether a member hears the room, unless it is as wanted, or FreeSWITCH has such a command. Ends
     /// the hold when nothing of it is left.
     pub(super) fn adjust_hearing(&mut self, call: CallId) {

@@ -33,6 +33,19 @@ const fn quirk_held_is_deaf(reported: ReportedFlags) -> ReportedFlags {
     }
 }
 
+/// Returns the flags of a member after a report. A flag that is being restored stays as it is.
+fn updated_flags(m: &Member, reported: ReportedFlags) -> Flags {
+    let before = m.flags;
+    let mut after = reported.update(before);
+    for flag in MemberFlag::ALL.iter().copied() {
+        let request = m.requests.get(flag);
+        if request.is_some_and(|request| request.restores(before)) {
+            flag.set(&mut after, flag.is_on(before));
+        }
+    }
+    after
+}
+
 impl Transition<'_> {
     pub(super) fn member_reported(
         &mut self,
@@ -65,6 +78,7 @@ impl Transition<'_> {
         match self.room.members.get(&call).map(|m| m.membership) {
             None => self.open(call, membership, &member, synthesized),
             Some(None) => self.confirm(call, membership, &member, synthesized),
+            Some(Some(old)) if old.core != at.core => self.reconnected(at, membership, &member),
             Some(Some(old)) if old.conference == at.conference => {
                 if entered && at.sequence > old.opened && !old.revealed {
                     // Two add-member events without a del-member between them: that one was lost.
@@ -303,6 +317,7 @@ impl Transition<'_> {
             self.notify(event, None, synthesized);
         }
         self.report_talking(call, false);
+        self.talked(Duration::ZERO);
         if ending {
             self.command(RoomCommand::Park { call });
         } else {
@@ -358,7 +373,7 @@ impl Transition<'_> {
             return self.flags_of_held(at, call, member.flags);
         }
         let before = m.flags;
-        let after = member.flags.update(before);
+        let after = updated_flags(m, member.flags);
         let only_talk = before
             == Flags {
                 talking: before.talking,
@@ -394,10 +409,10 @@ impl Transition<'_> {
     }
 
     fn change_flags(&mut self, at: EventStamp, call: CallId, reported: ReportedFlags) {
-        let Some(before) = self.room.members.get(&call).map(|m| m.flags) else {
+        let Some(m) = self.room.members.get(&call) else {
             return;
         };
-        let after = reported.update(before);
+        let (before, after) = (m.flags, updated_flags(m, reported));
         let is_confirmed = |request: &FlagRequest| reported.get(request.flag) == Some(request.on);
         self.room.with_member(call, |m| {
             m.flags = after;
