@@ -161,6 +161,7 @@ impl ApiError {
             | Refusal::StillLeaving
             | Refusal::InOtherRoom { .. }
             | Refusal::FlagAlreadySet { .. }
+            | Refusal::HoldAlreadySet { .. }
             | Refusal::NameFixed
             | Refusal::NoMembers
             | Refusal::RoomFull

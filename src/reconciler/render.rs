@@ -198,17 +198,7 @@ fn conference_command(
             VarValue::new(meta::encode(registration))?,
         ),
         SwitchAction::Control(control) => room_control(control, settings)?,
-        SwitchAction::Play(PlayCommand::Start { file, url, volume }) => ConferenceCommand::Play {
-            operation: file.operation.uuid(),
-            index: file.index,
-            volume: *volume,
-            url: MediaUrl::new(location(url, settings).as_str())?,
-        },
-        SwitchAction::Play(PlayCommand::Toggle { .. }) => ConferenceCommand::PausePlay,
-        SwitchAction::Play(PlayCommand::Stop) => ConferenceCommand::StopPlay,
-        SwitchAction::Play(PlayCommand::Volume { volume }) => {
-            ConferenceCommand::FileVolume(*volume)
-        }
+        SwitchAction::Play(command) => play_command(command, None, settings)?,
         SwitchAction::Record { path, action, .. } => {
             let path = RecordingPath::new(path)?;
             match action {
@@ -219,6 +209,29 @@ fn conference_command(
             }
         }
         _ => return Err(wrong_target("a room")),
+    })
+}
+
+/// The command of a playback in a room, or to one member.
+fn play_command(
+    command: &PlayCommand,
+    member: Option<ChannelUuid>,
+    settings: &CommandSettings,
+) -> Result<ConferenceCommand, Unfit> {
+    Ok(match (command, member) {
+        (PlayCommand::Start { file, url, volume }, _) => ConferenceCommand::Play {
+            operation: file.operation.uuid(),
+            index: file.index,
+            volume: *volume,
+            url: MediaUrl::new(location(url, settings).as_str())?,
+            member,
+        },
+        (PlayCommand::Stop, _) => ConferenceCommand::StopPlay(member),
+        (PlayCommand::Toggle { .. }, None) => ConferenceCommand::PausePlay,
+        (PlayCommand::Volume { volume }, None) => ConferenceCommand::FileVolume(*volume),
+        (PlayCommand::Toggle { .. } | PlayCommand::Volume { .. }, Some(_)) => {
+            return Err(wrong_target("a member"));
+        }
     })
 }
 
@@ -285,15 +298,26 @@ fn member_command(
     if let SwitchAction::Dial { request, entry } = action {
         return dial(request, entry, room, channel, settings);
     }
-    if let SwitchAction::SetFlag { flag, on } = action {
-        let action = match (flag, on) {
+    let on_member = match action {
+        SwitchAction::SetFlag { flag, on } => Some(match (flag, on) {
             (MemberFlag::Speak, true) => MemberAction::Unmute,
             (MemberFlag::Speak, false) => MemberAction::Mute,
             (MemberFlag::Hear, true) => MemberAction::Undeaf,
             (MemberFlag::Hear, false) => MemberAction::Deaf,
-        };
+        }),
+        SwitchAction::SetHearing { on: true } => Some(MemberAction::Undeaf),
+        SwitchAction::SetHearing { on: false } => Some(MemberAction::Deaf),
+        SwitchAction::Hold { on: true } => Some(MemberAction::Hold),
+        SwitchAction::Hold { on: false } => Some(MemberAction::Unhold),
+        _ => None,
+    };
+    if let Some(action) = on_member {
         let member = MemberSelector::Channel(channel);
         let command = ConferenceCommand::Member(action, member);
+        return Ok(Api::Conference(name(room)?, command));
+    }
+    if let SwitchAction::Play(command) = action {
+        let command = play_command(command, Some(channel), settings)?;
         return Ok(Api::Conference(name(room)?, command));
     }
     if let SwitchAction::Record { path, action, .. } = action {

@@ -171,12 +171,29 @@ fn conference(event: &Event, action: &ConferenceAction<'_>) -> Option<SwitchEven
             Some(file) => ConferenceChange::FileOpened {
                 file,
                 failed: event.get("Error").is_some(),
+                member: None,
             },
             None => ConferenceChange::Other,
         },
-        ConferenceAction::PlayFileDone => {
-            played_file(event).map_or(ConferenceChange::Other, ConferenceChange::FileEnded)
-        }
+        ConferenceAction::PlayFileDone => match played_file(event) {
+            Some(file) => ConferenceChange::FileEnded { file, member: None },
+            None => ConferenceChange::Other,
+        },
+        ConferenceAction::PlayFileMember => match member_file(event) {
+            Some((file, member)) => ConferenceChange::FileOpened {
+                file,
+                failed: false,
+                member: Some(member),
+            },
+            None => ConferenceChange::Other,
+        },
+        ConferenceAction::PlayFileMemberDone => match member_file(event) {
+            Some((file, member)) => ConferenceChange::FileEnded {
+                file,
+                member: Some(member),
+            },
+            None => ConferenceChange::Other,
+        },
         ConferenceAction::StartRecording => match recording(&event.get("Path")?) {
             Some(recording) => ConferenceChange::RecordingStarted {
                 recording,
@@ -203,8 +220,6 @@ fn conference(event: &Event, action: &ConferenceAction<'_>) -> Option<SwitchEven
         // These can arrive for a member that is already leaving, so they do not confirm its presence.
         ConferenceAction::KickMember
         | ConferenceAction::HupMember
-        | ConferenceAction::PlayFileMember
-        | ConferenceAction::PlayFileMemberDone
         | ConferenceAction::BgdialResult
         | ConferenceAction::RejectedJoinOnly
         | ConferenceAction::Other(_) => ConferenceChange::Other,
@@ -250,6 +265,12 @@ pub fn lists_recording(list: &str, id: RecordingId) -> bool {
 /// The id of our file that an event concerns; `None` for other files, such as the sound that announces a member.
 fn played_file(event: &Event) -> Option<FileId> {
     quirk_file_of_its_path(&event.get("File")?)
+}
+
+/// The id of our file that is played to one member, and that member. The event of a file that ended with its membership has
+/// no member block; nothing follows from it, because the end of the membership ended the file.
+fn member_file(event: &Event) -> Option<(FileId, ChannelId)> {
+    Some((played_file(event)?, event.unique_id()?.parse().ok()?))
 }
 
 /// In `play-file`, the parameters beside the path belong to the file that plays, not to the opened one. So they are parsed

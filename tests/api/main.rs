@@ -22,6 +22,7 @@ mod faulty;
 mod index;
 mod limits;
 mod lists;
+mod member_audio;
 mod moderation;
 mod nodes;
 mod observed;

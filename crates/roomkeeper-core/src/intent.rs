@@ -194,6 +194,8 @@ commands! {
     SetLock => LockAccepted, |lock| if lock.locked { "lock" } else { "unlock" };
     /// Sets a flag of a member.
     SetFlag => FlagAccepted, |set| set.flag.names(set.on).command;
+    /// Holds or unholds a member.
+    SetHold => HoldAccepted, |set| if set.on { "hold" } else { "unhold" };
     /// Starts a recording.
     StartRecording => RecordingAccepted, |_| "record_start";
     /// Ends the recording.
@@ -302,6 +304,15 @@ pub struct SetFlag {
     pub flag: MemberFlag,
     /// Its wanted value.
     pub on: bool,
+}
+
+/// See [`Action::SetHold`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SetHold {
+    /// True holds the member, false unholds it.
+    pub on: bool,
+    /// The music, already checked by the API.
+    pub music: Option<PlayUrl>,
 }
 
 /// See [`Action::StartRecording`].
@@ -464,6 +475,15 @@ pub struct FlagAccepted {
     pub on: bool,
 }
 
+/// The member is being held or unheld.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HoldAccepted {
+    /// The room.
+    pub room: RoomId,
+    /// True if it is being held.
+    pub on: bool,
+}
+
 /// The lock is being set, or already has the wanted value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LockAccepted {
@@ -620,6 +640,12 @@ pub enum Refusal {
     /// 409.
     #[error("the caller is not asked for digits")]
     NotGathering,
+    /// 409.
+    #[error("the session is {}on hold", if *on { "already " } else { "not " })]
+    HoldAlreadySet {
+        /// True if it is held.
+        on: bool,
+    },
     /// 409.
     #[error("the call is already answered")]
     AlreadyAnswered,

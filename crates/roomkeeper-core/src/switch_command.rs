@@ -57,6 +57,16 @@ pub enum SwitchAction {
         /// Its value.
         on: bool,
     },
+    /// Holds or unholds a member.
+    Hold {
+        /// True holds it.
+        on: bool,
+    },
+    /// Lets a member hear the room or not, because of its hold.
+    SetHearing {
+        /// True lets it hear.
+        on: bool,
+    },
     /// Locks or unlocks the conference.
     SetLock {
         /// True locks it.
@@ -135,6 +145,8 @@ impl SwitchAction {
             Self::CancelDial => "cancel_dial",
             Self::Park { .. } => "park",
             Self::SetFlag { flag, .. } => flag.names(false).command,
+            Self::Hold { .. } => "hold",
+            Self::SetHearing { .. } => "hearing",
             Self::SetLock { .. } => "lock",
             Self::Describe { .. } => "describe",
             Self::Control(_) => "control",
@@ -162,7 +174,10 @@ impl SwitchAction {
             | Self::Step { .. }
             | Self::Break { .. }
             | Self::Prepare => Priority::Paced,
-            Self::Dial { .. }
+            // A held member must not hear the room, and its caller must not wait for those of a large room.
+            Self::Hold { .. }
+            | Self::SetHearing { .. }
+            | Self::Dial { .. }
             | Self::CancelDial
             | Self::SetLock { .. }
             | Self::Play(_)

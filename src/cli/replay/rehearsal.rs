@@ -281,7 +281,7 @@ impl Rehearsal {
                 | ConferenceChange::Floor { holder: None }
                 | ConferenceChange::Locked(_)
                 | ConferenceChange::FileOpened { .. }
-                | ConferenceChange::FileEnded(_)
+                | ConferenceChange::FileEnded { .. }
                 | ConferenceChange::RecordingStarted { .. }
                 | ConferenceChange::RecordingStopped { .. }
                 | ConferenceChange::RecordingPaused { .. }

@@ -8,6 +8,7 @@ mod command;
 mod commands;
 mod create;
 mod keypad;
+mod member_audio;
 mod moderation;
 mod moves;
 mod nodes;
@@ -30,6 +31,7 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .merge(rooms::routes())
         .merge(settings::routes())
         .merge(moderation::routes())
+        .merge(member_audio::routes())
         .merge(moves::routes())
         .merge(playback::routes())
         .merge(recording::routes())

@@ -99,6 +99,11 @@ event_data! {
         #[schema(required = false)]
         url: String,
     }
+    MemberHeld {
+        /// The music on hold; omitted if the member hears silence.
+        #[schema(required = false)]
+        music_url: String,
+    }
     MemberJoinFailed { reason: JoinFailureReason, }
     PlaybackStarted {
         operation_id: Uuid,
@@ -349,6 +354,7 @@ envelopes! {
     MemberReconnected,
     MemberMoveFailed,
     MemberFlagChanged,
+    MemberHeld,
     MemberJoinFailed,
     DigitsGathered,
     PlaybackStarted,

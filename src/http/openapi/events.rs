@@ -56,7 +56,12 @@ fn describe(event: &str) -> Option<(&'static str, String)> {
         "conference.member.deafened": "A member was deafened", MemberFlagChanged;
         "conference.member.undeafened": "A member was undeafened", MemberFlagChanged;
         "conference.member.gathered": "A request for digits of a member ended", DigitsGathered;
+        "conference.member.held": "A member was put on hold", MemberHeld;
+        "conference.member.unheld": "A member is no longer on hold", MemberFlagChanged;
         "conference.member.join_failed": "A call did not join", MemberJoinFailed;
+        "conference.member.play.started": "A playback operation for one member was accepted", PlaybackStarted;
+        "conference.member.play.finished": "The last file of a playback operation for one member ended", PlaybackFinished;
+        "conference.member.play.stopped": "A playback operation for one member was stopped", PlaybackChanged;
         "conference.play.started": "A playback operation was accepted", PlaybackStarted;
         "conference.play.finished": "The last file of a playback operation ended", PlaybackFinished;
         "conference.play.paused": "Playback was paused", PlaybackChanged;

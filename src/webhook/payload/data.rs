@@ -8,7 +8,8 @@ use roomkeeper_core::ids::{
 };
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::{
-    DialChange, DialEvent, MemberSettings, MemberUpdate, PlayEvent, PlayFailure, RoomEvent, Update,
+    DialChange, DialEvent, MemberPlayEvent, MemberSettings, MemberUpdate, PlayEvent, PlayFailure,
+    RoomEvent, Update,
 };
 
 /// The `data` of an event. Absent fields are not sent.
@@ -52,6 +53,8 @@ pub(super) struct Data<'a> {
     pub(super) duration: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) urls: Option<&'a [PlayUrl]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) music_url: Option<&'a PlayUrl>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) errors: Option<Vec<PlayError<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -158,9 +161,14 @@ pub(super) fn room_data(fact: &RoomEvent) -> Data<'_> {
             reason: Some(reason.as_str()),
             ..none
         },
+        RoomEvent::HoldChanged { music, .. } => Data {
+            music_url: music.as_ref(),
+            ..none
+        },
         RoomEvent::Destroyed | RoomEvent::FlagChanged { .. } => none,
         RoomEvent::Gathered { result, .. } => gather_data(result),
         RoomEvent::Play(fact) => play_data(fact),
+        RoomEvent::MemberPlay { event, .. } => member_play_data(event),
         RoomEvent::Dial(event) => Data {
             dial: Some(dial_data(event)),
             ..none
@@ -220,6 +228,23 @@ fn gather_data(result: &GatherResult) -> Data<'_> {
         digits: Some(result.digits.as_str()),
         reason: Some(result.reason.as_str()),
         url: result.failed_prompt.as_ref().map(PlayUrl::as_str),
+        ..Data::default()
+    }
+}
+
+fn member_play_data(fact: &MemberPlayEvent) -> Data<'_> {
+    let (operation, urls, errors) = match fact {
+        MemberPlayEvent::Started { operation, urls } => (operation, Some(urls.as_slice()), None),
+        MemberPlayEvent::Finished { operation, errors } => {
+            let errors = errors.iter().map(play_error).collect();
+            (operation, None, Some(errors))
+        }
+        MemberPlayEvent::Stopped { operation } => (operation, None, None),
+    };
+    Data {
+        operation_id: Some(operation.to_string()),
+        urls,
+        errors,
         ..Data::default()
     }
 }

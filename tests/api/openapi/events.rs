@@ -14,8 +14,8 @@ use roomkeeper_core::labels::Labels;
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::{
     DialChange, DialEvent, DialOutcome, JoinFailure, LeftReason, LiveChange, MemberFlag,
-    MemberSettings, MemberUpdate, PlayEvent, PlayFailure, RecordingChange, RoomEvent,
-    RoomNotification, RoomSettingsUpdate, Sparse, Tones, Update,
+    MemberPlayEvent, MemberSettings, MemberUpdate, PlayEvent, PlayFailure, RecordingChange,
+    RoomEvent, RoomNotification, RoomSettingsUpdate, Sparse, Tones, Update,
 };
 use roomkeeper_core::time::Timestamp;
 use serde_json::{Value, json};
@@ -203,6 +203,14 @@ fn room_events() -> Vec<RoomEvent> {
         let result = gathered(reason);
         RoomEvent::Gathered { call, result }
     }));
+    let music = PlayUrl::new("http://example.com/music.wav").unwrap();
+    for (on, music) in [(true, Some(music)), (true, None), (false, None)] {
+        all.push(RoomEvent::HoldChanged { call, on, music });
+    }
+    let to_member = play_events()
+        .into_iter()
+        .filter_map(MemberPlayEvent::from_event);
+    all.extend(to_member.map(|event| RoomEvent::MemberPlay { call, event }));
     all.extend(play_events().into_iter().map(RoomEvent::Play));
     all.extend(recording_events());
     all

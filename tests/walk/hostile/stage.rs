@@ -280,6 +280,15 @@ dids = ["{OTHER_DID}"]
             json!({"to": "+49301", "caller_name": "Front desk", "headers": {"X-A": "b c"}});
         control("calls", number).await;
         self.until_sent("sofia/gateway/trunk/+49301").await;
+        let music = json!({ "music_url": "http://127.0.0.1/music.wav" });
+        control(&format!("members/{call}/hold"), music).await;
+        self.until_sent("music.wav").await;
+        let urls = json!({ "urls": ["http://127.0.0.1/good.wav"] });
+        let playing = control(&format!("members/{call}/play"), urls).await;
+        self.until_sent(playing["operation_id"].as_str().unwrap())
+            .await;
+        control(&format!("members/{call}/stop"), json!({})).await;
+        control(&format!("members/{call}/unhold"), json!({})).await;
         control("recording/start", json!({})).await;
         self.until_sent(" recording start ").await;
         control(&format!("members/{call}/recording/start"), json!({})).await;
@@ -322,6 +331,10 @@ dids = ["{OTHER_DID}"]
             Form::Unmute,
             Form::Deaf,
             Form::Undeaf,
+            Form::Hold,
+            Form::Unhold,
+            Form::MemberPlay,
+            Form::MemberStop,
             Form::Describe,
             Form::Play,
             Form::Pause,

@@ -41,6 +41,10 @@ pub enum Form {
     Unmute,
     Deaf,
     Undeaf,
+    Hold,
+    Unhold,
+    MemberPlay,
+    MemberStop,
     Describe,
     Play,
     Pause,
@@ -266,6 +270,15 @@ fn read_api(words: &[&str], known: &Known) -> Option<Form> {
             ["unmute", member] if channel(member.strip_prefix("uuid=")?) => Form::Unmute,
             ["deaf", member] if channel(member.strip_prefix("uuid=")?) => Form::Deaf,
             ["undeaf", member] if channel(member.strip_prefix("uuid=")?) => Form::Undeaf,
+            ["hold", member] if channel(member.strip_prefix("uuid=")?) => Form::Hold,
+            ["unhold", member] if channel(member.strip_prefix("uuid=")?) => Form::Unhold,
+            ["play", path, member]
+                if is_played_to_member(path) && channel(member.strip_prefix("uuid=")?) =>
+            {
+                Form::MemberPlay
+            }
+            ["stop", "all", member] if channel(member.strip_prefix("uuid=")?) => Form::MemberStop,
+            ["play_status", member] if channel(member.strip_prefix("uuid=")?) => Form::Connection,
             ["setvar", "roomkeeper_meta", meta] if is_registration(meta, known) => Form::Describe,
             ["play", path] if is_played(path, known) => Form::Play,
             ["recording", "start" | "stop" | "pause" | "resume", path] if is_recording(path) => {
@@ -381,8 +394,19 @@ fn is_registration(text: &str, known: &Known) -> bool {
         .is_some_and(|name| known.names.contains(name))
 }
 
-/// Checks `{op=…,n=…,vol=…}` and a URL of harmless characters.
+/// Checks a file for one member. No answer has the id of music on hold.
+fn is_played_to_member(text: &str) -> bool {
+    is_file(text, |op| {
+        op.len() == 36 && op.parse::<uuid::Uuid>().is_ok()
+    })
+}
+
 fn is_played(text: &str, known: &Known) -> bool {
+    is_file(text, |op| known.operations.contains(op))
+}
+
+/// Checks `{op=…,n=…,vol=…}` and a URL of harmless characters.
+fn is_file(text: &str, is_operation: impl Fn(&str) -> bool) -> bool {
     let Some((parameters, url)) = text.strip_prefix('{').and_then(|t| t.split_once('}')) else {
         return false;
     };
@@ -391,7 +415,7 @@ fn is_played(text: &str, known: &Known) -> bool {
         return false;
     };
     let value = |text: &'static str| move |given: &str| given.strip_prefix(text).map(str::to_owned);
-    let ours = value("op=")(op).is_some_and(|op| known.operations.contains(&op))
+    let ours = value("op=")(op).is_some_and(|op| is_operation(&op))
         && value("n=")(n).is_some_and(|n| is_number(&n))
         && value("vol=")(vol).is_some_and(|vol| is_volume(&vol));
     ours && is_url(url)

@@ -106,8 +106,8 @@ pub enum ConferenceCommand {
     Member(MemberAction, MemberSelector),
     /// Sets a variable of the room, which appears in snapshots and later events.
     SetVar(ConferenceVarName, VarValue),
-    /// Opens a file and plays it after those that already play. Slow: the file is fetched first. The parameters in
-    /// front of the path come back with the file's events.
+    /// Opens a file and plays it after those that already play, to the room or to one member. Slow: the file is fetched
+    /// first. The parameters in front of the path come back with the file's events.
     Play {
         /// `op`.
         operation: Uuid,
@@ -117,15 +117,17 @@ pub enum ConferenceCommand {
         volume: i8,
         /// The path.
         url: MediaUrl,
+        /// The member that alone hears it.
+        member: Option<ChannelUuid>,
     },
     /// Pauses or resumes the file that plays; the answer states which. Without a file there is no answer.
     PausePlay,
-    /// Closes all files, each at its next frame.
-    StopPlay,
+    /// Closes all files of the room or of one member, each at its next frame.
+    StopPlay(Option<ChannelUuid>),
     /// Sets the volume of the file that plays, in decibels.
     FileVolume(i8),
-    /// Requests the file that plays; `-ERR Nothing is playing` without one.
-    PlayStatus,
+    /// Requests the file that plays in the room or to one member; `-ERR Nothing is playing` without one.
+    PlayStatus(Option<ChannelUuid>),
     /// Records the room into a file on the node. `+OK` comes before the file is opened.
     RecordStart(RecordingPath),
     /// Ends the recording into that file.
@@ -249,7 +251,7 @@ impl Api {
             | Self::BugList(_)
             | Self::ShowChannels(_)
             | Self::ConferenceList
-            | Self::Conference(_, ConferenceCommand::PlayStatus) => true,
+            | Self::Conference(_, ConferenceCommand::PlayStatus(_)) => true,
             Self::Transfer(..)
             | Self::Kill(..)
             | Self::Answer(_)
@@ -328,11 +330,21 @@ impl fmt::Display for Api {
                         index,
                         volume,
                         url,
-                    } => write!(f, "play {{op={operation},n={index},vol={volume}}}{url}"),
+                        member,
+                    } => {
+                        write!(f, "play {{op={operation},n={index},vol={volume}}}{url}")?;
+                        write_member(f, *member)
+                    }
                     ConferenceCommand::PausePlay => f.write_str("pause_play"),
-                    ConferenceCommand::StopPlay => f.write_str("stop all"),
+                    ConferenceCommand::StopPlay(member) => {
+                        f.write_str("stop all")?;
+                        write_member(f, *member)
+                    }
                     ConferenceCommand::FileVolume(volume) => write!(f, "file-vol {volume}"),
-                    ConferenceCommand::PlayStatus => f.write_str("play_status"),
+                    ConferenceCommand::PlayStatus(member) => {
+                        f.write_str("play_status")?;
+                        write_member(f, *member)
+                    }
                     ConferenceCommand::RecordStart(path) => write!(f, "recording start {path}"),
                     ConferenceCommand::RecordStop(path) => write!(f, "recording stop {path}"),
                     ConferenceCommand::MaxMembers(most) => write!(f, "set max_members {most}"),
@@ -352,6 +364,14 @@ impl fmt::Display for Api {
                 }
             }
         }
+    }
+}
+
+/// Writes the last argument of a subcommand that is about one member.
+fn write_member(f: &mut fmt::Formatter<'_>, member: Option<ChannelUuid>) -> fmt::Result {
+    match member {
+        Some(member) => write!(f, " {}", MemberSelector::Channel(member)),
+        None => Ok(()),
     }
 }
 

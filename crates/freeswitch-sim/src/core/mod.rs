@@ -417,7 +417,9 @@ impl Core {
             Task::RoomEnd(uid) => self.end_room(&uid),
             Task::RoomGone(uid) => self.destroy_room(&uid),
             Task::FileDone(uid, serial) => self.end_file(&uid, serial),
-            Task::MemberFileDone(uid, member, serial) => self.end_member_file(&uid, member, serial),
+            Task::MemberFileDone(uid, member, serial) => {
+                self.end_member_file(&uid, member, serial, false)
+            }
             Task::FilesStop(uid, serials) => self.close_stopped_files(&uid, &serials),
             Task::RecordStart(uid, path) => self.record_start(&uid, &path),
             Task::RecordStop(uid, path) => self.record_stop(&uid, &path),

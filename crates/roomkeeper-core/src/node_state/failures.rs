@@ -34,6 +34,8 @@ impl NodeState {
             SwitchAction::Enter(_)
             | SwitchAction::Park { .. }
             | SwitchAction::SetFlag { .. }
+            | SwitchAction::Hold { .. }
+            | SwitchAction::SetHearing { .. }
             | SwitchAction::SetLock { .. }
             | SwitchAction::Describe { .. }
             | SwitchAction::Control(_)
@@ -59,7 +61,9 @@ impl NodeState {
     ) {
         let call = command.target.call();
         let input = match (&command.action, call) {
-            (SwitchAction::Play(play), _) => return self.play_refused(room, play, error, cx),
+            (SwitchAction::Play(play), _) => {
+                return self.play_refused(command.target, play, error, cx);
+            }
             (SwitchAction::SetLock { locked }, _) => {
                 return self.lock_refused(room, *locked, error, cx);
             }
@@ -80,6 +84,8 @@ impl NodeState {
                 flag: *flag,
                 on: *on,
             },
+            (SwitchAction::Hold { on }, Some(call)) => RoomInput::HoldRefused { call, on: *on },
+            (SwitchAction::SetHearing { .. }, Some(call)) => RoomInput::HearingRefused { call },
             (
                 SwitchAction::Record {
                     recording, action, ..
@@ -110,6 +116,8 @@ impl NodeState {
             | SwitchAction::Dial { .. }
             | SwitchAction::CancelDial
             | SwitchAction::SetFlag { .. }
+            | SwitchAction::Hold { .. }
+            | SwitchAction::SetHearing { .. }
             | SwitchAction::SetLock { .. }
             | SwitchAction::Describe { .. }
             | SwitchAction::Control(_)

@@ -306,9 +306,13 @@ impl NodeState {
                 id: self.next_park_id(call, cx),
             },
             RoomCommand::SetFlag { flag, on, .. } => SwitchAction::SetFlag { flag, on },
+            RoomCommand::Hold { on, .. } => SwitchAction::Hold { on },
+            RoomCommand::SetHearing { on, .. } => SwitchAction::SetHearing { on },
             RoomCommand::SetLock { locked } => SwitchAction::SetLock { locked },
             RoomCommand::Control(control) => SwitchAction::Control(control),
-            RoomCommand::Play(command) => SwitchAction::Play(command),
+            RoomCommand::Play(command) | RoomCommand::PlayTo { command, .. } => {
+                SwitchAction::Play(command)
+            }
             RoomCommand::Describe => {
                 let registration = Box::new(self.registration(id)?.clone());
                 SwitchAction::Describe { registration }

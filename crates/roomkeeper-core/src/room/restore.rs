@@ -8,7 +8,7 @@ use crate::time::Timestamp;
 use super::dial::DialOuts;
 use super::lock::{Lock, LockRequest};
 use super::member::Member;
-use super::playback::{Opening, Operation, Playback};
+use super::playback::{Music, Opening, Operation, Playback};
 use super::recording::Recording;
 use super::state::{Conference, Registration, RoomState, RoomStatus};
 
@@ -140,6 +140,12 @@ impl Playback {
             paused,
             ..Self::default()
         }
+    }
+
+    /// Adds the music of a member.
+    #[must_use]
+    pub fn with_music(self, music: Option<Music>) -> Self {
+        Self { music, ..self }
     }
 }
 

@@ -537,6 +537,10 @@ impl RoomState {
         )?;
         for (call, member) in &self.members {
             let of_member = |flaw: &str| format!("its member {call} {flaw}");
+            if let Some(audio) = &member.audio {
+                let checked = audio.playback.check();
+                checked.map_err(|flaw| format!("its member {call}: {flaw}"))?;
+            }
             if call.node() != self.id.node() {
                 return Err(of_member("is of another node"));
             }

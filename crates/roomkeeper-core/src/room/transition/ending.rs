@@ -120,6 +120,8 @@ impl Transition<'_> {
             self.room.with_member(call, |m| {
                 m.requests.expire(now);
             });
+            self.hold_deadline(call);
+            self.member_audio_deadline(call);
             match status {
                 // The call was in a conference that was ending, and no event reported its removal: it may stay there
                 // for ever.
