@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::gather::GatherResult;
 use crate::ids::{CallId, CommandUid, MemberId, RecordingId, RoomId};
 
 use super::control::RoomControl;
@@ -254,6 +255,13 @@ pub enum RoomEvent {
         /// The new value.
         on: bool,
     },
+    /// A request for digits of a member ended.
+    Gathered {
+        /// The call.
+        call: CallId,
+        /// The result.
+        result: Box<GatherResult>,
+    },
     /// An event of the playback.
     Play(PlayEvent),
 }
@@ -289,6 +297,7 @@ impl RoomEvent {
         Self::FlagChanged { flag: MemberFlag::Hear, on: false, .. } => MemberFlag::Hear.names(false).event,
         Self::FlagChanged { flag: MemberFlag::Hear, on: true, .. } => MemberFlag::Hear.names(true).event,
         Self::JoinFailed { .. } => "conference.member.join_failed",
+        Self::Gathered { .. } => "conference.member.gathered",
         Self::Play(PlayEvent::Started { .. }) => "conference.play.started",
         Self::Play(PlayEvent::Finished { .. }) => "conference.play.finished",
         Self::Play(PlayEvent::Paused { .. }) => "conference.play.paused",
@@ -316,7 +325,8 @@ impl RoomEvent {
             | Self::MemberReconnected { call, .. }
             | Self::MoveFailed { call, .. }
             | Self::JoinFailed { call, .. }
-            | Self::FlagChanged { call, .. } => Some(*call),
+            | Self::FlagChanged { call, .. }
+            | Self::Gathered { call, .. } => Some(*call),
             Self::Created { .. }
             | Self::Updated(_)
             | Self::Locked { .. }
