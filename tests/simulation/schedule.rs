@@ -278,6 +278,8 @@ pub enum Mood {
 #[derive(Clone, Debug)]
 pub struct Schedule {
     pub mood: Mood,
+    /// True if calls may outlive a restart of FreeSWITCH.
+    pub recovers: bool,
     pub steps: Vec<Step>,
 }
 
@@ -300,7 +302,11 @@ impl Schedule {
         for _ in 0..rng.within(5, 110) {
             step(&mut rng, mood, &mut steps);
         }
-        Self { mood, steps }
+        Self {
+            mood,
+            recovers: seed % 2 == 1,
+            steps,
+        }
     }
 }
 

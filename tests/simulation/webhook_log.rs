@@ -142,6 +142,13 @@ impl WebhookLog {
                     "a member that does not move has another room",
                 )?;
             }
+            "conference.member.reconnected" => {
+                let known = self.inside.get(&member);
+                ensure(
+                    known.is_some_and(|(known, _)| *known == membership),
+                    "a member returned that was not in the room",
+                )?;
+            }
             "conference.recording.started" => {
                 let id = text(&data["recording_id"]);
                 ensure(

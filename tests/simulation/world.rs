@@ -140,6 +140,8 @@ pub struct World {
     gathers: Vec<String>,
     commands_up: bool,
     revives: bool,
+    /// True if calls may outlive a restart of FreeSWITCH.
+    recovers: bool,
     second_look_fails: bool,
     /// True if the system is quiet and a snapshot was taken since.
     looked: bool,
@@ -160,9 +162,9 @@ macro_rules! note {
 type Checked = Result<(), String>;
 
 impl World {
-    pub fn new(mood: Mood, traced: bool) -> Self {
+    pub fn new(mood: Mood, recovers: bool, traced: bool) -> Self {
         let side = |run| Side {
-            replica: Replica::start(run),
+            replica: Replica::start(run, recovers),
             wire: VecDeque::new(),
             behind: VecDeque::new(),
             connected: false,
@@ -183,6 +185,7 @@ impl World {
             gathers: Vec::new(),
             commands_up: true,
             revives: false,
+            recovers,
             second_look_fails: false,
             looked: false,
             got_park_command: BTreeSet::new(),
@@ -364,6 +367,8 @@ impl World {
             Step::Restart => {
                 self.shared.faults.fired(Fault::Restart);
                 self.node.restart();
+                // FreeSWITCH can recover a call after its time.
+                self.revives |= self.recovers;
                 for side in &mut self.sides {
                     // The connection breaks. The replica still reads events that arrived before, ahead of those of the
                     // next connection.
@@ -1120,6 +1125,9 @@ impl World {
         if replica.stale || !self.sides[index].connected || !self.commands_up {
             return;
         }
+        if self.sides[index].replica.node_state.has_unrecovered_calls() {
+            self.recover_calls();
+        }
         let replica = &mut self.sides[index].replica;
         replica.wants = None;
         let after_gap = std::mem::take(&mut replica.missed);
@@ -1138,6 +1146,18 @@ impl World {
             },
         );
         self.sides[index].resync = Some(resync);
+    }
+
+    /// `sofia recover`, which recovers nothing while a SIP profile has not started.
+    fn recover_calls(&mut self) {
+        if self.tokens % 3 == 0 {
+            self.shared.faults.fired(Fault::NotRecovered);
+            return;
+        }
+        let recovered = self.node.recover();
+        note!(self, "          recovers {recovered} calls");
+        self.shared.faults.fired_times(Fault::Recovered, recovered);
+        self.flush();
     }
 
     fn raise_fence(&mut self, index: usize) -> (u64, u64, CoreId) {
@@ -1312,6 +1332,9 @@ impl World {
     fn resynced(&mut self, index: usize, resync: &Resync) {
         let side = &mut self.sides[index];
         side.resync = None;
+        if side.replica.node_state.recovery_deadline().is_some() {
+            side.replica.wants = Some("FreeSWITCH recovers calls");
+        }
         if resync.after_gap && side.replica.wants.is_none() {
             side.replica.wants = Some("the list of calls is written late");
         }
@@ -1348,7 +1371,7 @@ impl World {
         }
         self.runs += 1;
         self.sides[index] = Side {
-            replica: Replica::start(self.runs),
+            replica: Replica::start(self.runs, self.recovers),
             wire: VecDeque::new(),
             behind: VecDeque::new(),
             connected: false,
@@ -1433,6 +1456,9 @@ impl World {
     }
 
     fn deadlines(&mut self, index: usize) {
+        if self.sides[index].replica.is_recovery_over(&self.shared) {
+            self.apply(index, &[Item::RecoveryOver]);
+        }
         let due = self.sides[index].replica.due(&mut self.shared);
         if due.is_empty() {
             return;
@@ -1466,6 +1492,17 @@ impl World {
         self.looked = true;
         self.resync_failed(owner);
         self.whole_resync(owner)?;
+        // Snapshots follow each other while FreeSWITCH recovers calls.
+        for _ in 0..4 {
+            if self.sides[owner]
+                .replica
+                .node_state
+                .recovery_deadline()
+                .is_some()
+            {
+                self.whole_resync(owner)?;
+            }
+        }
         self.settle(owner)?;
         if self.sides[owner].replica.wants.is_some() {
             note!(self, "-- once more: {:?}", self.sides[owner].replica.wants);
