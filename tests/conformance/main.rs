@@ -19,6 +19,7 @@ mod program;
 mod support;
 
 mod backend;
+mod roles;
 mod row;
 mod shape;
 
@@ -76,6 +77,7 @@ fn rows() -> Vec<(&'static str, Vec<Entry>)> {
         ("moderation", moderation::rows()),
         ("moves", moves::rows()),
         ("settings", settings::rows()),
+        ("roles", roles::rows()),
         ("webhooks", webhooks::rows()),
         ("v_access", voipbin::access::rows()),
         ("v_conferences", voipbin::conferences::rows()),

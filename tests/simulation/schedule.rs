@@ -49,6 +49,10 @@ pub enum Request {
     UpdateMember {
         call: usize,
     },
+    EndOnExit {
+        call: usize,
+        on: bool,
+    },
     Join {
         call: usize,
         slot: usize,
@@ -508,7 +512,7 @@ fn add_doubt(rng: &mut Rng, steps: &mut Vec<Step>) {
 fn request(rng: &mut Rng) -> Request {
     let (call, slot) = (rng.below(8), rng.below(ROOMS));
     match rng.weighted(&[
-        4, 3, 1, 14, 5, 2, 4, 4, 1, 2, 4, 2, 1, 1, 2, 2, 4, 3, 1, 3, 6,
+        4, 3, 1, 14, 5, 2, 4, 4, 1, 2, 4, 2, 1, 1, 2, 2, 4, 3, 1, 3, 6, 1,
     ]) {
         0 => create(rng, slot),
         1 => Request::Delete { slot },
@@ -550,7 +554,11 @@ fn request(rng: &mut Rng) -> Request {
             slot,
             lock: rng.one_in(3),
         },
-        _ => Request::Move { call, slot },
+        20 => Request::Move { call, slot },
+        _ => Request::EndOnExit {
+            call,
+            on: !rng.one_in(3),
+        },
     }
 }
 

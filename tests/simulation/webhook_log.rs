@@ -237,8 +237,8 @@ impl WebhookLog {
             }
             "conference.member.updated" => {
                 ensure(
-                    data["labels"]["at"].is_string(),
-                    "a member was updated without its new label",
+                    data["labels"]["at"].is_string() || data["end_on_exit"].is_boolean(),
+                    "a member was updated without its new setting",
                 )?;
                 ensure(
                     self.inside.contains_key(&(room, call)),

@@ -24,7 +24,7 @@ use roomkeeper_core::node_state::RecordedMember;
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::plan::Suspect;
 use roomkeeper_core::room::{
-    Details, FileId, Kind, Origin, PlayCommand, RoomState, RoomStatus, Update,
+    Details, FileId, Kind, MemberUpdate, Origin, PlayCommand, RoomState, RoomStatus, Update,
 };
 use roomkeeper_core::room::{MemberFlag, RecordAction};
 use roomkeeper_core::switch_command::{SwitchAction, SwitchCommand};
@@ -118,7 +118,8 @@ struct Room {
     id: RoomId,
     made: Knowledge,
     ended: Knowledge,
-    kind: Kind,
+    /// True if it can end without a request: it is for two members, or a member may take it along.
+    ends_by_itself: bool,
 }
 
 pub struct World {
@@ -684,6 +685,23 @@ impl World {
                 };
                 Intent::new(Target::Member { room, call }, app, update)
             }
+            Request::EndOnExit { call, on } => {
+                let call = self.session(call)?;
+                let node_state = &self.sides[self.owner()].replica.node_state;
+                let room = node_state.call(call)?.status().room()?;
+                for known in &mut self.rooms {
+                    // The setting goes along with a move.
+                    known.ends_by_itself = true;
+                }
+                let update = UpdateMember {
+                    update: Box::new(MemberUpdate {
+                        end_on_exit: Some(on),
+                        ..MemberUpdate::default()
+                    }),
+                    labels: LabelsUpdate::default(),
+                };
+                Intent::new(Target::Member { room, call }, app, update)
+            }
             Request::Join { call, slot, muted } => Intent::new(
                 Target::Member {
                     room: self.room(slot)?,
@@ -804,7 +822,7 @@ impl World {
             id,
             made: Knowledge::No,
             ended: Knowledge::No,
-            kind,
+            ends_by_itself: connect,
         });
         let actions = |text: &str| -> Vec<Action> { serde_json::from_str(text).unwrap() };
         let details = if acts {
@@ -1728,7 +1746,7 @@ impl World {
                 &open,
             )?;
             let what = match (room.made, room.ended) {
-                (Knowledge::Confirmed, Knowledge::No) if room.kind == Kind::Conference => {
+                (Knowledge::Confirmed, Knowledge::No) if !room.ends_by_itself => {
                     (!open).then_some("I2: a confirmed room is missing")
                 }
                 (_, Knowledge::Confirmed) => {
@@ -1772,7 +1790,7 @@ impl World {
             let instances = self
                 .rooms
                 .iter()
-                .any(|r| r.id == *room && r.ended == Knowledge::No && r.kind == Kind::Conference);
+                .any(|r| r.id == *room && r.ended == Knowledge::No && !r.ends_by_itself);
             if instances {
                 let session = CallId::new(node_id(), *channel);
                 let key = (room.to_string(), session.to_string());

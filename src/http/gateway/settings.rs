@@ -15,7 +15,7 @@ use crate::http::auth::Caller;
 use crate::http::body::Fields;
 use crate::http::error::ApiError;
 use crate::http::openapi::schemas::{
-    CommandUidText, Failure, RoomCommandFailures, RoomPath, SessionPath,
+    CommandUidText, Failure, MemberRole, RoomCommandFailures, RoomPath, SessionPath,
 };
 use crate::http::request::PathId;
 use crate::http::state::Shared;
@@ -54,6 +54,9 @@ struct RoomUpdateBody {
 struct MemberUpdateBody {
     /// New values by key; `null` removes a label. Other labels stay.
     labels: Option<BTreeMap<String, Option<String>>>,
+    role: Option<MemberRole>,
+    /// `true`: the conference ends when this member leaves, other than by a move.
+    end_on_exit: Option<bool>,
     #[schema(value_type = Option<CommandUidText>)]
     command_uid: Option<String>,
 }
@@ -80,8 +83,12 @@ fn room_update(_fields: &Fields) -> Result<RoomSettingsUpdate, ApiError> {
 }
 
 /// Parses the settings of a member, except its labels.
-fn member_update(_fields: &Fields) -> Result<MemberUpdate, ApiError> {
-    Ok(MemberUpdate { labels: None })
+fn member_update(fields: &Fields) -> Result<MemberUpdate, ApiError> {
+    Ok(MemberUpdate {
+        labels: None,
+        role: fields.parsed("role")?,
+        end_on_exit: fields.boolean("end_on_exit")?,
+    })
 }
 
 /// Parses the settings of a new conference.

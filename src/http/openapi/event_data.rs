@@ -54,7 +54,11 @@ event_data! {
         #[serde(flatten)]
         settings: RoomSettingsText,
     }
-    RoomDestroyed {}
+    RoomDestroyed {
+        /// Present if a member with `end_on_exit` has left.
+        #[schema(required = false, inline)]
+        reason: RoomEndReason,
+    }
     MemberJoined {
         /// The caller's number.
         caller_id: String,
@@ -125,6 +129,12 @@ event_data! {
 enum CallArrivedDirection {
     Inbound,
     Outbound,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+enum RoomEndReason {
+    MemberLeft,
 }
 
 /// The reason why a member left.

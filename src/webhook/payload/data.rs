@@ -6,7 +6,7 @@ use roomkeeper_core::call::CallEvent;
 use roomkeeper_core::ids::{CommandUid, EndpointId, MemberId, OperationId, RecordingId, RoomId};
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::{
-    MemberSettings, MemberUpdate, PlayEvent, PlayFailure, RoomEvent, Update,
+    EndReason, MemberSettings, MemberUpdate, PlayEvent, PlayFailure, RoomEvent, Update,
 };
 
 /// The `data` of an event. Absent fields are not sent.
@@ -128,7 +128,11 @@ pub(super) fn room_data(fact: &RoomEvent) -> Data<'_> {
             reason: Some(reason.as_str()),
             ..none
         },
-        RoomEvent::Destroyed | RoomEvent::FlagChanged { .. } => none,
+        RoomEvent::Destroyed { reason } => Data {
+            reason: reason.map(EndReason::as_str),
+            ..none
+        },
+        RoomEvent::FlagChanged { .. } => none,
         RoomEvent::Play(fact) => play_data(fact),
     }
 }

@@ -12,8 +12,9 @@ use roomkeeper_core::ids::{CallId, MemberId, OperationId, RecordingId, RoomId};
 use roomkeeper_core::labels::Labels;
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::{
-    JoinFailure, LeftReason, LiveChange, MemberFlag, MemberSettings, MemberUpdate, PlayEvent,
-    PlayFailure, RecordingChange, RoomEvent, RoomNotification, RoomSettingsUpdate, Sparse, Update,
+    EndReason, JoinFailure, LeftReason, LiveChange, MemberFlag, MemberSettings, MemberUpdate,
+    PlayEvent, PlayFailure, RecordingChange, RoomEvent, RoomNotification, RoomSettingsUpdate,
+    Sparse, Update,
 };
 use roomkeeper_core::time::Timestamp;
 use serde_json::{Value, json};
@@ -124,7 +125,10 @@ fn room_events() -> Vec<RoomEvent> {
             },
         })),
         RoomEvent::Locked { locked: true },
-        RoomEvent::Destroyed,
+        RoomEvent::Destroyed { reason: None },
+        RoomEvent::Destroyed {
+            reason: Some(EndReason::MemberLeft),
+        },
         RoomEvent::MoveFailed {
             call,
             to: other_room(),
@@ -137,12 +141,16 @@ fn room_events() -> Vec<RoomEvent> {
             did: "747713001".to_owned(),
             muted: true,
             from: Some(other_room()),
-            settings: Sparse::new(MemberSettings { labels: labels() }),
+            settings: Sparse::new(MemberSettings {
+                labels: labels(),
+                ..MemberSettings::default()
+            }),
         },
         RoomEvent::MemberUpdated {
             call,
             update: Box::new(MemberUpdate {
                 labels: Some(labels()),
+                ..MemberUpdate::default()
             }),
         },
     ];

@@ -26,7 +26,8 @@ mod transition;
 
 pub use details::{Actions, Details, Kind, Update};
 pub use effect::{
-    JoinFailure, LeftReason, LiveChange, RoomCommand, RoomEffect, RoomEvent, RoomNotification,
+    EndReason, JoinFailure, LeftReason, LiveChange, RoomCommand, RoomEffect, RoomEvent,
+    RoomNotification,
 };
 pub use entry::Entry;
 pub use flag::{FlagNames, FlagRequest, FlagRequests, Flags, MemberFlag, ReportedFlags};
@@ -35,7 +36,7 @@ pub use lock::{Lock, LockRequest};
 pub use member::{
     JoinAttempt, Member, MemberStatus, Membership, MembershipChange, MembershipStatus, Move,
 };
-pub use member_settings::{MemberSettings, MemberUpdate};
+pub use member_settings::{MemberSettings, MemberUpdate, Role};
 pub use play::{FileId, PlayCommand, PlayEvent, PlayFailure};
 pub use playback::{PlayInput, Playback};
 pub use recording::{

@@ -9,6 +9,7 @@ use crate::ids::{AppId, CallId, ChannelId, ConferenceId, CoreId, MemberId, Recor
 use crate::time::Timestamp;
 
 use super::details::{Details, Kind};
+use super::effect::EndReason;
 use super::lock::Lock;
 use super::member::{
     Member, MemberStatus, Membership, MembershipChange, MembershipStatus, Tombstone,
@@ -116,6 +117,8 @@ pub struct RoomState {
     /// reported before the end of the last one, so there can be two for a moment.
     pub(super) instances: Vec<Conference>,
     pub(super) lock: Lock,
+    /// The reason of its end, if it has one for the webhook.
+    pub(super) end_reason: Option<EndReason>,
     pub(super) floor: Option<ChannelId>,
     pub(super) floor_at: Sequence,
     pub(super) playback: Playback,
@@ -154,6 +157,7 @@ impl RoomState {
             status: RoomStatus::Progressing,
             instances: Vec::new(),
             lock: Lock::default(),
+            end_reason: None,
             floor: None,
             floor_at: 0,
             playback: Playback::default(),
@@ -251,6 +255,11 @@ impl RoomState {
     /// Returns the lock.
     pub const fn lock(&self) -> &Lock {
         &self.lock
+    }
+
+    /// Returns the reason of its end, if it has one for the webhook.
+    pub const fn end_reason(&self) -> Option<EndReason> {
+        self.end_reason
     }
 
     /// Returns the channel that has the floor.
