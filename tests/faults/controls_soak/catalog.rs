@@ -80,6 +80,18 @@ fn member(choice: &Choice<'_>, command: &str, body: Value) -> Source {
     Source::Api("POST", path, body)
 }
 
+fn patch(path: String, body: Value) -> Source {
+    Source::Api("PATCH", path, body)
+}
+
+fn room_path(choice: &Choice<'_>) -> String {
+    format!("/conferences/{}", choice.room)
+}
+
+fn member_path(choice: &Choice<'_>) -> String {
+    format!("/conferences/{}/members/{}", choice.room, choice.call)
+}
+
 fn console(choice: &Choice<'_>, command: &str) -> Source {
     Source::Console(format!("conference {} {command}", choice.room))
 }
@@ -117,6 +129,35 @@ const ACTIONS: &[Action] = &[
     action(3, "change_member_recording", |rng, c| {
         let verb = ["stop", "pause", "resume"][rng.random_range(0..3)];
         member(c, &format!("recording/{verb}"), json!({}))
+    }),
+    action(3, "pause_recording", |_, c| {
+        room(c, "recording/pause", json!({}))
+    }),
+    action(3, "resume_recording", |_, c| {
+        room(c, "recording/resume", json!({}))
+    }),
+    action(3, "record_member", |_, c| {
+        member(c, "recording/start", json!({}))
+    }),
+    action(2, "pause_member_recording", |_, c| {
+        member(c, "recording/pause", json!({}))
+    }),
+    action(2, "resume_member_recording", |_, c| {
+        member(c, "recording/resume", json!({}))
+    }),
+    action(2, "stop_member_recording", |_, c| {
+        member(c, "recording/stop", json!({}))
+    }),
+    action(10, "move", |_, c| {
+        member(c, "move", json!({ "room_id": c.other_room }))
+    }),
+    action(2, "label_room", |rng, c| {
+        let labels = json!({ "n": rng.random_range(0..9).to_string() });
+        patch(room_path(c), json!({ "labels": labels }))
+    }),
+    action(3, "label_member", |rng, c| {
+        let labels = json!({ "n": rng.random_range(0..9).to_string() });
+        patch(member_path(c), json!({ "labels": labels }))
     }),
     action(4, "play", |_, c| {
         room(c, "play", json!({ "urls": [c.sound] }))
