@@ -133,6 +133,8 @@ pub struct World {
     runs: u128,
     tokens: u64,
     urls: usize,
+    /// True if a member ends any room that it leaves.
+    has_host: bool,
     commands_up: bool,
     revives: bool,
     second_look_fails: bool,
@@ -175,6 +177,7 @@ impl World {
             runs: 2,
             tokens: 0,
             urls: 0,
+            has_host: false,
             commands_up: true,
             revives: false,
             second_look_fails: false,
@@ -689,6 +692,7 @@ impl World {
                 let call = self.session(call)?;
                 let node_state = &self.sides[self.owner()].replica.node_state;
                 let room = node_state.call(call)?.status().room()?;
+                self.has_host = true;
                 for known in &mut self.rooms {
                     // The setting goes along with a move.
                     known.ends_by_itself = true;
@@ -822,7 +826,7 @@ impl World {
             id,
             made: Knowledge::No,
             ended: Knowledge::No,
-            ends_by_itself: connect,
+            ends_by_itself: connect || self.has_host,
         });
         let actions = |text: &str| -> Vec<Action> { serde_json::from_str(text).unwrap() };
         let details = if acts {
