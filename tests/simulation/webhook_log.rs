@@ -33,6 +33,8 @@ pub struct WebhookLog {
     played: BTreeSet<String>,
     /// The reported joins of each call into each room: all, and those that are not synthesized.
     pub joins: BTreeMap<(String, String), (usize, usize)>,
+    /// The calls that left a room for another one.
+    pub moved: BTreeSet<String>,
     /// The reported refusals of each call's joins into each room.
     pub refused: BTreeMap<(String, String), usize>,
 }
@@ -126,6 +128,9 @@ impl WebhookLog {
                     self.inside.remove(&member).is_some(),
                     "I4: a call left a room that it was not in",
                 )?;
+                if data["to"].is_string() {
+                    self.moved.insert(call);
+                }
                 ensure(
                     data["to"].is_null() || data["reason"] == "moved",
                     "a member that does not move has another room",

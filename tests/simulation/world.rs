@@ -1776,9 +1776,10 @@ impl World {
             let session = CallId::new(node_id(), *channel);
             let key = (room.to_string(), session.to_string());
             let refused = log.refused.get(&key).copied().unwrap_or_default();
-            // Another client can take the call elsewhere before the join is repeated.
+            // Another client can take the call elsewhere before the join is repeated, or out of its room before it moves.
             let here = self.node.calls.get(channel);
-            let is_undisturbed = here.is_some_and(|call| !call.sent_about);
+            let is_undisturbed = here.is_some_and(|call| !call.sent_about)
+                && !log.moved.contains(&session.to_string());
             if self.mood == Mood::Calm && is_undisturbed && 2 * refused > *interrupted {
                 return Err(format!(
                     "{session} was refused {refused} times by {room} after {interrupted} interruptions"
