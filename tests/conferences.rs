@@ -953,6 +953,7 @@ impl World {
                     .calls
                     .iter()
                     .map(|c| SnapshotMember {
+                        talked: None,
                         channel: call(*c).channel(),
                         can_speak: true,
                         can_hear: true,

@@ -56,7 +56,7 @@ use roomkeeper_core::room::{Details, Kind, Origin, Registration, RoomEvent};
 use roomkeeper_core::switch_command::{SwitchAction, SwitchCommand};
 use roomkeeper_core::switch_event::{
     ChannelChange, ChannelDump, ConferenceChange, Identity, ListedChannel, MemberBlock, Snapshot,
-    SnapshotRoom, SwitchEvent, SwitchEventKind,
+    SnapshotMember, SnapshotRoom, SwitchEvent, SwitchEventKind,
 };
 use roomkeeper_core::time::Timestamp;
 use uuid::Uuid;

@@ -24,6 +24,10 @@ pub const PATH: &str = "/media/";
 /// The lifetime of a link. FreeSWITCH fetches it at once; the rest covers differences between the replicas' clocks.
 const LIFETIME: Duration = Duration::from_secs(7_200);
 
+/// The lifetime of a link that a conference keeps: longer than any conference lasts. The rules for its URL apply to each
+/// fetch.
+const LASTING: Duration = Duration::from_secs(366 * 86_400);
+
 const TAG: usize = 16;
 const NUMBER: usize = size_of::<u64>();
 
@@ -77,7 +81,16 @@ impl Links {
 
     /// Creates the link from which FreeSWITCH fetches the file at this URL.
     pub fn link(&self, url: &PlayUrl, now: Timestamp, nonce: u64) -> PlayUrl {
-        let expiry = now.as_secs() + LIFETIME.as_secs();
+        self.link_for(LIFETIME, url, now, nonce)
+    }
+
+    /// Creates a link that FreeSWITCH fetches again and again while a conference lasts.
+    pub fn lasting_link(&self, url: &PlayUrl, now: Timestamp, nonce: u64) -> PlayUrl {
+        self.link_for(LASTING, url, now, nonce)
+    }
+
+    fn link_for(&self, lifetime: Duration, url: &PlayUrl, now: Timestamp, nonce: u64) -> PlayUrl {
+        let expiry = now.as_secs() + lifetime.as_secs();
         let mut signed = Vec::with_capacity(2 * NUMBER + url.as_str().len());
         signed.extend(expiry.to_be_bytes());
         signed.extend(nonce.to_be_bytes());

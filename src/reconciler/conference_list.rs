@@ -48,6 +48,9 @@ pub struct ListedMember<'a> {
     /// The caller's number.
     #[serde(borrow, default, deserialize_with = "text")]
     pub caller_id_number: Option<Cow<'a, str>>,
+    /// Seconds since it talked last; 0 if it has not.
+    #[serde(default)]
+    pub last_talking: u64,
     /// The flags.
     pub flags: Option<Flags>,
 }

@@ -5,16 +5,18 @@ use std::time::Duration;
 use crate::clock;
 use crate::media::link::Links;
 use freeswitch_esl::command::{
-    Api, AppName, ChannelUuid, Command, ConferenceCommand, ConferenceName, ConferenceVarName,
-    ExecutionId, HangupCause, JoinFlag, Line, MediaUrl, MemberAction, MemberSelector, ProfileName,
-    RecordVerb, RecordingPath, Unfit, VarName, VarValue, Voice,
+    Api, AppName, ChannelUuid, Command, ConferenceCommand, ConferenceName, ConferenceSound,
+    ConferenceVarName, ExecutionId, HangupCause, JoinFlag, Line, MediaUrl, MemberAction,
+    MemberSelector, ProfileName, RecordVerb, RecordingPath, Unfit, VarName, VarValue, Voice,
 };
 use roomkeeper_core::action::Step;
 use roomkeeper_core::call::StepId;
 use roomkeeper_core::entity::Target;
 use roomkeeper_core::ids::{CallId, RoomId};
 use roomkeeper_core::play_url::PlayUrl;
-use roomkeeper_core::room::{Entry, Kind, MemberFlag, PlayCommand, RecordAction};
+use roomkeeper_core::room::{
+    Entry, Kind, MemberFlag, PlayCommand, RecordAction, RoomControl, Tone,
+};
 
 use super::plans;
 use super::variables::{META_VARIABLE, RECORDING_VARIABLE, STEP_VARIABLE};
@@ -131,6 +133,7 @@ fn conference_command(
             ConferenceVarName::new(META_VARIABLE)?,
             VarValue::new(meta::encode(registration))?,
         ),
+        SwitchAction::Control(control) => room_control(control, settings)?,
         SwitchAction::Play(PlayCommand::Start { file, url, volume }) => ConferenceCommand::Play {
             operation: file.operation.uuid(),
             index: file.index,
@@ -153,6 +156,35 @@ fn conference_command(
         }
         _ => return Err(wrong_target("a room")),
     })
+}
+
+/// The command of a control. FreeSWITCH fetches the files of tones and music again and again.
+fn room_control(
+    control: &RoomControl,
+    settings: &CommandSettings,
+) -> Result<ConferenceCommand, Unfit> {
+    let file = |url: &PlayUrl| {
+        let url = match &settings.links {
+            Some(links) => links.lasting_link(url, clock::now(), rand::random()),
+            None => url.clone(),
+        };
+        MediaUrl::new(url.as_str())
+    };
+    Ok(match control {
+        RoomControl::MaxMembers(most) => ConferenceCommand::MaxMembers(*most),
+        RoomControl::ToneFile(tone, url) => ConferenceCommand::SoundFile(sound(*tone), file(url)?),
+        RoomControl::ToneOn(tone, on) => ConferenceCommand::SoundOn(sound(*tone), *on),
+        RoomControl::AloneFile(url) => ConferenceCommand::MusicFile(file(url)?),
+        RoomControl::NoAloneFile => ConferenceCommand::NoMusicFile,
+        RoomControl::AloneOn(on) => ConferenceCommand::MusicOn(*on),
+    })
+}
+
+const fn sound(tone: Tone) -> ConferenceSound {
+    match tone {
+        Tone::Enter => ConferenceSound::Enter,
+        Tone::Exit => ConferenceSound::Exit,
+    }
 }
 
 fn call_command(

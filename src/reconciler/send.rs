@@ -11,7 +11,7 @@ use roomkeeper_core::entity::Target;
 use roomkeeper_core::ids::CallId;
 use roomkeeper_core::intent::Refusal;
 use roomkeeper_core::room::playback::OPENING;
-use roomkeeper_core::room::{PlayCommand, RecordAction};
+use roomkeeper_core::room::{PlayCommand, RecordAction, RoomControl};
 use roomkeeper_core::switch_command::{SwitchAction, SwitchCommand};
 
 use super::render::{self, CommandSettings};
@@ -37,6 +37,10 @@ pub(super) fn send(
             (before, answer, rendered.after.map(|api| node.api(api)))
         })),
     };
+    let answers_number = matches!(
+        command.action,
+        SwitchAction::Control(RoomControl::MaxMembers(_))
+    );
     async move {
         match sent {
             Either::Left(step) => step.await.map(|()| String::new()),
@@ -44,7 +48,12 @@ pub(super) fn send(
                 if let Some(before) = before {
                     before.await?.ok().map_err(command_error)?;
                 }
-                let answer = answer.await?.ok().map_err(command_error);
+                let answer = answer.await?;
+                let answer = match answers_number {
+                    true => answer.ok_or_number(),
+                    false => answer.ok(),
+                };
+                let answer = answer.map_err(command_error);
                 if let Some(after) = after {
                     // The answer of the command itself decides.
                     let _answered = after.await;

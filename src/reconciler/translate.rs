@@ -396,6 +396,9 @@ fn shown_member(member: ListedMember<'_>) -> Option<SnapshotMember> {
         hold: flags.hold,
         talking: flags.talking,
         has_floor: flags.has_floor,
+        talked: Some(member.last_talking)
+            .filter(|seconds| *seconds > 0)
+            .map(Duration::from_secs),
         caller_id: member.caller_id_number.unwrap_or_default().into(),
     })
 }

@@ -194,7 +194,11 @@ async fn rows_have_the_settings_that_are_set() {
     let update = Update {
         settings: RoomSettingsUpdate {
             labels: set(json!({"team": "sales"})),
+            max_members: Some(2),
+            tones: Some(serde_json::from_value(json!({"enter": "http://h/a"})).unwrap()),
+            ..RoomSettingsUpdate::default()
         },
+        timeout: Some(60),
         ..Update::default()
     };
     let input = RoomInput::Update {
@@ -215,6 +219,80 @@ async fn rows_have_the_settings_that_are_set() {
     assert_eq!(list["conferences"][0]["labels"], json!({"team": "sales"}));
     let detail = world.get(&room_path(room)).await.json();
     assert_eq!(detail["labels"], json!({"team": "sales"}));
+    assert_eq!(detail["max_members"], 2);
+    assert_eq!(detail["max_duration"], 60);
+    assert_eq!(detail["tones"], json!({"enter": "http://h/a"}));
+    assert_eq!(detail.get("alone_url"), None);
     let members = world.get(&(room_path(room) + "/members")).await.json();
     assert_eq!(members["members"][0]["labels"], json!({"seat": "12"}));
+}
+
+#[tokio::test]
+async fn settings_of_a_room_are_in_its_intents() {
+    let (world, room, _) = world().await;
+    let body = json!({
+        "max_members": 5, "max_duration": 3_600, "end_when_silent_for": 60,
+        "tones": {"enter": "https://1.1.1.1/in.wav", "exit": false}, "alone_url": "https://1.1.1.1/m.wav",
+    });
+    world.script(Ok(Accepted::UpdateRoom(UpdateAccepted::Updated)));
+    assert_eq!(
+        world.patch(&room_path(room), body).await.status.as_u16(),
+        202
+    );
+    let none = json!({
+        "max_members": 0, "max_duration": 0, "end_when_silent_for": 0, "tones": false, "alone_url": false,
+    });
+    world.script(Ok(Accepted::UpdateRoom(UpdateAccepted::Updated)));
+    assert_eq!(
+        world.patch(&room_path(room), none).await.status.as_u16(),
+        202
+    );
+    let updates: Vec<Value> = world
+        .intents()
+        .iter()
+        .map(|intent| match &intent.action {
+            Action::UpdateRoom(update) => serde_json::to_value(&update.update).unwrap(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let set = json!({
+        "max_members": 5, "timeout": 3_600, "end_when_silent_for": 60,
+        "tones": {"enter": "https://1.1.1.1/in.wav"}, "alone_url": "https://1.1.1.1/m.wav",
+    });
+    let none = json!({
+        "max_members": 0, "timeout": 0, "end_when_silent_for": 0, "tones": {}, "alone_url": null,
+    });
+    assert_eq!(updates, [set, none]);
+}
+
+#[tokio::test]
+async fn wrong_settings_of_a_room_give_400_with_their_field() {
+    let (world, room, _) = world().await;
+    let long = format!("https://1.1.1.1/{}", "a".repeat(600));
+    for (body, field) in [
+        (json!({"max_members": 1}), "max_members"),
+        (json!({"max_members": 10_001}), "max_members"),
+        (json!({"max_members": -2}), "max_members"),
+        (json!({"max_members": "5"}), "max_members"),
+        (json!({"max_duration": 31_536_001}), "max_duration"),
+        (json!({"end_when_silent_for": 4}), "end_when_silent_for"),
+        (json!({"tones": true}), "tones"),
+        (json!({"tones": {"enter": true}}), "tones.enter"),
+        (json!({"tones": {"exit": "ftp://1.1.1.1/a"}}), "tones.exit"),
+        (
+            json!({"tones": {"exit": "https://127.0.0.1/a"}}),
+            "tones.exit",
+        ),
+        (json!({"alone_url": 7}), "alone_url"),
+        (json!({ "alone_url": long }), "alone_url"),
+        (json!({"alone_url": "https://[::1]/a"}), "alone_url"),
+    ] {
+        let answer = world.patch(&room_path(room), body.clone()).await;
+        assert_eq!(answer.fails(400)["detail"]["field"], field, "{body}");
+        let mut created = body.clone();
+        created["name"] = json!("x");
+        let answer = world.post("/api/v1/conferences", created).await;
+        assert_eq!(answer.fails(400)["detail"]["field"], field, "{body}");
+    }
+    assert_eq!(world.intents(), []);
 }

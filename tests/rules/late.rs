@@ -17,6 +17,7 @@ pub fn shown(n: u128, instance: u128, members: &[CallId]) -> SnapshotRoom {
         members: members
             .iter()
             .map(|call| SnapshotMember {
+                talked: None,
                 channel: call.channel(),
                 can_speak: false,
                 can_hear: true,

@@ -94,6 +94,7 @@ impl World {
             meta: None,
             members: if *inside {
                 vec![SnapshotMember {
+                    talked: None,
                     channel: call(1).channel(),
                     can_speak: true,
                     can_hear: true,

@@ -79,6 +79,7 @@ impl World {
                 locked: false,
                 meta: None,
                 members: vec![roomkeeper_core::switch_event::SnapshotMember {
+                    talked: None,
                     channel: call(1).channel(),
                     can_speak: false,
                     can_hear: true,

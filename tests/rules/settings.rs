@@ -3,7 +3,11 @@
 use super::*;
 use roomkeeper_core::intent::{UpdateAccepted, UpdateMember, UpdateRoom};
 use roomkeeper_core::labels::{InvalidLabel, Labels, LabelsUpdate, MOST_LABELS};
-use roomkeeper_core::room::{MemberSettings, MemberUpdate, RoomSettings, Sparse, Update};
+use roomkeeper_core::play_url::PlayUrl;
+use roomkeeper_core::room::{
+    MemberSettings, MemberUpdate, RoomControl, RoomSettings, RoomSettingsUpdate, RoomStatus,
+    Sparse, Tone, Tones, Update,
+};
 
 fn labels(json: &str) -> Labels {
     serde_json::from_str(json).unwrap()
@@ -53,6 +57,68 @@ impl World {
         };
         let intent = Intent::new(Target::Room(room(1)), demo(), update);
         self.submit(intent.with_uid(Some("c-5".parse().unwrap())))
+    }
+
+    fn update_room(&mut self, settings: RoomSettingsUpdate) {
+        let update = UpdateRoom {
+            update: Box::new(Update {
+                settings,
+                ..Update::default()
+            }),
+            labels: LabelsUpdate::default(),
+        };
+        let intent = Intent::new(Target::Room(room(1)), demo(), update);
+        self.submit(intent).unwrap();
+    }
+
+    /// Takes the controls that were sent.
+    fn controls(&mut self) -> Vec<RoomControl> {
+        let commands = std::mem::take(&mut self.commands);
+        let controls = commands.into_iter().map(|command| command.action);
+        let controls = controls.filter_map(|action| match action {
+            SwitchAction::Control(control) => Some(control),
+            _ => None,
+        });
+        controls.collect()
+    }
+
+    /// Merges a snapshot that shows the room with its first call.
+    fn shows(&mut self, talked: Option<Duration>, talking: bool) {
+        self.sequence += 1;
+        let snapshot = Snapshot {
+            core: core(),
+            fence: self.sequence,
+            rooms: vec![SnapshotRoom {
+                room: room(1),
+                conference: conference_id(1),
+                locked: false,
+                meta: None,
+                recordings: Vec::new(),
+                members: vec![SnapshotMember {
+                    channel: call(1).channel(),
+                    can_speak: false,
+                    can_hear: true,
+                    hold: false,
+                    talking,
+                    has_floor: false,
+                    talked,
+                    caller_id: "527121101".into(),
+                }],
+            }],
+        };
+        self.with(|node_state, cx| node_state.merge_snapshot(&snapshot, &BTreeSet::new(), cx));
+    }
+
+    fn talks(&mut self, talking: bool) {
+        let block = MemberBlock {
+            talking,
+            ..block(call(1), true)
+        };
+        self.conference(1, 1, 1, ConferenceChange::Flags(block));
+    }
+
+    fn is_open(&self) -> bool {
+        self.node_state.room(room(1)).unwrap().is_open()
     }
 
     fn settings(&self) -> Sparse<MemberSettings> {
@@ -212,5 +278,169 @@ fn copy_on_the_conference_leaves_out_what_does_not_fit() {
     assert_eq!(
         (long_labels.settings.is_default(), long_labels.timeout),
         (true, 7)
+    );
+}
+
+fn url(text: &str) -> PlayUrl {
+    PlayUrl::new(text).unwrap()
+}
+
+fn all_controls() -> RoomSettingsUpdate {
+    RoomSettingsUpdate {
+        max_members: Some(2),
+        tones: Some(Tones {
+            enter: Some(url("http://h/in.wav")),
+            exit: None,
+        }),
+        alone_url: Some(Some(url("http://h/music.wav"))),
+        ..RoomSettingsUpdate::default()
+    }
+}
+
+#[test]
+fn settings_are_sent_to_a_running_conference_and_to_each_new_one() {
+    let mut world = World::joined();
+    world.update_room(all_controls());
+    let sent = [
+        RoomControl::MaxMembers(2),
+        RoomControl::ToneFile(Tone::Enter, url("http://h/in.wav")),
+        RoomControl::ToneOn(Tone::Enter, true),
+        RoomControl::ToneOn(Tone::Exit, false),
+        RoomControl::AloneOn(true),
+        RoomControl::AloneFile(url("http://h/music.wav")),
+    ];
+    assert_eq!(world.controls(), sent);
+    world.leaves(call(1), 1, 1, 0);
+    world.conference(1, 1, 0, ConferenceChange::Destroyed);
+    world.parks(call(1), None);
+    world.join(call(1), room(1)).unwrap();
+    world.conference(1, 2, 0, ConferenceChange::Created);
+    assert_eq!(world.controls(), sent, "a new instance");
+    world.enters(call(1), 1, 2, false);
+    let none = RoomSettingsUpdate {
+        max_members: Some(0),
+        tones: Some(Tones::default()),
+        alone_url: Some(None),
+        ..RoomSettingsUpdate::default()
+    };
+    world.update_room(none);
+    let sent = [
+        RoomControl::MaxMembers(0),
+        RoomControl::ToneOn(Tone::Enter, false),
+        RoomControl::ToneOn(Tone::Exit, false),
+        RoomControl::AloneOn(false),
+        RoomControl::NoAloneFile,
+    ];
+    assert_eq!(world.controls(), sent);
+}
+
+#[test]
+fn snapshot_repeats_settings_that_could_not_be_sent() {
+    let mut world = World::joined();
+    world.update_room(RoomSettingsUpdate {
+        max_members: Some(2),
+        ..RoomSettingsUpdate::default()
+    });
+    assert_eq!(world.controls(), [RoomControl::MaxMembers(2)]);
+    world.shows(None, false);
+    assert_eq!(world.controls(), []);
+    let failed = SwitchCommand::new(
+        Target::Room(room(1)),
+        SwitchAction::Control(RoomControl::MaxMembers(2)),
+    );
+    let down = CommandError::Down {
+        retry_after: Duration::from_secs(1),
+    };
+    world.with(|node_state, cx| node_state.revert_command(&failed, &down, cx));
+    assert_eq!(world.controls(), []);
+    world.shows(None, false);
+    assert_eq!(world.controls(), [RoomControl::MaxMembers(2)]);
+    world.shows(None, false);
+    assert_eq!(world.controls(), []);
+}
+
+#[test]
+fn full_room_refuses_joins_and_a_lower_limit_removes_nobody() {
+    let mut world = World::joined();
+    world.parks(call(2), Some("demo"));
+    world.parks(call(3), Some("demo"));
+    world.join(call(2), room(1)).unwrap();
+    world.update_room(RoomSettingsUpdate {
+        max_members: Some(2),
+        ..RoomSettingsUpdate::default()
+    });
+    assert_eq!(world.join(call(3), room(1)), Err(Refusal::RoomFull));
+    assert!(world.is_open());
+    world.update_room(RoomSettingsUpdate {
+        max_members: Some(0),
+        ..RoomSettingsUpdate::default()
+    });
+    world.join(call(3), room(1)).unwrap();
+    let members = world.node_state.room(room(1)).unwrap().members().len();
+    assert_eq!(members, 3);
+}
+
+/// A room with a member that ends after 60 s of silence.
+fn watched() -> World {
+    let mut world = World::joined();
+    world.update_room(RoomSettingsUpdate {
+        end_when_silent_for: Some(60),
+        ..RoomSettingsUpdate::default()
+    });
+    world.notifications.clear();
+    world
+}
+
+#[test]
+fn silent_room_ends() {
+    let mut world = watched();
+    world.waits(59);
+    assert!(world.is_open());
+    world.waits(1);
+    assert!(!world.is_open());
+    world.leaves(call(1), 1, 1, 0);
+    world.expect_notifications(&["left silence", "destroyed"]);
+}
+
+#[test]
+fn talking_postpones_the_end_of_a_silent_room() {
+    let mut world = watched();
+    world.waits(50);
+    world.talks(true);
+    world.waits(100);
+    assert!(world.is_open(), "it talks all the time");
+    world.talks(false);
+    world.waits(59);
+    assert!(world.is_open());
+    world.waits(61);
+    assert!(!world.is_open());
+}
+
+#[test]
+fn snapshot_shows_when_a_member_talked_whose_events_were_lost() {
+    let mut world = watched();
+    world.waits(50);
+    world.shows(Some(Duration::from_secs(20)), false);
+    world.waits(10);
+    assert!(world.is_open(), "it talked 30 s ago");
+    world.waits(29);
+    assert!(world.is_open());
+    world.waits(1);
+    assert!(!world.is_open());
+}
+
+#[test]
+fn empty_room_is_not_silent_and_a_restart_does_not_end_a_room_early() {
+    let mut world = watched();
+    let silent_at = |world: &World| world.node_state.room(room(1)).unwrap().silent_at();
+    assert!(silent_at(&world).is_some());
+    let head = world.restore_room();
+    assert!(format!("{head:?}").contains("silent"), "{head:?}");
+    world.leaves(call(1), 1, 1, 0);
+    assert_eq!(silent_at(&world), None);
+    world.waits(1_000);
+    assert_eq!(
+        world.node_state.room(room(1)).unwrap().status(),
+        RoomStatus::Progressing
     );
 }

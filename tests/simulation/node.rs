@@ -995,6 +995,7 @@ impl Node {
             hold: call.held,
             talking: false,
             has_floor: conference.floor == Some(channel),
+            talked: None,
             caller_id: "somebody else by now".into(),
         }
     }

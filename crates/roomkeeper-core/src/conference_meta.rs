@@ -63,6 +63,7 @@ fn encode_within(registration: &Registration, longest: usize) -> String {
     let shorter = [
         details.clone(),
         settings_alone(details.settings.clone()),
+        settings_alone(Sparse::new(details.settings.without_labels())),
         settings_alone(Sparse::new(details.settings.short())),
         settings_alone(Sparse::default()),
     ];

@@ -6,7 +6,7 @@ use crate::action::Step;
 use crate::call::{ParkId, StepId};
 use crate::entity::Target;
 use crate::ids::RecordingId;
-use crate::room::{Entry, MemberFlag, PlayCommand, RecordAction, Registration};
+use crate::room::{Entry, MemberFlag, PlayCommand, RecordAction, Registration, RoomControl};
 
 /// A command for FreeSWITCH.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -55,6 +55,8 @@ pub enum SwitchAction {
         /// The registration.
         registration: Box<Registration>,
     },
+    /// Changes the conference.
+    Control(RoomControl),
     /// Controls the playback of the room.
     Play(PlayCommand),
     /// Starts, ends, pauses or resumes a recording of the room, or of a member.
@@ -114,6 +116,7 @@ impl SwitchAction {
             Self::SetFlag { flag, .. } => flag.names(false).command,
             Self::SetLock { .. } => "lock",
             Self::Describe { .. } => "describe",
+            Self::Control(_) => "control",
             Self::Play(_) => "play",
             Self::Record { action, .. } => action.name(),
             Self::Step { .. } => "step",
@@ -132,6 +135,7 @@ impl SwitchAction {
             | Self::Park { .. }
             | Self::SetFlag { .. }
             | Self::Describe { .. }
+            | Self::Control(_)
             | Self::Step { .. }
             | Self::Break { .. }
             | Self::Prepare => Priority::Paced,

@@ -308,6 +308,8 @@ pub struct SnapshotMember {
     pub talking: bool,
     /// `flags.has_floor`.
     pub has_floor: bool,
+    /// `last_talking`: the time since it talked last; `None` if it has not.
+    pub talked: Option<Duration>,
     /// `caller_id_number`: the present one, not that of the first event.
     pub caller_id: SmolStr,
 }

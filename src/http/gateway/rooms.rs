@@ -30,12 +30,12 @@ use crate::store::{EntityId, EntityKind};
 use roomkeeper_core::entity::Target;
 use roomkeeper_core::ids::{CallId, NodeId, RoomId, RoomName};
 use roomkeeper_core::intent::DeleteRoom;
-use roomkeeper_core::room::{Details, Member, MemberSettings, Recording, RoomSettings, Sparse};
+use roomkeeper_core::room::{Member, MemberSettings, Recording, Sparse};
 
 use super::create;
 use super::playback::{self, PlaybackStatus};
 use super::recording::RecordingStatusText;
-use super::settings;
+use super::settings::{self, RoomSettingsRow};
 
 pub(super) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
@@ -95,7 +95,7 @@ pub(super) struct RoomRow {
     recording_status: Option<&'static str>,
     #[serde(flatten)]
     #[schema(value_type = RoomSettingsText)]
-    settings: Sparse<RoomSettings>,
+    settings: RoomSettingsRow,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stale: bool,
 }
@@ -122,7 +122,7 @@ pub(super) struct RoomDetail {
     recording_status: Option<&'static str>,
     #[serde(flatten)]
     #[schema(value_type = RoomSettingsText)]
-    settings: Sparse<RoomSettings>,
+    settings: RoomSettingsRow,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stale: bool,
 }
@@ -179,10 +179,7 @@ pub(super) async fn create(
     let name: RoomName = fields.required("name")?;
     let node: Option<NodeId> = fields.parsed("node")?;
     let session: Option<CallId> = fields.parsed("session")?;
-    let details = Details {
-        settings: settings::room_settings(&fields)?,
-        ..Details::default()
-    };
+    let details = settings::new_room(&state, &fields).await?;
     let node = placement::place(&state, &caller, node, session).await?;
     let room = create::create(&state, &caller.app, &name, node, details).await?;
     let made = Extension(AuditTarget(room.to_string()));
@@ -261,7 +258,7 @@ pub(super) async fn get(
             .unwrap_or_default(),
         playback_operation_id: playing.map_or_else(String::new, |op| op.id.to_string()),
         recording_status: head.recording.as_ref().map(Recording::status_name),
-        settings: head.registration.details.settings,
+        settings: head.registration.details.into(),
         stale: state.stale(id.node()),
     }))
 }
@@ -376,7 +373,7 @@ impl RoomRow {
                 .head()
                 .map(|_| playback::status(&head.playback)),
             recording_status: head.recording.as_ref().map(Recording::status_name),
-            settings: head.registration.details.settings,
+            settings: head.registration.details.into(),
             stale,
         }
     }

@@ -3,6 +3,7 @@
 //! Owns the fields of settings in bodies. A setting is a line in a parse function and in the schema of the body.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use axum::extract::State;
 use axum::response::Response;
@@ -15,18 +16,20 @@ use crate::http::auth::Caller;
 use crate::http::body::Fields;
 use crate::http::error::ApiError;
 use crate::http::openapi::schemas::{
-    CommandUidText, Failure, MemberRole, RoomCommandFailures, RoomPath, SessionPath,
+    CommandUidText, Failure, MemberRole, RoomCommandFailures, RoomPath, SessionPath, TonesText,
 };
 use crate::http::request::PathId;
-use crate::http::state::Shared;
+use crate::http::state::{ApiState, Shared};
 use crate::store::limits::StoredAnswer;
 use roomkeeper_core::entity::Target;
 use roomkeeper_core::ids::{CallId, RoomId};
 use roomkeeper_core::intent::{UpdateAccepted, UpdateMember, UpdateRoom};
 use roomkeeper_core::labels::{Labels, LabelsUpdate};
+use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::{
-    MemberSettings, MemberUpdate, RoomSettings, RoomSettingsUpdate, Sparse, Update,
+    Details, MemberSettings, MemberUpdate, RoomSettings, RoomSettingsUpdate, Sparse, Tones, Update,
 };
+use serde_json::Value;
 
 use super::command::{Command, accepted};
 
@@ -43,8 +46,57 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
 struct RoomUpdateBody {
     /// New values by key; `null` removes a label. Other labels stay.
     labels: Option<BTreeMap<String, Option<String>>>,
+    /// The most members, 2 to 10,000, joining ones included; 0: no limit. A lower limit removes nobody.
+    #[schema(maximum = 10_000)]
+    max_members: Option<u32>,
+    /// Seconds from the creation until the conference ends; 0: never.
+    #[schema(maximum = 31_536_000)]
+    max_duration: Option<u32>,
+    /// Replaces both tones; `false` removes them.
+    tones: Option<TonesOrFalse>,
+    /// The file that a lone member hears, again and again; `false` removes it.
+    alone_url: Option<UrlOrFalse>,
+    /// The conference ends when it has members and none has talked for this number of seconds, at least 5; 0: never.
+    #[schema(maximum = 31_536_000)]
+    end_when_silent_for: Option<u32>,
     #[schema(value_type = Option<CommandUidText>)]
     command_uid: Option<String>,
+}
+
+/// A URL of at most 512 characters, or `false`.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "describes the body")]
+enum UrlOrFalse {
+    Url(String),
+    None(bool),
+}
+
+/// Two tones, or `false`.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "describes the body")]
+enum TonesOrFalse {
+    Tones(TonesText),
+    None(bool),
+}
+
+/// The settings of a conference in a row.
+#[derive(Serialize)]
+pub(super) struct RoomSettingsRow {
+    #[serde(flatten)]
+    settings: Sparse<RoomSettings>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_duration: Option<u32>,
+}
+
+impl From<Details> for RoomSettingsRow {
+    fn from(details: Details) -> Self {
+        Self {
+            settings: details.settings,
+            max_duration: Some(details.timeout).filter(|seconds| *seconds > 0),
+        }
+    }
 }
 
 /// Changed settings of a member. Omitted settings stay.
@@ -77,9 +129,108 @@ pub(super) struct Updated {
     status: &'static str,
 }
 
+/// The longest URL of a setting, in characters: the conference carries a copy of all settings.
+const LONGEST_URL: usize = 512;
+
+/// The longest time, in seconds: a year.
+const LONGEST_TIME: u32 = 31_536_000;
+
+/// The most members that can be a limit.
+const MOST_MEMBERS: u32 = 10_000;
+
+/// The shortest silence that can end a conference, in seconds.
+const SHORTEST_SILENCE: u32 = 5;
+
 /// Parses the settings of a conference, except its labels.
-fn room_update(_fields: &Fields) -> Result<RoomSettingsUpdate, ApiError> {
-    Ok(RoomSettingsUpdate { labels: None })
+fn room_update(fields: &Fields) -> Result<RoomSettingsUpdate, ApiError> {
+    let silence = SHORTEST_SILENCE..=LONGEST_TIME;
+    Ok(RoomSettingsUpdate {
+        labels: None,
+        max_members: number(fields, "max_members", 2..=MOST_MEMBERS)?,
+        tones: tones(fields)?,
+        alone_url: url_or_false(fields.get("alone_url"), "alone_url")?,
+        end_when_silent_for: number(fields, "end_when_silent_for", silence)?,
+    })
+}
+
+/// Parses the time after which a conference ends, which rooms of both APIs have.
+fn max_duration(fields: &Fields) -> Result<Option<u32>, ApiError> {
+    number(fields, "max_duration", 1..=LONGEST_TIME)
+}
+
+/// Parses a number in this range; 0 stands for none.
+fn number(
+    fields: &Fields,
+    name: &str,
+    range: RangeInclusive<u32>,
+) -> Result<Option<u32>, ApiError> {
+    let Some(number) = fields.integer(name)? else {
+        return Ok(None);
+    };
+    let number = u32::try_from(number).ok();
+    match number.filter(|number| *number == 0 || range.contains(number)) {
+        Some(number) => Ok(Some(number)),
+        None => {
+            let (least, most) = range.into_inner();
+            let why = format!("expected {least} to {most}, or 0");
+            Err(ApiError::field(name, why))
+        }
+    }
+}
+
+fn tones(fields: &Fields) -> Result<Option<Tones>, ApiError> {
+    if fields.get("tones") == Some(&Value::Bool(false)) {
+        return Ok(Some(Tones::default()));
+    }
+    let Some(tones) = fields.object("tones")? else {
+        return Ok(None);
+    };
+    let tone = |name: &str, field: &str| {
+        let value = tones.get(name).filter(|value| !value.is_null());
+        url_or_false(value, field).map(Option::flatten)
+    };
+    Ok(Some(Tones {
+        enter: tone("enter", "tones.enter")?,
+        exit: tone("exit", "tones.exit")?,
+    }))
+}
+
+/// Parses the URL of a file; `false` stands for none.
+fn url_or_false(value: Option<&Value>, name: &str) -> Result<Option<Option<PlayUrl>>, ApiError> {
+    match value {
+        None => Ok(None),
+        Some(Value::Bool(false)) => Ok(Some(None)),
+        Some(Value::String(text)) if text.len() <= LONGEST_URL => {
+            let url = PlayUrl::new(text).map_err(|why| ApiError::field(name, why))?;
+            Ok(Some(Some(url)))
+        }
+        Some(_) => {
+            let why = format!("expected a URL of at most {LONGEST_URL} characters, or false");
+            Err(ApiError::field(name, why))
+        }
+    }
+}
+
+/// Checks the files of settings by the rules for files that may be played.
+fn check_files(
+    state: &ApiState,
+    update: &RoomSettingsUpdate,
+) -> Result<impl Future<Output = Result<(), ApiError>> + Send + use<>, ApiError> {
+    let mut files = Vec::new();
+    if let Some(Tones { enter, exit }) = &update.tones {
+        files.extend(enter.iter().map(|url| ("tones.enter", url)));
+        files.extend(exit.iter().map(|url| ("tones.exit", url)));
+    }
+    let alone = update.alone_url.iter().flatten();
+    files.extend(alone.map(|url| ("alone_url", url)));
+    let rules = state.settings.play.clone();
+    let fields: Vec<_> = files.iter().map(|(name, _)| *name).collect();
+    let wrong = move |(index, why): (usize, String)| {
+        ApiError::field(fields.get(index).copied().unwrap_or_default(), why)
+    };
+    let names = rules.names(files.into_iter().map(|(_, url)| url));
+    let names = names.map_err(&wrong)?;
+    Ok(async move { rules.resolve_all(names).await.map_err(wrong) })
 }
 
 /// Parses the settings of a member, except its labels.
@@ -91,14 +242,20 @@ fn member_update(fields: &Fields) -> Result<MemberUpdate, ApiError> {
     })
 }
 
-/// Parses the settings of a new conference.
-pub(super) fn room_settings(fields: &Fields) -> Result<Sparse<RoomSettings>, ApiError> {
-    let mut settings: Sparse<RoomSettings> = Sparse::default();
-    settings.apply(RoomSettingsUpdate {
+/// Parses the details of a new conference.
+pub(super) async fn new_room(state: &ApiState, fields: &Fields) -> Result<Details, ApiError> {
+    let update = RoomSettingsUpdate {
         labels: Some(new_labels(fields)?),
         ..room_update(fields)?
-    });
-    Ok(settings)
+    };
+    check_files(state, &update)?.await?;
+    let mut settings: Sparse<RoomSettings> = Sparse::default();
+    settings.apply(update);
+    Ok(Details {
+        timeout: max_duration(fields)?.unwrap_or_default(),
+        settings,
+        ..Details::default()
+    })
 }
 
 /// Parses the settings of a call that joins.
@@ -150,14 +307,18 @@ pub(super) async fn update_room(
     PathId(room): PathId<RoomId>,
     fields: Fields,
 ) -> Result<Response, ApiError> {
+    let update = Update {
+        timeout: max_duration(&fields)?,
+        settings: room_update(&fields)?,
+        ..Update::default()
+    };
+    let files = check_files(&state, &update.settings)?;
     let update = UpdateRoom {
-        update: Box::new(Update {
-            settings: room_update(&fields)?,
-            ..Update::default()
-        }),
+        update: Box::new(update),
         labels: labels(&fields)?,
     };
     Command::new(caller, Target::Room(room), update, "update", &fields)?
+        .checked_by(files)
         .with_fresh_uid(&state)?
         .run(&state, render)
         .await

@@ -55,9 +55,9 @@ event_data! {
         settings: RoomSettingsText,
     }
     RoomDestroyed {
-        /// Present if a member with `end_on_exit` has left.
-        #[schema(required = false, inline)]
-        reason: RoomEndReason,
+        /// `member_left` if a member with `end_on_exit` has left.
+        #[schema(required = false)]
+        reason: String,
     }
     MemberJoined {
         /// The caller's number.
@@ -131,12 +131,6 @@ enum CallArrivedDirection {
     Outbound,
 }
 
-#[derive(ToSchema)]
-#[schema(rename_all = "snake_case")]
-enum RoomEndReason {
-    MemberLeft,
-}
-
 /// The reason why a member left.
 #[derive(ToSchema)]
 #[schema(rename_all = "snake_case")]
@@ -146,6 +140,7 @@ enum LeftReason {
     Moved,
     RoomDestroyed,
     Timeout,
+    Silence,
     Orphan,
 }
 

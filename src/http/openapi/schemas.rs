@@ -120,6 +120,30 @@ pub(crate) struct RoomSettingsText {
     /// 128 characters.
     #[schema(required = false)]
     labels: BTreeMap<String, String>,
+    /// The most members, joining ones included; 0: no limit. A lower limit removes nobody.
+    #[schema(required = false, maximum = 10_000)]
+    max_members: u32,
+    /// Seconds from the creation until the conference ends; 0: never.
+    #[schema(required = false, maximum = 31_536_000)]
+    max_duration: u32,
+    #[schema(required = false)]
+    tones: TonesText,
+    /// The file that a lone member hears, again and again.
+    #[schema(required = false)]
+    alone_url: Option<String>,
+    /// The conference ends when it has members and none has talked for this number of seconds; 0: never.
+    #[schema(required = false, maximum = 31_536_000)]
+    end_when_silent_for: u32,
+}
+
+/// The files that all members hear when another one enters or leaves.
+#[derive(ToSchema)]
+#[schema(as = Tones)]
+pub(crate) struct TonesText {
+    #[schema(required = false)]
+    enter: String,
+    #[schema(required = false)]
+    exit: String,
 }
 
 /// The settings of a member; a row has only those that are set.

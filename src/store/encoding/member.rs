@@ -48,7 +48,7 @@ stored_fields! {
     StoredStatus {
         'p' kind "1 joining, 2 joined, 3 leaving",
         'u' deadline "the deadline of 1 and 3, microseconds",
-        'e' reason "of 3: 0 hang-up, 1 removed, 2 moved, 3 room destroyed, 4 timeout, 5 orphan",
+        'e' reason "of 3: 0 hang-up, 1 removed, 2 moved, 3 room destroyed, 4 timeout, 5 orphan, 6 silence",
         'a' attempt "of 1, unless it is the first attempt: 1 interrupted, 2 the second one",
         'x' command_uid "the id of the command, of 1 and 3",
     }
@@ -206,6 +206,7 @@ stored_codes! {
         3 RoomDestroyed,
         4 Timeout,
         5 Orphan,
+        6 Silence,
     }
 }
 

@@ -113,6 +113,9 @@ struct StoredRun {
     member_recordings: Vec<(CallId, StoredRecording)>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     recordings: Vec<RecordingId>,
+    /// The time at which the room ends unless a member has talked since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    silent: Option<Timestamp>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -256,6 +259,7 @@ impl From<&RoomState> for StoredRun {
                 .map(|(call, recording)| (*call, encode_recording(recording)))
                 .collect(),
             recordings: room.recordings().to_vec(),
+            silent: room.silent_at(),
         }
     }
 }
@@ -317,6 +321,7 @@ pub fn decode_room<'a>(
         ended_at: run.ended,
         members: decode_members(id, &stored.parts)?,
         sequence: run.seq,
+        silent_at: run.silent,
     };
     RoomState::restore(data).map_err(|why| corrupt(entity, "record", why))
 }

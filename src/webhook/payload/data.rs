@@ -16,6 +16,9 @@ pub(super) struct Data<'a> {
     pub(super) name: Option<&'a str>,
     #[serde(flatten)]
     pub(super) update: Option<&'a Update>,
+    /// The name of the gateway API for the timeout.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) max_duration: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) caller_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -83,6 +86,7 @@ pub(super) fn room_data(fact: &RoomEvent) -> Data<'_> {
         },
         RoomEvent::Updated(update) => Data {
             update: Some(update),
+            max_duration: update.timeout,
             ..none
         },
         RoomEvent::Locked { locked } => Data {

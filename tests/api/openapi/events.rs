@@ -14,7 +14,7 @@ use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::{
     EndReason, JoinFailure, LeftReason, LiveChange, MemberFlag, MemberSettings, MemberUpdate,
     PlayEvent, PlayFailure, RecordingChange, RoomEvent, RoomNotification, RoomSettingsUpdate,
-    Sparse, Update,
+    Sparse, Tones, Update,
 };
 use roomkeeper_core::time::Timestamp;
 use serde_json::{Value, json};
@@ -23,7 +23,8 @@ use uuid::Uuid;
 use super::{api, schema};
 use crate::world::*;
 
-const LEFT: [LeftReason; 6] = [
+const LEFT: [LeftReason; 7] = [
+    LeftReason::Silence,
     LeftReason::Hangup,
     LeftReason::Removed,
     LeftReason::Moved,
@@ -107,6 +108,10 @@ fn labels() -> Labels {
     serde_json::from_value(json!({ "team": "sales" })).unwrap()
 }
 
+fn tones() -> Tones {
+    serde_json::from_value(json!({ "enter": "http://h/a", "exit": "http://h/b" })).unwrap()
+}
+
 fn room_events() -> Vec<RoomEvent> {
     let (call, member) = (call(), member());
     let mut all = vec![
@@ -122,6 +127,10 @@ fn room_events() -> Vec<RoomEvent> {
             post_actions: Some(Vec::new()),
             settings: RoomSettingsUpdate {
                 labels: Some(labels()),
+                max_members: Some(2),
+                tones: Some(tones()),
+                alone_url: Some(None),
+                end_when_silent_for: Some(60),
             },
         })),
         RoomEvent::Locked { locked: true },

@@ -125,6 +125,18 @@ pub enum ConferenceCommand {
     RecordStart(RecordingPath),
     /// Ends the recording into that file.
     RecordStop(RecordingPath),
+    /// Limits the number of members; 0 is no limit. Answers with the previous limit.
+    MaxMembers(u32),
+    /// Sets the file of a sound.
+    SoundFile(ConferenceSound, MediaUrl),
+    /// Turns a sound on or off.
+    SoundOn(ConferenceSound, bool),
+    /// Sets the file that plays while one member is alone; stops the one that plays.
+    MusicFile(MediaUrl),
+    /// Returns to the music of the profile; does not stop the file that plays.
+    NoMusicFile,
+    /// Allows or stops music for a lone member, until the next member enters.
+    MusicOn(bool),
     /// Pauses the recording into that file: the pause is cut out of it. A recording that is not open yet answers `+OK`
     /// and `-ERR`.
     RecordPause(RecordingPath),
@@ -134,6 +146,28 @@ pub enum ConferenceCommand {
     Lock,
     /// Admits members again.
     Unlock,
+}
+
+/// A sound of a conference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConferenceSound {
+    /// Played when a member enters.
+    Enter,
+    /// Played when a member leaves.
+    Exit,
+}
+
+impl ConferenceSound {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Enter => "enter_sound",
+            Self::Exit => "exit_sound",
+        }
+    }
+}
+
+const fn on_or_off(on: bool) -> &'static str {
+    if on { "on" } else { "off" }
 }
 
 /// The API commands of FreeSWITCH that this crate renders.
@@ -276,6 +310,16 @@ impl fmt::Display for Api {
                     ConferenceCommand::PlayStatus => f.write_str("play_status"),
                     ConferenceCommand::RecordStart(path) => write!(f, "recording start {path}"),
                     ConferenceCommand::RecordStop(path) => write!(f, "recording stop {path}"),
+                    ConferenceCommand::MaxMembers(most) => write!(f, "set max_members {most}"),
+                    ConferenceCommand::SoundFile(sound, url) => {
+                        write!(f, "{} file {url}", sound.as_str())
+                    }
+                    ConferenceCommand::SoundOn(sound, on) => {
+                        write!(f, "{} {}", sound.as_str(), on_or_off(*on))
+                    }
+                    ConferenceCommand::MusicFile(url) => write!(f, "moh {url}"),
+                    ConferenceCommand::NoMusicFile => f.write_str("moh reset"),
+                    ConferenceCommand::MusicOn(on) => write!(f, "moh {}", on_or_off(*on)),
                     ConferenceCommand::RecordPause(path) => write!(f, "recording pause {path}"),
                     ConferenceCommand::RecordResume(path) => write!(f, "recording resume {path}"),
                     ConferenceCommand::Lock => f.write_str("lock"),

@@ -75,6 +75,18 @@ impl ApiReply {
         }
     }
 
+    /// Returns the text behind `+OK`, or a number alone, the answer of `conference … set`.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiFailure`] for every other answer.
+    pub fn ok_or_number(self) -> Result<String, ApiFailure> {
+        match self {
+            Self::Other(text) if text.bytes().all(|b| b.is_ascii_digit()) => Ok(text),
+            other => other.ok(),
+        }
+    }
+
     /// Returns `true` or `false`.
     ///
     /// # Errors

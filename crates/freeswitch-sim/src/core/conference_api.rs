@@ -40,6 +40,9 @@ impl Core {
                 format!("+OK Pin for conference {name} deleted\n")
             }
             ("set" | "get", rest) => self.setting(&uid, sub, rest),
+            ("enter_sound" | "exit_sound", rest) => self.sound(&uid, sub, rest),
+            ("moh", [_, ..]) => "+OK moh\n".into(),
+            ("moh", _) => "-ERR invalid moh param\n".into(),
             ("setvar", rest) => {
                 // The key is one word: further ones are ignored.
                 let key = rest.first().map(|key| (*key).to_owned());
@@ -103,6 +106,53 @@ file-vol <vol#>"
             ("get", _) => "get <parameter-name>".into(),
             _ => "set <max_members|sound_prefix|caller_id_name|caller_id_number|endconference_grace_time> <value>".into(),
         }
+    }
+
+    /// Runs `enter_sound` and `exit_sound`. The files do not play: only members would hear them.
+    fn sound(&mut self, uid: &str, sub: &str, args: &[&str]) -> String {
+        let is_enter = sub == "enter_sound";
+        let kind = if is_enter { "enter" } else { "exit" };
+        let Some(room) = self.rooms.get_mut(uid) else {
+            return String::new();
+        };
+        let name = room.name.clone();
+        let (on, file) = match is_enter {
+            true => (&mut room.enter_sound, &mut room.sounds[0]),
+            false => (&mut room.exit_sound, &mut room.sounds[1]),
+        };
+        let lines = if is_enter {
+            [3573, 3581, 3593]
+        } else {
+            [3522, 3530, 3543]
+        };
+        let shown = |file: &Option<String>| file.clone().unwrap_or_else(|| "(null)".to_owned());
+        let (action, line, answer) = match args {
+            ["on", ..] => {
+                *on = true;
+                let answer = format!("+OK {name} {kind} sounds on ({})\n", shown(file));
+                ("sounds-on", lines[0], answer)
+            }
+            ["off" | "none", ..] => {
+                *on = false;
+                let answer = format!("+OK {name} {kind} sounds off ({})\n", shown(file));
+                ("sounds-off", lines[1], answer)
+            }
+            ["file", path, ..] => {
+                *file = Some((*path).to_owned());
+                let answer = format!("+OK {name} {kind} sound file set to {path}\n");
+                ("sound-file-changed", lines[2], answer)
+            }
+            ["file"] => return "-ERR No filename specified\n".into(),
+            [] => return "-ERR Not enough args\n".into(),
+            _ => return "-ERR Bad args\n".into(),
+        };
+        let function = match is_enter {
+            true => "conference_api_sub_enter_sound",
+            false => "conference_api_sub_exit_sound",
+        };
+        let action = format!("{kind}-{action}");
+        self.room_event(uid, ("conference_api.c", function, line), &action, &[]);
+        answer
     }
 
     pub(super) fn change(&mut self, uid: &str, change: impl FnOnce(&mut Room)) {

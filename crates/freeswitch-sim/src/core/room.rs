@@ -103,6 +103,12 @@ pub(super) struct Room {
     pub floor: Option<u64>,
     pub locked: bool,
     pub max_members: u64,
+    /// A sound plays when a member enters.
+    pub enter_sound: bool,
+    /// The files of the sounds for entering and leaving members.
+    pub sounds: [Option<String>; 2],
+    /// A sound plays when a member leaves.
+    pub exit_sound: bool,
     pub pin: String,
     pub vars: Vec<(String, String)>,
     pub files: VecDeque<FileNode>,

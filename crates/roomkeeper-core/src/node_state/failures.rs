@@ -33,6 +33,7 @@ impl NodeState {
             | SwitchAction::SetFlag { .. }
             | SwitchAction::SetLock { .. }
             | SwitchAction::Describe { .. }
+            | SwitchAction::Control(_)
             | SwitchAction::Record { .. }
             | SwitchAction::Step { .. }
             | SwitchAction::Break { .. }
@@ -58,6 +59,7 @@ impl NodeState {
             (SwitchAction::SetLock { locked }, _) => {
                 return self.lock_refused(room, *locked, error, cx);
             }
+            (SwitchAction::Control(_), _) => RoomInput::ControlFailed,
             (SwitchAction::Enter(_), Some(call)) => RoomInput::NotEntered {
                 call,
                 reason: JoinFailure::Refused,
@@ -98,6 +100,7 @@ impl NodeState {
             | SwitchAction::SetFlag { .. }
             | SwitchAction::SetLock { .. }
             | SwitchAction::Describe { .. }
+            | SwitchAction::Control(_)
             | SwitchAction::Play(_)
             | SwitchAction::Record { .. }
             | SwitchAction::Prepare

@@ -276,6 +276,7 @@ impl NodeState {
             },
             RoomCommand::SetFlag { flag, on, .. } => SwitchAction::SetFlag { flag, on },
             RoomCommand::SetLock { locked } => SwitchAction::SetLock { locked },
+            RoomCommand::Control(control) => SwitchAction::Control(control),
             RoomCommand::Play(command) => SwitchAction::Play(command),
             RoomCommand::Describe => {
                 let registration = Box::new(self.registration(id)?.clone());

@@ -150,6 +150,7 @@ impl NodeState {
         ReportedRoom {
             conference: room.conference,
             locked: room.locked,
+            talked: room.members.iter().filter_map(|m| m.talked).min(),
             members,
             recordings: room.recordings.clone(),
         }

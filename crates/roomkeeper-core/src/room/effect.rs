@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::ids::{CallId, CommandUid, MemberId, RecordingId, RoomId};
 
+use super::control::RoomControl;
 use super::details::Update;
 use super::flag::{Flags, MemberFlag};
 use super::member_settings::{MemberSettings, MemberUpdate};
@@ -24,6 +25,8 @@ pub enum LeftReason {
     RoomDestroyed,
     /// The room's timeout passed.
     Timeout,
+    /// Nobody talked in the room for too long.
+    Silence,
     /// The node was lost or restarted.
     Orphan,
 }
@@ -37,6 +40,7 @@ impl LeftReason {
             Self::Moved => "moved",
             Self::RoomDestroyed => "room_destroyed",
             Self::Timeout => "timeout",
+            Self::Silence => "silence",
             Self::Orphan => "orphan",
         }
     }
@@ -130,6 +134,8 @@ pub enum RoomCommand {
     },
     /// Writes the registration on the conference, so that a lost store can be rebuilt from FreeSWITCH.
     Describe,
+    /// Changes the conference.
+    Control(RoomControl),
     /// Controls the playback.
     Play(PlayCommand),
     /// Starts, ends, pauses or resumes a recording.
@@ -151,7 +157,7 @@ impl RoomCommand {
         match self {
             Self::Enter { call } | Self::Park { call } | Self::SetFlag { call, .. } => Some(*call),
             Self::Record { call, .. } => *call,
-            Self::SetLock { .. } | Self::Describe | Self::Play(_) => None,
+            Self::SetLock { .. } | Self::Describe | Self::Control(_) | Self::Play(_) => None,
         }
     }
 }

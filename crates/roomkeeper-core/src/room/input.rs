@@ -1,5 +1,7 @@
 //! Inputs of a room.
 
+use std::time::Duration;
+
 use smol_str::SmolStr;
 
 use crate::ids::{CallId, CommandUid, CoreId, MemberId, RoomId};
@@ -196,6 +198,13 @@ pub enum RoomInput {
     LockRefused {
         /// The requested value.
         lock: bool,
+    },
+    /// FreeSWITCH did not carry out a control of the conference.
+    ControlFailed,
+    /// A snapshot shows the time since a member talked last.
+    Talked {
+        /// The time.
+        ago: Duration,
     },
     /// FreeSWITCH refused to take a member out.
     LeaveRefused {

@@ -5,6 +5,7 @@
 //! [`apply`] left in the state, and then carries out the [`RoomEffect`]s.
 #![doc = include_str!("LIFECYCLE.md")]
 
+pub mod control;
 pub mod details;
 pub mod effect;
 pub mod entry;
@@ -22,8 +23,10 @@ pub mod room_settings;
 pub mod settings;
 pub mod stamp;
 pub mod state;
+pub mod tones;
 mod transition;
 
+pub use control::RoomControl;
 pub use details::{Actions, Details, Kind, Update};
 pub use effect::{
     EndReason, JoinFailure, LeftReason, LiveChange, RoomCommand, RoomEffect, RoomEvent,
@@ -48,4 +51,5 @@ pub use room_settings::{RoomSettings, RoomSettingsUpdate};
 pub use settings::{Settings, Sparse};
 pub use stamp::{EventStamp, Sequence};
 pub use state::{Conference, Origin, Registration, RoomState, RoomStatus};
+pub use tones::{Tone, Tones};
 pub use transition::apply;

@@ -5,6 +5,7 @@
 //! above the fence still wins.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use crate::ids::{CallId, ConferenceId, CoreId, RecordingId, RoomId};
 
@@ -21,6 +22,8 @@ pub struct ReportedRoom {
     pub conference: ConferenceId,
     /// True if it is locked.
     pub locked: bool,
+    /// The time since a member talked last, if one has.
+    pub talked: Option<Duration>,
     /// The members, each with true if it has the floor.
     pub members: Vec<(ReportedMember, bool)>,
     /// The active recordings of ours, each with true if it is paused.
@@ -126,6 +129,9 @@ impl Comparison<'_> {
             locked: reported.locked,
         });
         inputs.push(RoomInput::Floor { at, holder });
+        if let Some(ago) = reported.talked.filter(|_| self.room.silent_at().is_some()) {
+            inputs.push(RoomInput::Talked { ago });
+        }
         for (id, paused) in &reported.recordings {
             inputs.push(RoomInput::Record(RecordInput::Started {
                 id: *id,

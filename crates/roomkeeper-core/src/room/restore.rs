@@ -43,6 +43,8 @@ pub struct RoomData {
     pub members: Vec<(CallId, Member)>,
     /// The number of notifications about it.
     pub sequence: u64,
+    /// The time at which it ends unless a member has talked since.
+    pub silent_at: Option<Timestamp>,
 }
 
 /// Stored data that contradict each other.
@@ -71,6 +73,7 @@ impl RoomState {
             ended_at,
             members,
             sequence,
+            silent_at,
         } = data;
         instances.sort_by_key(|conference| conference.since);
         let mut room = Self {
@@ -86,6 +89,7 @@ impl RoomState {
             updated_at,
             ended_at,
             sequence,
+            silent_at,
             ..Self::unregistered(id)
         };
         room.set_members(members);
@@ -172,6 +176,7 @@ mod tests {
             ended_at: None,
             members: Vec::new(),
             sequence: 7,
+            silent_at: None,
         }
     }
 

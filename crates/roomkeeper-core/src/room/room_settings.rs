@@ -1,8 +1,10 @@
 //! The settings of a room.
 
 use crate::labels::Labels;
+use crate::play_url::PlayUrl;
 
 use super::settings::settings;
+use super::tones::Tones;
 
 settings! {
     /// The settings of a room that its app chooses: at the creation, and later by an update.
@@ -17,16 +19,34 @@ settings! {
     RoomSettings, RoomSettingsUpdate {
         /// The labels.
         labels: Labels,
+        /// The most members; 0 for no limit.
+        max_members: u32,
+        /// The files that the room hears when a member enters and when one leaves.
+        tones: Tones,
+        /// The file that a lone member hears.
+        alone_url: Option<PlayUrl>,
+        /// The seconds without a talking member after which the room ends; 0 for never.
+        end_when_silent_for: u32,
     }
 }
 
 impl RoomSettings {
-    /// Returns the settings without those of any length, for a copy of limited size.
+    /// Returns the settings without their labels, for a copy of limited size.
     #[must_use]
-    pub fn short(&self) -> Self {
+    pub fn without_labels(&self) -> Self {
         Self {
             labels: Labels::default(),
             ..self.clone()
+        }
+    }
+
+    /// Returns the settings of a fixed length, for a copy of limited size.
+    #[must_use]
+    pub fn short(&self) -> Self {
+        Self {
+            tones: Tones::default(),
+            alone_url: None,
+            ..self.without_labels()
         }
     }
 }

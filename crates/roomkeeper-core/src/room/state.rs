@@ -16,6 +16,8 @@ use super::member::{
 };
 use super::playback::Playback;
 use super::recording::{Recording, RecordingView};
+use super::room_settings::RoomSettings;
+use super::settings::Settings;
 use super::stamp::Sequence;
 
 /// The registration of a room: the data that the store has and FreeSWITCH does not.
@@ -119,6 +121,13 @@ pub struct RoomState {
     pub(super) lock: Lock,
     /// The reason of its end, if it has one for the webhook.
     pub(super) end_reason: Option<EndReason>,
+    /// The instance that has the settings, as far as this process has sent them. Not stored: a later owner sends them
+    /// again.
+    pub(super) controlled: Option<ConferenceId>,
+    /// The time at which the room ends unless a member has talked since.
+    pub(super) silent_at: Option<Timestamp>,
+    /// The last time that a member talked or entered; unknown after a restart. Not stored: it changes with every word.
+    pub(super) talked_at: Option<Timestamp>,
     pub(super) floor: Option<ChannelId>,
     pub(super) floor_at: Sequence,
     pub(super) playback: Playback,
@@ -158,6 +167,9 @@ impl RoomState {
             instances: Vec::new(),
             lock: Lock::default(),
             end_reason: None,
+            controlled: None,
+            silent_at: None,
+            talked_at: None,
             floor: None,
             floor_at: 0,
             playback: Playback::default(),
@@ -203,10 +215,26 @@ impl RoomState {
             .map_or(Kind::Conference, |r| r.kind)
     }
 
+    /// Returns the settings.
+    pub fn settings(&self) -> &RoomSettings {
+        match &self.registration {
+            Some(registration) => &registration.details.settings,
+            None => RoomSettings::defaults(),
+        }
+    }
+
     /// Returns true if the room has its maximum number of members.
     pub fn is_full(&self) -> bool {
-        let most = self.kind().most_members();
+        let limit = self.settings().max_members;
+        let limit = usize::try_from(limit).ok().filter(|limit| *limit > 0);
+        let most = [self.kind().most_members(), limit];
+        let most = most.into_iter().flatten().min();
         most.is_some_and(|most| self.members.len() >= most)
+    }
+
+    /// Returns the time at which the room ends unless a member has talked since.
+    pub const fn silent_at(&self) -> Option<Timestamp> {
+        self.silent_at
     }
 
     /// Returns the active recording.
@@ -302,10 +330,18 @@ impl RoomState {
         let recordings = self.member_recordings.values();
         let recorded = recordings.filter_map(Recording::deadline).min();
         let (playback, lock) = (self.playback.deadline(), self.lock.deadline());
-        [member, room, recording, recorded, playback, lock]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            member,
+            room,
+            recording,
+            recorded,
+            playback,
+            lock,
+            self.silent_at,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Returns the changes since the last call of this method.

@@ -45,6 +45,7 @@ impl Transition<'_> {
                 }
             });
         }
+        self.control_conference(Some(at.conference));
     }
 
     /// Changes the list of conference instances. The owner of the floor is unknown in a new or newly latest instance;
@@ -73,6 +74,9 @@ impl Transition<'_> {
         let is_new = latest.is_some_and(|id| before.iter().all(|c| c.id != id));
         if is_new && self.room.registration.is_some() && self.room.is_open() {
             self.command(RoomCommand::Describe);
+        }
+        if is_new {
+            self.control_conference(latest);
         }
         self.another_conference(latest.is_some());
     }

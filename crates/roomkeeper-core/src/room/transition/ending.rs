@@ -108,6 +108,7 @@ impl Transition<'_> {
         if self.room.is_open() && expires.is_some_and(|at| at <= self.now) {
             self.end(self.now + ENDING, LeftReason::Timeout);
         }
+        self.silence_deadline();
         self.recording_deadlines();
         if self.room.lock.past_deadline(self.now) {
             self.room.changes.head = true;

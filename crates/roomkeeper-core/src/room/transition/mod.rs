@@ -12,6 +12,7 @@ mod moving;
 mod playback;
 mod presence;
 mod recording;
+mod settings;
 mod speech;
 
 use crate::ids::CommandUid;
@@ -33,6 +34,7 @@ pub fn apply(state: &mut RoomState, input: RoomInput, now: Timestamp) -> Vec<Roo
         effects: Vec::new(),
     };
     transition.apply(input);
+    transition.watch_silence();
     let effects = transition.effects;
     if !state.changes.calls.is_empty() || !state.changes.recordings.is_empty() {
         state.updated_at = state.updated_at.max(now);
@@ -119,6 +121,8 @@ impl Transition<'_> {
                 deadline,
             }),
             RoomInput::LockRefused { lock } => self.lock_refused(lock),
+            RoomInput::ControlFailed => self.room.controlled = None,
+            RoomInput::Talked { ago } => self.talked(ago),
             RoomInput::LeaveRefused { call } => self.revert_leave(call),
             RoomInput::FlagRefused { call, flag, on } => self.flag_refused(call, flag, on),
             RoomInput::Play(input) => self.apply_playback(input),
@@ -175,10 +179,17 @@ impl Transition<'_> {
             .make(&mut registration.name, &mut registration.details);
         self.room.changes.registration = true;
         self.updated();
+        let controls = update.settings.controls();
+        if update.settings.end_when_silent_for.is_some() {
+            self.room.silent_at = None;
+        }
         self.notify(RoomEvent::Updated(Box::new(update)), command_uid, false);
         // The conference carries a copy of the registration.
         if !self.room.instances.is_empty() {
             self.command(RoomCommand::Describe);
+            for control in controls {
+                self.command(RoomCommand::Control(control));
+            }
         }
     }
 

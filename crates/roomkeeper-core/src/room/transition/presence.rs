@@ -285,6 +285,7 @@ impl Transition<'_> {
             self.notify(event, None, synthesized);
         }
         self.report_talking(call, false);
+        self.talked(Duration::ZERO);
         if ending {
             self.command(RoomCommand::Park { call });
         }
@@ -533,6 +534,9 @@ const fn ends_on_exit(reason: LeftReason) -> bool {
     match reason {
         LeftReason::Hangup | LeftReason::Removed | LeftReason::Moved => true,
         // The room ends already, or its node was lost with all members.
-        LeftReason::RoomDestroyed | LeftReason::Timeout | LeftReason::Orphan => false,
+        LeftReason::RoomDestroyed
+        | LeftReason::Timeout
+        | LeftReason::Silence
+        | LeftReason::Orphan => false,
     }
 }

@@ -329,7 +329,8 @@ impl Transition<'_> {
             LeftReason::Removed
             | LeftReason::Moved
             | LeftReason::RoomDestroyed
-            | LeftReason::Timeout => self.stop_recording(Some(call), None, deadline),
+            | LeftReason::Timeout
+            | LeftReason::Silence => self.stop_recording(Some(call), None, deadline),
         }
     }
 

@@ -1,5 +1,7 @@
 //! Transitions of speech and of the floor. Neither is stored.
 
+use std::time::Duration;
+
 use crate::ids::CallId;
 use crate::room::effect::{LiveChange, RoomEffect};
 use crate::room::stamp::EventStamp;
@@ -36,6 +38,7 @@ impl Transition<'_> {
                 talking: member.flags.talking,
             };
             self.effects.push(RoomEffect::Live(change));
+            self.talked(Duration::ZERO);
         }
     }
 }
