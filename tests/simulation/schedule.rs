@@ -89,6 +89,12 @@ pub enum Request {
     RecordStop {
         slot: usize,
     },
+    Gather {
+        call: usize,
+    },
+    StopGather {
+        call: usize,
+    },
     RecordPause {
         slot: usize,
         pause: bool,
@@ -512,7 +518,7 @@ fn add_doubt(rng: &mut Rng, steps: &mut Vec<Step>) {
 fn request(rng: &mut Rng) -> Request {
     let (call, slot) = (rng.below(8), rng.below(ROOMS));
     match rng.weighted(&[
-        4, 3, 1, 14, 5, 2, 4, 4, 1, 2, 4, 2, 1, 1, 2, 2, 4, 3, 1, 3, 6, 1,
+        4, 3, 1, 14, 5, 2, 4, 4, 1, 2, 4, 2, 1, 1, 2, 2, 4, 3, 1, 3, 6, 6, 2, 1,
     ]) {
         0 => create(rng, slot),
         1 => Request::Delete { slot },
@@ -555,6 +561,8 @@ fn request(rng: &mut Rng) -> Request {
             lock: rng.one_in(3),
         },
         20 => Request::Move { call, slot },
+        21 => Request::Gather { call },
+        22 => Request::StopGather { call },
         _ => Request::EndOnExit {
             call,
             on: !rng.one_in(3),
