@@ -6,6 +6,8 @@
 mod actions;
 #[path = "rules/connect.rs"]
 mod connect;
+#[path = "rules/dial.rs"]
+mod dial;
 #[path = "rules/gather.rs"]
 mod gather;
 #[path = "rules/interrupted.rs"]
@@ -16,6 +18,8 @@ mod late;
 mod live;
 #[path = "rules/lock.rs"]
 mod lock;
+#[path = "rules/member_audio.rs"]
+mod member_audio;
 #[path = "rules/moves.rs"]
 mod moves;
 #[path = "rules/operator.rs"]
@@ -264,6 +268,11 @@ impl World {
                         RoomEvent::FlagChanged { flag, on, .. } => flag.names(on).state.to_owned(),
                         RoomEvent::Gathered { result, .. } => gathered(&result),
                         RoomEvent::Play(event) => playback::words(&event),
+                        RoomEvent::Dial(event) => dial::words(&event),
+                        RoomEvent::HoldChanged { on, music, .. } => {
+                            member_audio::hold_words(on, music.as_ref())
+                        }
+                        RoomEvent::MemberPlay { event, .. } => member_audio::words(&event),
                     };
                     format!("{text}{uid}{synthesized}")
                 }
@@ -735,7 +744,7 @@ fn hold_is_not_mute() {
     let mut held = block(call(1), false);
     held.hold = true;
     world.conference(1, 1, 1, ConferenceChange::Flags(held));
-    world.expect_notifications(&[]);
+    world.expect_notifications(&["held"]);
 }
 
 #[test]
