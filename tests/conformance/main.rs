@@ -23,6 +23,7 @@ mod row;
 mod shape;
 
 mod access;
+mod bulk;
 mod commands;
 mod control;
 mod create;
@@ -71,6 +72,7 @@ fn rows() -> Vec<(&'static str, Vec<Entry>)> {
         ("leave", leave::rows()),
         ("mute", mute::rows()),
         ("commands", commands::rows()),
+        ("bulk", bulk::rows()),
         ("limits", limits::rows()),
         ("nodes", nodes::rows()),
         ("moderation", moderation::rows()),

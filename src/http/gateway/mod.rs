@@ -3,9 +3,11 @@
 //! Owns its routes, handlers and wire types. The wire types are separate from the domain types, so that each can change
 //! alone. Each module lists its routes, and the attribute above a handler is its part of the OpenAPI document.
 
+mod bulk;
 mod command;
 mod commands;
 mod create;
+mod member_query;
 mod moderation;
 mod moves;
 mod nodes;
@@ -27,6 +29,7 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .merge(rooms::routes())
         .merge(settings::routes())
+        .merge(bulk::routes())
         .merge(moderation::routes())
         .merge(moves::routes())
         .merge(playback::routes())
