@@ -362,6 +362,21 @@ impl Fields {
         serde_json::to_string(&given).unwrap_or_default()
     }
 
+    /// Takes the fields of an object inside a body.
+    pub(crate) const fn from_object(fields: Map<String, Value>) -> Self {
+        Self(fields)
+    }
+
+    /// Adds a field, or replaces one.
+    pub(crate) fn insert(&mut self, name: &str, value: Value) {
+        self.0.insert(name.to_owned(), value);
+    }
+
+    /// Removes a field.
+    pub(crate) fn remove(&mut self, name: &str) {
+        self.0.remove(name);
+    }
+
     /// A field of any type, if present.
     pub(crate) fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name).filter(|value| !value.is_null())

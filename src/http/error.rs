@@ -103,6 +103,11 @@ impl ApiError {
         self
     }
 
+    /// The text of the error.
+    pub(crate) fn text(&self) -> &str {
+        &self.error
+    }
+
     pub(crate) const fn status(&self) -> StatusCode {
         self.status
     }

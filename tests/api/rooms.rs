@@ -169,7 +169,7 @@ async fn members_gives_200_with_present_members() {
     };
     room::apply(&mut state, leave, at);
     put_room(&world.store, &state).await;
-    let row = |who: roomkeeper_core::ids::CallId, muted| json!({"uuid": who.to_string(), "did": "747713001", "caller_id": "527121102", "muted": muted});
+    let row = |who: roomkeeper_core::ids::CallId, muted| json!({"uuid": who.to_string(), "did": "747713001", "caller_id": "527121102", "muted": muted, "joined_at": "1970-01-01T00:00:00Z"});
     world.get(&format!("{}/members", path(id))).await.is(
         200,
         json!({

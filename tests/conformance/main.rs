@@ -24,6 +24,7 @@ mod row;
 mod shape;
 
 mod access;
+mod bulk;
 mod commands;
 mod control;
 mod create;
@@ -75,6 +76,7 @@ fn rows() -> Vec<(&'static str, Vec<Entry>)> {
         ("mute", mute::rows()),
         ("commands", commands::rows()),
         ("keypad", keypad::rows()),
+        ("bulk", bulk::rows()),
         ("limits", limits::rows()),
         ("nodes", nodes::rows()),
         ("moderation", moderation::rows()),

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::program::poll;
 use crate::row::{Row, rows};
-use crate::shape::{CURSOR, check};
+use crate::shape::{CURSOR, RFC3339_SECONDS, check};
 
 rows! {
     Plain: [
@@ -79,7 +79,7 @@ async fn answers_200_with_the_documented_fields_and_no_other(row: &Row<'_>) {
         json!({
             "room_id": room,
             "members": [
-                { "uuid": call.id, "did": call.did, "caller_id": call.caller, "muted": true },
+                { "uuid": call.id, "did": call.did, "caller_id": call.caller, "muted": true, "joined_at": RFC3339_SECONDS },
             ],
             "cursor": "",
         }),

@@ -3,12 +3,14 @@
 //! Owns its routes, handlers and wire types. The wire types are separate from the domain types, so that each can change
 //! alone. Each module lists its routes, and the attribute above a handler is its part of the OpenAPI document.
 
+mod bulk;
 mod calls;
 mod command;
 mod commands;
 mod create;
 mod keypad;
 mod member_audio;
+mod member_query;
 mod moderation;
 mod moves;
 mod nodes;
@@ -30,6 +32,7 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .merge(rooms::routes())
         .merge(settings::routes())
+        .merge(bulk::routes())
         .merge(moderation::routes())
         .merge(member_audio::routes())
         .merge(moves::routes())

@@ -4,7 +4,6 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 use serde::Serialize;
-use std::ops::Bound;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -33,6 +32,7 @@ use roomkeeper_core::intent::DeleteRoom;
 use roomkeeper_core::room::{Member, MemberSettings, Recording, Sparse};
 
 use super::create;
+use super::member_query::{MemberFilters, MemberQuery};
 use super::playback::{self, PlaybackStatus};
 use super::recording::RecordingStatusText;
 use super::settings::{self, RoomSettingsRow};
@@ -150,6 +150,9 @@ pub(super) struct MemberRow {
     /// The member is on hold. Present only while this is `true`.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     held: bool,
+    /// The time of the request to join, or of the first event.
+    #[schema(format = DateTime)]
+    joined_at: String,
     /// Omitted while the member is not recorded.
     #[schema(value_type = Option<RecordingStatusText>)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -295,10 +298,10 @@ pub(super) async fn delete(
 /// Another app's conference gives 404 here.
 #[utoipa::path(
     get, path = "/api/v1/conferences/{room_id}/members", tag = "conferences", operation_id = "listMembers",
-    params(RoomPath, PageQuery),
+    params(RoomPath, PageQuery, MemberFilters),
     responses(
         (status = 200, description = "A page of 50 rows by default, 1,000 at most.", body = MemberList,
-         example = json!({"room_id": ROOM, "members": [{"uuid": SESSION, "did": "747713001", "caller_id": "527121102", "muted": false}], "cursor": ""})),
+         example = json!({"room_id": ROOM, "members": [{"uuid": SESSION, "did": "747713001", "caller_id": "527121102", "muted": false, "joined_at": "2026-05-06T12:34:56Z"}], "cursor": ""})),
         (status = 404, description = "The conference does not exist or belongs to another app.", body = Failure),
     )
 )]
@@ -307,17 +310,15 @@ pub(super) async fn members(
     caller: Caller,
     PathId(id): PathId<RoomId>,
     page: Page,
+    query: MemberQuery,
 ) -> Result<Json<MemberList>, ApiError> {
     let limit = page.limit(50, 1000);
     let list = List::Members(id);
     let key = &state.settings.cursor_key;
-    let after: Option<CallId> = page
+    let after = page
         .cursor
         .as_deref()
-        .map(|text| {
-            let position = key.open(&caller.app, list, text)?;
-            position.parse().map_err(|e| ApiError::field("cursor", e))
-        })
+        .map(|text| query.read(&key.open(&caller.app, list, text)?))
         .transpose()?;
     let not_found = || state.refuse(&Refusal::RoomNotFound);
     let record = state
@@ -330,22 +331,25 @@ pub(super) async fn members(
     if !room.is_open() || !owned {
         return Err(not_found());
     }
-    // Ordered by session id: a call that leaves and rejoins between two pages keeps its place.
-    let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-    let mut rest = room
-        .members()
-        .range((from, Bound::Unbounded))
-        .filter(|(_, member)| member.membership.is_some());
-    let shown: Vec<_> = rest.by_ref().take(limit).collect();
-    let cursor = match (shown.last(), rest.next()) {
-        (Some((last, _)), Some(_)) => key.seal(&caller.app, list, &last.to_string()),
-        (Some(_) | None, Some(_) | None) => String::new(),
+    // By default ordered by session id: a call that leaves and rejoins between two pages keeps its place.
+    let members = room.members().iter();
+    let mut rest: Vec<_> = members
+        .filter(|(_, member)| member.membership.is_some() && query.selects(member))
+        .map(|(call, member)| (query.position(*call, member), call, member))
+        .filter(|(position, _, _)| after.is_none_or(|after| *position > after))
+        .collect();
+    rest.sort_unstable_by_key(|(position, _, _)| *position);
+    let more = rest.len() > limit;
+    rest.truncate(limit);
+    let cursor = match rest.last() {
+        Some((position, _, _)) if more => key.seal(&caller.app, list, &query.write(*position)),
+        Some(_) | None => String::new(),
     };
     Ok(Json(MemberList {
         room_id: id.to_string(),
-        members: shown
+        members: rest
             .into_iter()
-            .map(|(call, member)| {
+            .map(|(_, call, member)| {
                 let recording = room.member_recordings().get(call);
                 MemberRow::from_member(*call, member, recording)
             })
@@ -391,6 +395,7 @@ impl MemberRow {
             muted: !member.flags.speak,
             deaf: !member.flags.hear,
             held: member.flags.hold,
+            joined_at: member.since.rfc3339_seconds(),
             recording_status: recording.map(Recording::status_name),
             settings: member.settings.clone(),
         }
