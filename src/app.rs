@@ -395,6 +395,7 @@ fn follow_apps(
     let rules_of = move |apps: &Registry| Rules {
         dids: apps.dids(),
         apps: apps.ids(),
+        digit_apps: apps.endpoints().digit_apps(),
         timeouts,
         recordings: recordings.clone(),
     };

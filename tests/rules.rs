@@ -6,6 +6,8 @@
 mod actions;
 #[path = "rules/connect.rs"]
 mod connect;
+#[path = "rules/digits.rs"]
+mod digits;
 #[path = "rules/gather.rs"]
 mod gather;
 #[path = "rules/interrupted.rs"]
@@ -263,6 +265,7 @@ impl World {
                         }
                         RoomEvent::FlagChanged { flag, on, .. } => flag.names(on).state.to_owned(),
                         RoomEvent::Gathered { result, .. } => gathered(&result),
+                        RoomEvent::Digit { pressed, .. } => format!("dtmf {}", pressed.digit),
                         RoomEvent::Play(event) => playback::words(&event),
                     };
                     format!("{text}{uid}{synthesized}")
@@ -270,6 +273,7 @@ impl World {
                 Subject::Call(_, notification) => match notification.event {
                     CallEvent::New { did, .. } => format!("call.new {did}"),
                     CallEvent::Answered => "call.answered".to_owned(),
+                    CallEvent::Digit(pressed) => format!("call.dtmf {}", pressed.digit),
                     CallEvent::Gathered(result) => {
                         let uid = result.command_uid.as_ref().unwrap();
                         format!("call.{} [{uid}]", gathered(&result))

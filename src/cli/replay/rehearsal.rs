@@ -296,6 +296,7 @@ impl Rehearsal {
                     return;
                 }
                 ChannelChange::StepEnded { .. }
+                | ChannelChange::Digit(_)
                 | ChannelChange::RecordingStarted { .. }
                 | ChannelChange::RecordingStopped { .. }
                 | ChannelChange::HungUp { .. } => return,

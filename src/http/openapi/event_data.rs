@@ -90,6 +90,11 @@ event_data! {
         to: String,
     }
     MemberFlagChanged {}
+    DigitReceived {
+        digit: String,
+        /// The duration of the tone, in milliseconds.
+        duration_ms: u32,
+    }
     DigitsGathered {
         operation_id: Uuid,
         /// The digits so far.
@@ -320,6 +325,7 @@ envelopes! {
     MemberMoveFailed,
     MemberFlagChanged,
     MemberJoinFailed,
+    DigitReceived,
     DigitsGathered,
     PlaybackStarted,
     PlaybackFinished,

@@ -55,6 +55,7 @@ fn describe(event: &str) -> Option<(&'static str, String)> {
         "conference.member.unmuted": "A member was unmuted", MemberFlagChanged;
         "conference.member.deafened": "A member was deafened", MemberFlagChanged;
         "conference.member.undeafened": "A member was undeafened", MemberFlagChanged;
+        "conference.member.dtmf": "A member sent a digit", DigitReceived;
         "conference.member.gathered": "A request for digits of a member ended", DigitsGathered;
         "conference.member.join_failed": "A call did not join", MemberJoinFailed;
         "conference.play.started": "A playback operation was accepted", PlaybackStarted;
@@ -75,6 +76,7 @@ fn describe(event: &str) -> Option<(&'static str, String)> {
         "conference.member.recording.failed": "The recording of a member did not start", RecordingChanged;
         "call.new": "A call arrived", CallArrived;
         "call.answered": "A call was answered", CallAnswered;
+        "call.dtmf": "A call sent a digit outside of a conference", DigitReceived;
         "call.gathered": "A request for digits of a call ended", DigitsGathered;
         "call.hangup": "A call ended", CallEnded;
         "webhook.disabled": "Another webhook endpoint of the app was disabled", WebhookDisabled;

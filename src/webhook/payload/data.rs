@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use roomkeeper_core::call::{CallEvent, GatherResult};
+use roomkeeper_core::call::{CallEvent, GatherResult, PressedDigit};
 use roomkeeper_core::ids::{CommandUid, EndpointId, MemberId, OperationId, RecordingId, RoomId};
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::{
@@ -60,6 +60,10 @@ pub(super) struct Data<'a> {
     pub(super) endpoint_id: Option<&'a EndpointId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) digits: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) digit: Option<char>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) duration_ms: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) url: Option<&'a str>,
     /// Empty if nothing plays.
@@ -140,6 +144,7 @@ pub(super) fn room_data(fact: &RoomEvent) -> Data<'_> {
         },
         RoomEvent::Destroyed | RoomEvent::FlagChanged { .. } => none,
         RoomEvent::Gathered { result, .. } => gather_data(result),
+        RoomEvent::Digit { pressed, .. } => digit_data(*pressed),
         RoomEvent::Play(fact) => play_data(fact),
     }
 }
@@ -166,6 +171,14 @@ fn play_data(fact: &PlayEvent) -> Data<'_> {
             operation_id: Some(operation.map_or_else(String::new, |op| op.to_string())),
             ..Data::default()
         },
+    }
+}
+
+fn digit_data(pressed: PressedDigit) -> Data<'static> {
+    Data {
+        digit: Some(pressed.digit),
+        duration_ms: Some(pressed.duration_ms),
+        ..Data::default()
     }
 }
 
@@ -200,6 +213,7 @@ pub(super) fn session_data(fact: &CallEvent) -> Data<'_> {
             ..Data::default()
         },
         CallEvent::Answered => Data::default(),
+        CallEvent::Digit(pressed) => digit_data(*pressed),
         CallEvent::Gathered(result) => Data {
             command_uid: result.command_uid.as_ref(),
             ..gather_data(result)

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::gather::GatherResult;
+use crate::gather::{GatherResult, PressedDigit};
 use crate::ids::{CallId, CommandUid, MemberId, RecordingId, RoomId};
 
 use super::control::RoomControl;
@@ -255,6 +255,13 @@ pub enum RoomEvent {
         /// The new value.
         on: bool,
     },
+    /// A member sent a digit.
+    Digit {
+        /// The call.
+        call: CallId,
+        /// The digit.
+        pressed: PressedDigit,
+    },
     /// A request for digits of a member ended.
     Gathered {
         /// The call.
@@ -297,6 +304,7 @@ impl RoomEvent {
         Self::FlagChanged { flag: MemberFlag::Hear, on: false, .. } => MemberFlag::Hear.names(false).event,
         Self::FlagChanged { flag: MemberFlag::Hear, on: true, .. } => MemberFlag::Hear.names(true).event,
         Self::JoinFailed { .. } => "conference.member.join_failed",
+        Self::Digit { .. } => "conference.member.dtmf",
         Self::Gathered { .. } => "conference.member.gathered",
         Self::Play(PlayEvent::Started { .. }) => "conference.play.started",
         Self::Play(PlayEvent::Finished { .. }) => "conference.play.finished",
@@ -326,6 +334,7 @@ impl RoomEvent {
             | Self::MoveFailed { call, .. }
             | Self::JoinFailed { call, .. }
             | Self::FlagChanged { call, .. }
+            | Self::Digit { call, .. }
             | Self::Gathered { call, .. } => Some(*call),
             Self::Created { .. }
             | Self::Updated(_)
