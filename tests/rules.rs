@@ -6,6 +6,8 @@
 mod actions;
 #[path = "rules/connect.rs"]
 mod connect;
+#[path = "rules/dial.rs"]
+mod dial;
 #[path = "rules/digits.rs"]
 mod digits;
 #[path = "rules/gather.rs"]
@@ -18,6 +20,8 @@ mod late;
 mod live;
 #[path = "rules/lock.rs"]
 mod lock;
+#[path = "rules/member_audio.rs"]
+mod member_audio;
 #[path = "rules/moves.rs"]
 mod moves;
 #[path = "rules/operator.rs"]
@@ -267,6 +271,11 @@ impl World {
                         RoomEvent::Gathered { result, .. } => gathered(&result),
                         RoomEvent::Digit { pressed, .. } => format!("dtmf {}", pressed.digit),
                         RoomEvent::Play(event) => playback::words(&event),
+                        RoomEvent::Dial(event) => dial::words(&event),
+                        RoomEvent::HoldChanged { on, music, .. } => {
+                            member_audio::hold_words(on, music.as_ref())
+                        }
+                        RoomEvent::MemberPlay { event, .. } => member_audio::words(&event),
                     };
                     format!("{text}{uid}{synthesized}")
                 }
@@ -739,7 +748,7 @@ fn hold_is_not_mute() {
     let mut held = block(call(1), false);
     held.hold = true;
     world.conference(1, 1, 1, ConferenceChange::Flags(held));
-    world.expect_notifications(&[]);
+    world.expect_notifications(&["held"]);
 }
 
 #[test]

@@ -32,6 +32,7 @@ mod keypad;
 mod leave;
 mod limits;
 mod list;
+mod member_audio;
 mod members;
 mod moderation;
 mod moves;
@@ -76,6 +77,7 @@ fn rows() -> Vec<(&'static str, Vec<Entry>)> {
         ("limits", limits::rows()),
         ("nodes", nodes::rows()),
         ("moderation", moderation::rows()),
+        ("member_audio", member_audio::rows()),
         ("moves", moves::rows()),
         ("settings", settings::rows()),
         ("webhooks", webhooks::rows()),

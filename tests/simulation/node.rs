@@ -96,6 +96,8 @@ pub struct Call {
     /// The flags that are off.
     pub off: BTreeSet<MemberFlag>,
     pub held: bool,
+    /// The files that it alone hears, in playing order.
+    pub files: VecDeque<FileId>,
     /// Its own recordings, and the rooms that requested them.
     taps: BTreeMap<RecordingId, RoomId>,
     /// The current step.
@@ -309,6 +311,7 @@ impl Node {
             taken_out: false,
             off: BTreeSet::new(),
             held: false,
+            files: VecDeque::new(),
             taps: BTreeMap::new(),
             step: None,
             gathers: false,
@@ -464,6 +467,7 @@ impl Node {
             call.place = Place::Between;
             call.reset_flags(muted, deaf);
             call.held = false;
+            call.files.clear();
         });
         *self.interrupted.entry((room, channel)).or_default() += 1;
         let block = self.block(channel);
@@ -532,6 +536,7 @@ impl Node {
             call.place = Place::In(room);
             call.reset_flags(muted, deaf);
             call.held = false;
+            call.files.clear();
         });
         *self.came_in.entry((room, channel)).or_default() += 1;
         let block = self.block(channel);
@@ -580,7 +585,7 @@ impl Node {
         let files: Vec<FileId> = conference.playing.drain(..).collect();
         let recordings = std::mem::take(&mut conference.recordings);
         for file in files {
-            self.report_room(room, ConferenceChange::FileEnded(file));
+            self.report_room(room, ConferenceChange::FileEnded { file, member: None });
         }
         for recording in recordings.into_keys() {
             self.report_recording_over(room, recording);
@@ -666,25 +671,89 @@ impl Node {
         flag: MemberFlag,
         on: bool,
     ) -> Result<(), Rejection> {
-        let place = self.calls.get(&channel).map(|call| call.place);
-        let Some(Place::In(is_in)) = place else {
-            return Err(Rejection::NoSuchMember);
-        };
-        if room.is_some_and(|room| room != is_in) {
-            return Err(Rejection::NoSuchMember);
-        }
+        let is_in = self.is_in(channel, room)?;
         self.with(channel, |call| call.set(flag, on));
         let block = self.block(channel);
         self.report_room(is_in, ConferenceChange::Flags(block));
         Ok(())
     }
 
-    pub fn hold(&mut self, channel: ChannelId, held: bool) {
-        if let Some(Place::In(room)) = self.calls.get(&channel).map(|call| call.place) {
-            self.with(channel, |call| call.held = held);
-            let block = self.block(channel);
-            self.report_room(room, ConferenceChange::Flags(block));
+    /// Returns the conference of a call; a command that names another one fails.
+    fn is_in(&self, channel: ChannelId, room: Option<RoomId>) -> Result<RoomId, Rejection> {
+        match self.calls.get(&channel).map(|call| call.place) {
+            Some(Place::In(is_in)) if room.is_none_or(|room| room == is_in) => Ok(is_in),
+            _ => Err(Rejection::NoSuchMember),
         }
+    }
+
+    /// Holds or unholds a member; unhold stops its files.
+    pub fn hold(
+        &mut self,
+        channel: ChannelId,
+        room: Option<RoomId>,
+        held: bool,
+    ) -> Result<(), Rejection> {
+        let room = self.is_in(channel, room)?;
+        self.with(channel, |call| call.held = held);
+        let block = self.block(channel);
+        self.report_room(room, ConferenceChange::Flags(block));
+        if !held {
+            self.stop_member(channel, Some(room))?;
+        }
+        Ok(())
+    }
+
+    pub fn play_to(
+        &mut self,
+        channel: ChannelId,
+        room: Option<RoomId>,
+        file: FileId,
+        opens: bool,
+    ) -> Result<(), Rejection> {
+        let room = self
+            .is_in(channel, room)
+            .map_err(|_| Rejection::NoSuchChannel)?;
+        // A file that cannot be opened has no event.
+        if !opens {
+            return Err(Rejection::NoSuchMember);
+        }
+        self.with(channel, |call| call.files.push_back(file));
+        let opened = ConferenceChange::FileOpened {
+            file,
+            failed: false,
+            member: Some(channel),
+        };
+        self.report_room(room, opened);
+        Ok(())
+    }
+
+    /// Ends the file that plays to a member.
+    pub fn end_member_file(&mut self, channel: ChannelId) -> bool {
+        let Ok(room) = self.is_in(channel, None) else {
+            return false;
+        };
+        let call = self.calls.get_mut(&channel);
+        let file = call.and_then(|call| call.files.pop_front());
+        if let Some(file) = file {
+            let member = Some(channel);
+            self.report_room(room, ConferenceChange::FileEnded { file, member });
+        }
+        file.is_some()
+    }
+
+    pub fn stop_member(
+        &mut self,
+        channel: ChannelId,
+        room: Option<RoomId>,
+    ) -> Result<(), Rejection> {
+        self.is_in(channel, room)?;
+        while self.end_member_file(channel) {}
+        Ok(())
+    }
+
+    /// Returns true if `play_status` reports that nothing plays to the member.
+    pub fn is_silent_to(&self, channel: ChannelId, room: RoomId) -> bool {
+        self.is_in(channel, Some(room)).is_ok() && self.calls[&channel].files.is_empty()
     }
 
     pub fn lock(&mut self, room: RoomId, locked: bool) -> Result<(), Rejection> {
@@ -732,7 +801,14 @@ impl Node {
             conference.playing.push_back(file);
         }
         let failed = !opens;
-        self.report_room(room, ConferenceChange::FileOpened { file, failed });
+        self.report_room(
+            room,
+            ConferenceChange::FileOpened {
+                file,
+                failed,
+                member: None,
+            },
+        );
         if opens {
             Ok(())
         } else {
@@ -747,7 +823,7 @@ impl Node {
             .get_mut(&room)
             .and_then(|conference| conference.playing.pop_front());
         if let Some(file) = file {
-            self.report_room(room, ConferenceChange::FileEnded(file));
+            self.report_room(room, ConferenceChange::FileEnded { file, member: None });
         }
         file.is_some()
     }

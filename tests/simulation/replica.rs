@@ -19,6 +19,7 @@ use roomkeeper::store::{
 };
 use roomkeeper::webhook::payload;
 use roomkeeper_core::call::{Checkpoint, StepId};
+use roomkeeper_core::entity::Target;
 use roomkeeper_core::ids::{AppId, ChannelId, CoreId, RoomId};
 use roomkeeper_core::intent::{Accepted, Action, Intent, Refusal};
 use roomkeeper_core::node_state::{
@@ -189,7 +190,7 @@ pub enum Item {
         core: CoreId,
         fence: u64,
     },
-    Silent(Vec<RoomId>, BTreeSet<(RoomId, FileId)>),
+    Silent(Vec<Target>, BTreeSet<(Target, FileId)>),
     Marked(Vec<(ChannelId, StepId, Option<Checkpoint>)>),
     Tapped(Vec<(RecordedMember, bool)>, u64),
 }
@@ -201,7 +202,7 @@ pub struct Applied {
     /// The result of each intent, in order.
     pub verdicts: Vec<Result<Accepted, Refusal>>,
     pub suspects: BTreeSet<Suspect>,
-    pub silent: BTreeSet<(RoomId, FileId)>,
+    pub silent: BTreeSet<(Target, FileId)>,
 }
 
 /// The outcome of a batch.

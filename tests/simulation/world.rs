@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use freeswitch_esl::command::DialTemplate;
 use freeswitch_esl::command::{ProfileName, Voice};
 use roomkeeper::node::CommandError;
+use roomkeeper::reconciler::DialTemplates;
 use roomkeeper::reconciler::{CommandSettings, command_text};
 use roomkeeper::store::deliveries::Deliveries;
 use roomkeeper_core::action::Action;
@@ -18,7 +20,7 @@ use roomkeeper_core::ids::{CallId, ChannelId, CoreId, RoomId};
 use roomkeeper_core::intent::{Accepted, Intent};
 use roomkeeper_core::intent::{
     Answer, CreateRoom, DeleteRoom, Gather, Hangup, Join, Kick, Leave, Move, Pause, PauseRecording,
-    Play, SetFlag, SetLock, StartRecording, Stop, StopGather, StopRecording, UpdateMember,
+    Play, SetFlag, SetHold, SetLock, StartRecording, Stop, StopGather, StopRecording, UpdateMember,
     UpdateRoom,
 };
 use roomkeeper_core::labels::LabelsUpdate;
@@ -87,7 +89,7 @@ struct Resync {
     second: bool,
     listed: Vec<ListedChannel>,
     suspects: BTreeSet<Suspect>,
-    silent: BTreeSet<(RoomId, FileId)>,
+    silent: BTreeSet<(Target, FileId)>,
     phase: Phase,
 }
 
@@ -285,6 +287,7 @@ impl World {
             | Step::Refused { .. }
             | Step::Interrupted { .. }
             | Step::FileEnds { .. }
+            | Step::MemberFileEnds { .. }
             | Step::ActionEnds { .. }
             | Step::ReportEnds
             | Step::Restart => {
@@ -374,6 +377,7 @@ impl World {
             Step::Leave { call }
             | Step::FlagKey { call, .. }
             | Step::Hold { call, .. }
+            | Step::MemberFileEnds { call }
             | Step::Floor { call } => {
                 if let Some(channel) = self.member(call) {
                     self.change_call(channel, step);
@@ -402,8 +406,9 @@ impl World {
             }
             Step::HangUp { .. } => self.node.hang_up(channel),
             Step::FlagKey { flag, on, .. } => self.node.set_flag(channel, None, flag, on),
-            Step::Hold { held, .. } => {
-                self.node.hold(channel, held);
+            Step::Hold { held, .. } => self.node.hold(channel, None, held),
+            Step::MemberFileEnds { .. } => {
+                self.node.end_member_file(channel);
                 Ok(())
             }
             Step::Floor { .. } => {
@@ -741,14 +746,20 @@ impl World {
             }
             Request::Play { slot, files } => {
                 let room = self.room(slot)?;
-                let urls = (0..files)
-                    .map(|_| {
-                        self.urls += 1;
-                        PlayUrl::new(&format!("http://files.example/{}.wav", self.urls)).unwrap()
-                    })
-                    .collect();
+                let urls = self.new_urls(files);
                 Intent::new(Target::Room(room), app, Play { urls })
             }
+            Request::Hold { call, held, music } => {
+                let target = self.membership(call)?;
+                let music = self.new_urls(usize::from(held && music)).pop();
+                Intent::new(target, app, SetHold { on: held, music })
+            }
+            Request::PlayTo { call, files } => {
+                let target = self.membership(call)?;
+                let urls = self.new_urls(files);
+                Intent::new(target, app, Play { urls })
+            }
+            Request::StopTo { call } => Intent::new(self.membership(call)?, app, Stop),
             Request::Pause { slot } => Intent::new(Target::Room(self.room(slot)?), app, Pause),
             Request::Stop { slot } => Intent::new(Target::Room(self.room(slot)?), app, Stop),
             Request::Record { slot } => {
@@ -781,6 +792,14 @@ impl World {
                 Hangup { cause: None },
             ),
         })
+    }
+
+    fn new_urls(&mut self, files: usize) -> Vec<PlayUrl> {
+        let mut url = || {
+            self.urls += 1;
+            PlayUrl::new(&format!("http://files.example/{}.wav", self.urls)).unwrap()
+        };
+        (0..files).map(|_| url()).collect()
     }
 
     /// Returns a call as a member of the room that it is in.
@@ -965,6 +984,13 @@ impl World {
                 return played.map(|()| "(play)".to_owned());
             }
             (
+                SwitchAction::Play(PlayCommand::Start { file, .. }),
+                Target::Member { room, call },
+            ) => {
+                let played = node.play_to(call.channel(), Some(room), *file, willing);
+                return played.map(|()| "(play)".to_owned());
+            }
+            (
                 SwitchAction::Record {
                     recording,
                     action: RecordAction::Start,
@@ -1029,6 +1055,11 @@ impl World {
                 Some(room),
             ) => node.tap(channel, room, *recording, *action),
             (SwitchAction::SetFlag { flag, on }, room) => node.set_flag(channel, room, *flag, *on),
+            (SwitchAction::SetHearing { on }, room) => {
+                node.set_flag(channel, room, MemberFlag::Hear, *on)
+            }
+            (SwitchAction::Hold { on }, room) => node.hold(channel, room, *on),
+            (SwitchAction::Play(PlayCommand::Stop), room) => node.stop_member(channel, room),
             (SwitchAction::Step { id, step }, _) => {
                 let gathers = matches!(step, roomkeeper_core::action::Step::Gather(_));
                 node.begin_step(channel, *id, gathers)
@@ -1216,13 +1247,13 @@ impl World {
                 Phase::QueryPlayback
             }
             Phase::QueryPlayback => {
-                let silent: Vec<RoomId> = self.sides[index]
-                    .replica
-                    .node_state
-                    .playing_rooms()
-                    .into_iter()
-                    .filter(|room| self.node.is_silent(*room))
-                    .collect();
+                let is_silent = |target: &Target| match *target {
+                    Target::Room(room) => self.node.is_silent(room),
+                    Target::Member { room, call } => self.node.is_silent_to(call.channel(), room),
+                    Target::Call(_) => false,
+                };
+                let playing = self.sides[index].replica.node_state.playing_targets();
+                let silent: Vec<Target> = playing.into_iter().filter(is_silent).collect();
                 let confirmed = std::mem::take(&mut resync.silent);
                 let items = [Item::Silent(silent, confirmed)];
                 let Some(applied) = self.apply(index, &items) else {
@@ -1552,6 +1583,8 @@ impl World {
             room.check_invariants();
         }
         let mut inside = BTreeMap::new();
+        let mut held = BTreeSet::new();
+        let mut plays = BTreeMap::new();
         for Room { id, .. } in &self.rooms {
             let truth = self.node.conferences.get(id);
             // An ended room belongs to no app when a call enters it again.
@@ -1584,6 +1617,9 @@ impl World {
                     (channel, (call.held, off))
                 })
                 .collect();
+            if room.is_some_and(|room| room.is_open()) {
+                self.check_silence(*id)?;
+            }
             same("I1: members (on hold, flags that are off)", id, &model, &is)?;
             let instances = room.map(|r| r.instances().iter().map(|l| l.id).collect::<Vec<_>>());
             let instance: Vec<_> = truth.map(|t| t.instance).into_iter().collect();
@@ -1612,11 +1648,36 @@ impl World {
                     let is_off = |flag: &MemberFlag| !flag.is_on(member.flags);
                     let off = MemberFlag::ALL.iter().copied().filter(is_off).collect();
                     let membership = (member.id.to_string(), off);
-                    inside.insert((id.to_string(), index.to_string()), membership);
+                    let key = (id.to_string(), index.to_string());
+                    if member.flags.hold {
+                        held.insert(key.clone());
+                    }
+                    let audio = member.audio.iter();
+                    let operations = audio.flat_map(|audio| audio.playback.operations());
+                    plays.extend(operations.map(|op| (op.id.to_string(), key.clone())));
+                    inside.insert(key, membership);
                 }
             }
         }
-        same("I3: reported members", &"all", &log.inside, &inside)
+        same("I3: reported members", &"all", &log.inside, &inside)?;
+        same("I3: reported holds", &"all", &log.held, &held)?;
+        same(
+            "I3: reported operations of members",
+            &"all",
+            &log.member_plays,
+            &plays,
+        )
+    }
+
+    /// Checks that no held member of a room hears it.
+    fn check_silence(&self, room: RoomId) -> Checked {
+        for channel in self.node.members(room) {
+            let call = &self.node.calls[&channel];
+            if call.held && call.is_on(MemberFlag::Hear) {
+                return Err(format!("I5: {channel:?} is held in {room} and hears it"));
+            }
+        }
+        Ok(())
     }
 
     /// Compares playback and recordings. No list shows playback, so it heals only when FreeSWITCH plays nothing; a
@@ -1845,6 +1906,10 @@ fn settings() -> CommandSettings {
         connect_profile: ProfileName::new("roomkeeper-connect").unwrap(),
         speech_engine: Voice::new("flite").unwrap(),
         speech_voice: Voice::new("kal").unwrap(),
+        dial: DialTemplates {
+            number: Some(DialTemplate::new("sofia/gateway/trunk/${number}", "number").unwrap()),
+            address: None,
+        },
         links: None,
         park_timeout: Duration::from_secs(3_600),
     }

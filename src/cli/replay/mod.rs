@@ -118,6 +118,7 @@ fn rules(config: &Config) -> Rules {
         timeouts: app::timeouts(config),
         digit_apps: BTreeSet::new(),
         recordings: config.recording.directory.clone(),
+        dial: config.dial.rules.clone(),
     }
 }
 

@@ -32,6 +32,7 @@ impl Transition<'_> {
             },
             flags_at: 0,
             requests: FlagRequests::default(),
+            audio: None,
             since: self.now,
             moving: None,
             settings: Sparse::default(),
@@ -118,6 +119,11 @@ impl Transition<'_> {
 
     pub(super) fn request_flag(&mut self, call: CallId, request: FlagRequest) {
         let FlagRequest { flag, on, .. } = request;
+        if flag == MemberFlag::Hear
+            && self.set_hearing_of_held(call, on, request.command_uid.clone())
+        {
+            return;
+        }
         self.room.with_member(call, |m| m.requests.put(request));
         self.command(RoomCommand::SetFlag { call, flag, on });
     }
@@ -243,6 +249,7 @@ impl Transition<'_> {
                 m.moving = None;
             });
             self.effects.push(RoomEffect::CallStays { call });
+            self.resume_member_playback(call);
         }
     }
 }
