@@ -399,6 +399,7 @@ fn follow_apps(
     let rules_of = move |apps: &Registry| Rules {
         dids: apps.dids(),
         apps: apps.ids(),
+        digit_apps: apps.endpoints().digit_apps(),
         timeouts,
         recordings: recordings.clone(),
         dial: dial.clone(),

@@ -8,6 +8,8 @@ mod actions;
 mod connect;
 #[path = "rules/dial.rs"]
 mod dial;
+#[path = "rules/digits.rs"]
+mod digits;
 #[path = "rules/gather.rs"]
 mod gather;
 #[path = "rules/interrupted.rs"]
@@ -272,6 +274,7 @@ impl World {
                         }
                         RoomEvent::FlagChanged { flag, on, .. } => flag.names(on).state.to_owned(),
                         RoomEvent::Gathered { result, .. } => gathered(&result),
+                        RoomEvent::Digit { pressed, .. } => format!("dtmf {}", pressed.digit),
                         RoomEvent::Play(event) => playback::words(&event),
                         RoomEvent::Dial(event) => dial::words(&event),
                         RoomEvent::HoldChanged { on, music, .. } => {
@@ -284,6 +287,7 @@ impl World {
                 Subject::Call(_, notification) => match notification.event {
                     CallEvent::New { did, .. } => format!("call.new {did}"),
                     CallEvent::Answered => "call.answered".to_owned(),
+                    CallEvent::Digit(pressed) => format!("call.dtmf {}", pressed.digit),
                     CallEvent::Gathered(result) => {
                         let uid = result.command_uid.as_ref().unwrap();
                         format!("call.{} [{uid}]", gathered(&result))

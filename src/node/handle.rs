@@ -93,6 +93,15 @@ pub struct Vitals {
     pub last_heard: Option<Timestamp>,
 }
 
+/// The events that the owner of a node needs.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(super) struct WantedEvents {
+    /// Any at all.
+    pub(super) any: bool,
+    /// Also each digit.
+    pub(super) digits: bool,
+}
+
 /// A node's handle.
 #[derive(Clone, Debug)]
 pub struct NodeHandle {
@@ -101,7 +110,7 @@ pub struct NodeHandle {
     pub(super) commands: mpsc::Sender<Request>,
     pub(super) fences: mpsc::Sender<Request>,
     pub(super) status: watch::Receiver<ConnectionStatus>,
-    pub(super) want_events: watch::Sender<bool>,
+    pub(super) wanted: watch::Sender<WantedEvents>,
 }
 
 impl NodeHandle {
@@ -132,11 +141,14 @@ impl NodeHandle {
 
     /// Opens or closes the event connection, which only the node's owner needs.
     pub fn want_events(&self, wanted: bool) {
-        self.want_events.send_if_modified(|w| {
-            let changed = *w != wanted;
-            *w = wanted;
-            changed
-        });
+        self.wanted
+            .send_if_modified(|w| std::mem::replace(&mut w.any, wanted) != wanted);
+    }
+
+    /// Adds the event of each digit to the subscription, or removes it: the event connection is opened again.
+    pub fn want_digits(&self, wanted: bool) {
+        self.wanted
+            .send_if_modified(|w| std::mem::replace(&mut w.digits, wanted) != wanted);
     }
 
     /// The time until the next attempt to connect, if commands cannot be sent now.
@@ -323,7 +335,7 @@ mod tests {
             commands,
             fences,
             status,
-            want_events: watch::channel(false).0,
+            wanted: watch::channel(WantedEvents::default()).0,
         };
         let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
         let refused = metrics::with_local_recorder(&recorder, || {

@@ -21,7 +21,7 @@ use roomkeeper_core::ids::NodeId;
 
 use super::backoff::Backoff;
 use super::connection::{self, ConnectionEvent, ConnectionSettings, EndReason, ExpectedMessages};
-use super::handle::{ConnectionStatus, NodeHandle, Request, Vitals};
+use super::handle::{ConnectionStatus, NodeHandle, Request, Vitals, WantedEvents};
 use super::link_log::LinkLog;
 use super::meters::EventMeters;
 use super::{CommandError, EventSink, FENCE_SUBCLASS, Link, NodeConfig};
@@ -52,6 +52,9 @@ pub const EVENTS: [&str; 12] = [
     "SHUTDOWN",
 ];
 
+/// The event of each digit, which is subscribed while an app wants it.
+const DIGIT_EVENT: &str = "DTMF";
+
 /// Starts both supervisors. They end with their phase.
 ///
 /// # Errors
@@ -63,7 +66,7 @@ pub fn start(
 ) -> Result<NodeHandle, Unfit> {
     let (commands, command_queue) = mpsc::channel(COMMAND_QUEUE);
     let (fences, fence_queue) = mpsc::channel(FENCE_QUEUE);
-    let (want_events, events_wanted) = watch::channel(false);
+    let (wanted, events_wanted) = watch::channel(WantedEvents::default());
     let (status, status_seen) = watch::channel(ConnectionStatus {
         commands: Link::Connecting,
         events: None,
@@ -78,7 +81,7 @@ pub fn start(
         commands,
         fences,
         status: status_seen,
-        want_events,
+        wanted,
     };
     // Unique for each run, so that results of another run's jobs are not taken for ours. It is no secret.
     let run = Uuid::new_v4().simple().to_string();
@@ -272,7 +275,7 @@ async fn run_command_connection(
 async fn run_event_connection(
     supervisor: &ConnectionSupervisor,
     fences: &mut mpsc::Receiver<Request>,
-    wanted: &mut watch::Receiver<bool>,
+    wanted: &mut watch::Receiver<WantedEvents>,
     sink: &mut impl EventSink,
 ) {
     supervisor.status.send_modify(|s| s.events = None);
@@ -282,7 +285,7 @@ async fn run_event_connection(
     loop {
         tokio::select! {
             () = supervisor.stop.cancelled() => return,
-            changed = wanted.wait_for(|w| *w) => if changed.is_err() { return },
+            changed = wanted.wait_for(|w| w.any) => if changed.is_err() { return },
         }
         supervisor
             .status
@@ -316,10 +319,17 @@ async fn run_event_connection(
 async fn receive_events(
     supervisor: &ConnectionSupervisor,
     fences: &mut mpsc::Receiver<Request>,
-    wanted: &mut watch::Receiver<bool>,
+    wanted: &mut watch::Receiver<WantedEvents>,
     sink: &mut impl EventSink,
     meters: &mut EventMeters,
 ) -> (EndReason, Option<Instant>) {
+    let subscribed = *wanted.borrow_and_update();
+    let mut setup = supervisor.setup.clone();
+    if subscribed.digits
+        && let Some(Command::Subscribe { names, .. }) = setup.first_mut()
+    {
+        names.extend(EventName::new(DIGIT_EVENT));
+    }
     let unwanted = supervisor.stop.child_token();
     let mut since = None;
     let status = supervisor.status.clone();
@@ -344,7 +354,7 @@ async fn receive_events(
     };
     let timing = supervisor.config.timing;
     let settings = ConnectionSettings {
-        setup: supervisor.setup.clone(),
+        setup,
         jobs: supervisor.jobs.clone(),
         silence: Some(timing.silence),
         ping: None,
@@ -359,7 +369,7 @@ async fn receive_events(
         tokio::pin!(connection);
         tokio::select! {
             ended = &mut connection => ended,
-            () = until_unwanted(wanted) => {
+            () = until_unwanted(wanted, subscribed) => {
                 unwanted.cancel();
                 connection.await
             }
@@ -371,9 +381,9 @@ async fn receive_events(
     (ended, since)
 }
 
-/// Waits until the events are no longer needed, or all handles of the node are dropped.
-async fn until_unwanted(wanted: &mut watch::Receiver<bool>) {
-    let _end = wanted.wait_for(|w| !*w).await;
+/// Waits until other events are needed than the subscribed ones, or all handles of the node are dropped.
+async fn until_unwanted(wanted: &mut watch::Receiver<WantedEvents>, subscribed: WantedEvents) {
+    let _end = wanted.wait_for(|w| *w != subscribed).await;
 }
 
 fn vitals(event: &Event) -> Vitals {

@@ -11,6 +11,7 @@ use smol_str::SmolStr;
 
 use freeswitch_esl::{ConferenceAction, Event, EventKind};
 use roomkeeper_core::call::{Direction, ParkId};
+use roomkeeper_core::gather::{PressedDigit, is_digit};
 use roomkeeper_core::ids::{ChannelId, ConferenceId, CoreId, NodeId, RecordingId, RoomId};
 use roomkeeper_core::room::FileId;
 use roomkeeper_core::time::Timestamp;
@@ -51,6 +52,18 @@ pub fn switch_event(event: &Event) -> Option<SwitchEvent> {
             let step = event.get("Application-UUID")?.parse().ok()?;
             let response = response(event)?;
             channel(event, |_| ChannelChange::StepEnded { step, response })?
+        }
+        EventKind::Dtmf => {
+            let digit = event
+                .get("DTMF-Digit")?
+                .parse()
+                .ok()
+                .filter(|key| is_digit(*key))?;
+            // In samples of 8 kHz, whatever the codec.
+            let samples: u32 = event.parse("DTMF-Duration").unwrap_or(0);
+            let duration_ms = samples / 8;
+            let pressed = PressedDigit { digit, duration_ms };
+            channel(event, |_| ChannelChange::Digit(pressed))?
         }
         EventKind::RecordStart => {
             let (room, recording) = member_recording(event)?;

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use url::Url;
 use uuid::Uuid;
 
-use super::payload::event_names;
+use super::payload::{OPT_IN, event_names};
 use super::sign::Secret;
 use crate::store::StoreError;
 use crate::store::endpoints::Disabled;
@@ -75,11 +75,12 @@ impl EventFilter {
         filters
     }
 
-    /// True if the filter matches this event name.
+    /// True if the filter matches this event name. Only its own name matches an event that must be asked for.
     pub fn matches(&self, event: &str) -> bool {
         match self {
-            Self::All => true,
             Self::Exact(name) => name == event,
+            Self::All | Self::Below(_) if OPT_IN.contains(&event) => false,
+            Self::All => true,
             Self::Below(prefix) => event
                 .strip_prefix(prefix.as_str())
                 .is_some_and(|rest| rest.starts_with('.')),
@@ -254,6 +255,15 @@ impl Endpoints {
         self.by_id.get(id)
     }
 
+    /// The apps with an enabled endpoint whose filter names an event of digits.
+    pub fn digit_apps(&self) -> BTreeSet<AppId> {
+        let wants = |endpoint: &&Arc<Endpoint>| {
+            endpoint.disabled.is_none() && OPT_IN.iter().any(|event| endpoint.wants(event))
+        };
+        let all = self.by_id.values().filter(wants);
+        all.map(|endpoint| endpoint.app.clone()).collect()
+    }
+
     /// The endpoints of an app, in the order of the configuration.
     pub fn for_app(&self, app: &AppId) -> &[Arc<Endpoint>] {
         self.by_app.get(app).map_or(&[], Vec::as_slice)
@@ -301,6 +311,10 @@ mod tests {
         let wants =
             |filter: &str, event: &str| filter.parse::<EventFilter>().unwrap().matches(event);
         assert!(wants("*", "call.new"));
+        assert!(wants("call.dtmf", "call.dtmf"));
+        for filter in ["*", "call.*"] {
+            assert!(!wants(filter, "call.dtmf"), "{filter}");
+        }
         assert!(wants("call.new", "call.new"));
         assert!(!wants("call.new", "call.answered"));
         assert!(wants("conference.member.*", "conference.member.joined"));

@@ -29,6 +29,9 @@ pub fn event_names() -> impl Iterator<Item = &'static str> + Clone {
     of_things.chain(&EndpointEvent::NAMES).copied()
 }
 
+/// The events that an endpoint gets only if its filter names them, and that are sent only then: one for each digit.
+pub const OPT_IN: [&str; 2] = ["conference.member.dtmf", "call.dtmf"];
+
 /// The body. Fields are sent in this order.
 #[derive(Serialize)]
 struct Body<'a> {

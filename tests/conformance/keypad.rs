@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::program::controller::Answer;
 use crate::program::poll;
+use crate::program::receiver::SECRET;
 use crate::row::{Call, Row, rows};
 use crate::shape::UUID;
 
@@ -30,6 +31,7 @@ rows! {
         dtmf_403_404_and_repeated,
     ]
     Own: [
+        digits_are_reported_only_to_an_endpoint_that_names_them,
         gather_survives_the_loss_of_its_event,
     ]
     Own, not in memory because "the store ends with the controller": [
@@ -392,6 +394,35 @@ async fn dtmf_403_404_and_repeated(row: &Row<'_>) {
     assert_eq!(sent(&room).await.text("operation_id"), first);
     let foreign = row.call_of(row.other()).await;
     call_command(row, &foreign, "dtmf", body).await.fails(403);
+}
+
+async fn digits_are_reported_only_to_an_endpoint_that_names_them(row: &Row<'_>) {
+    let (room, member) = row.room_with_member().await;
+    let parked = row.call().await;
+    press(row, &member, "1").await;
+    let url = format!("{}?digits", row.running.world.receiver.url);
+    let body = json!({
+        "url": url,
+        "secret": SECRET,
+        "events": ["conference.member.dtmf", "call.dtmf"],
+    });
+    let made = row.post("/webhooks", body).await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    // The subscription at FreeSWITCH follows.
+    poll::until("the first digit is reported", poll::TIMEOUT, async || {
+        press(row, &member, "2").await;
+        (row.count(&room, "conference.member.dtmf") > 0).then_some(())
+    })
+    .await;
+    press(row, &parked, "*").await;
+    let webhook = row.webhook(&parked.id, "call.dtmf").await;
+    assert_eq!(
+        webhook.body["data"],
+        json!({ "digit": "*", "duration_ms": 250 })
+    );
+    let first = row.webhook(&room, "conference.member.dtmf").await;
+    let data = json!({ "digit": "2", "duration_ms": 250 });
+    row.check_webhook(&first, &room, Some(&member), data);
 }
 
 async fn gather_survives_the_loss_of_its_event(row: &Row<'_>) {

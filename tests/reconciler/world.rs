@@ -106,6 +106,7 @@ impl World {
         change: impl FnOnce(&mut Settings, &mut Timeouts),
     ) -> Self {
         let (rules, rules_receiver) = watch::channel(Rules {
+            digit_apps: BTreeSet::new(),
             dids: HashMap::from([(DID.to_owned(), app())]),
             apps: BTreeSet::from([app()]),
             timeouts: Timeouts::default(),

@@ -57,6 +57,21 @@ pub const fn is_digit(digit: char) -> bool {
     matches!(digit, '0'..='9' | 'A'..='D' | '*' | '#')
 }
 
+/// A digit that a caller entered. `Debug` hides the key.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct PressedDigit {
+    /// The key.
+    pub digit: char,
+    /// The duration of the tone, in milliseconds.
+    pub duration_ms: u32,
+}
+
+impl fmt::Debug for PressedDigit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PressedDigit({} ms)", self.duration_ms)
+    }
+}
+
 /// Tones for a call: keys of a telephone, `w` for a pause of half a second, `W` for one of a second. `Debug` shows their
 /// number alone, because they can be a secret.
 #[derive(Clone, PartialEq, Eq)]

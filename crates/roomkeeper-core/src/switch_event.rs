@@ -6,6 +6,7 @@ use std::time::Duration;
 use smol_str::SmolStr;
 
 use crate::call::{Direction, ParkId, StepId};
+use crate::gather::PressedDigit;
 use crate::ids::{AppId, ChannelId, ConferenceId, CoreId, RecordingId, RoomId};
 use crate::room::FileId;
 use crate::time::Timestamp;
@@ -207,6 +208,8 @@ pub enum ChannelChange {
         /// `variable_roomkeeper_park`.
         by: Option<ParkId>,
     },
+    /// `DTMF`: the channel received a digit.
+    Digit(PressedDigit),
     /// `CHANNEL_EXECUTE_COMPLETE` of a step of ours.
     StepEnded {
         /// `Application-UUID`, which was sent with the step.

@@ -4,6 +4,7 @@
 //! webhooks and commands are printed (`report`) instead of sent. Owns progress and the messages about incomplete
 //! recordings. There is no store and no network.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -115,6 +116,7 @@ fn rules(config: &Config) -> Rules {
             .collect(),
         apps: config.apps.iter().map(id).collect(),
         timeouts: app::timeouts(config),
+        digit_apps: BTreeSet::new(),
         recordings: config.recording.directory.clone(),
         dial: config.dial.rules.clone(),
     }

@@ -297,6 +297,7 @@ impl Rehearsal {
                 }
                 ChannelChange::Ringing
                 | ChannelChange::StepEnded { .. }
+                | ChannelChange::Digit(_)
                 | ChannelChange::RecordingStarted { .. }
                 | ChannelChange::RecordingStopped { .. }
                 | ChannelChange::HungUp { .. }

@@ -94,6 +94,11 @@ event_data! {
         to: String,
     }
     MemberFlagChanged {}
+    DigitReceived {
+        digit: String,
+        /// The duration of the tone, in milliseconds.
+        duration_ms: u32,
+    }
     DigitsGathered {
         operation_id: Uuid,
         /// The digits so far.
@@ -360,6 +365,7 @@ envelopes! {
     MemberFlagChanged,
     MemberHeld,
     MemberJoinFailed,
+    DigitReceived,
     DigitsGathered,
     PlaybackStarted,
     PlaybackFinished,

@@ -55,6 +55,7 @@ fn describe(event: &str) -> Option<(&'static str, String)> {
         "conference.member.unmuted": "A member was unmuted", MemberFlagChanged;
         "conference.member.deafened": "A member was deafened", MemberFlagChanged;
         "conference.member.undeafened": "A member was undeafened", MemberFlagChanged;
+        "conference.member.dtmf": "A member sent a digit", DigitReceived;
         "conference.member.gathered": "A request for digits of a member ended", DigitsGathered;
         "conference.member.held": "A member was put on hold", MemberHeld;
         "conference.member.unheld": "A member is no longer on hold", MemberFlagChanged;
@@ -86,6 +87,7 @@ fn describe(event: &str) -> Option<(&'static str, String)> {
         "conference.call.cancelled": "A dial-out was cancelled", DialEnded;
         "call.new": "A call arrived", CallArrived;
         "call.answered": "A call was answered", CallAnswered;
+        "call.dtmf": "A call sent a digit outside of a conference", DigitReceived;
         "call.gathered": "A request for digits of a call ended", DigitsGathered;
         "call.hangup": "A call ended", CallEnded;
         "webhook.disabled": "Another webhook endpoint of the app was disabled", WebhookDisabled;

@@ -283,6 +283,7 @@ const fn confirmed_by(notification: &Notification) -> Option<(EntityId, Confirma
             RoomEvent::Created { .. }
             | RoomEvent::Updated(_)
             | RoomEvent::Gathered { .. }
+            | RoomEvent::Digit { .. }
             | RoomEvent::MemberReconnected { .. }
             | RoomEvent::MoveFailed { .. }
             | RoomEvent::MemberUpdated { .. }
@@ -293,7 +294,7 @@ const fn confirmed_by(notification: &Notification) -> Option<(EntityId, Confirma
         Subject::Call(call, notification) => match &notification.event {
             CallEvent::Answered => (EntityId::Call(*call), Confirmation::Answered, true),
             CallEvent::Hangup { .. } => (EntityId::Call(*call), Confirmation::HungUp, true),
-            CallEvent::New { .. } | CallEvent::Gathered(_) => return None,
+            CallEvent::New { .. } | CallEvent::Gathered(_) | CallEvent::Digit(_) => return None,
         },
     })
 }

@@ -313,6 +313,7 @@ impl Actor {
     /// Applies new rules. Calls without an app may belong to one now; a snapshot shows them. It is delayed, because
     /// FreeSWITCH writes the list of channels late and it would lack a call that was parked just before.
     fn follow_rules(&mut self, rules: &Rules) {
+        self.parts.node.want_digits(!rules.digit_apps.is_empty());
         if self.node_state.set_rules(rules.clone()) && self.resync_wanted.is_none() {
             self.resync_wanted = Some(("the apps changed", Instant::now() + RESYNC_PAUSE));
         }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use roomkeeper_core::call::{CallEvent, GatherResult};
+use roomkeeper_core::call::{CallEvent, GatherResult, PressedDigit};
 use roomkeeper_core::ids::{
     CallId, CommandUid, EndpointId, MemberId, OperationId, RecordingId, RoomId,
 };
@@ -65,6 +65,10 @@ pub(super) struct Data<'a> {
     pub(super) endpoint_id: Option<&'a EndpointId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) digits: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) digit: Option<char>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) duration_ms: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) url: Option<&'a str>,
     /// Empty if nothing plays.
@@ -171,6 +175,7 @@ pub(super) fn room_data(fact: &RoomEvent) -> Data<'_> {
         },
         RoomEvent::FlagChanged { .. } => none,
         RoomEvent::Gathered { result, .. } => gather_data(result),
+        RoomEvent::Digit { pressed, .. } => digit_data(*pressed),
         RoomEvent::Play(fact) => play_data(fact),
         RoomEvent::MemberPlay { event, .. } => member_play_data(event),
         RoomEvent::Dial(event) => Data {
@@ -226,6 +231,14 @@ fn play_data(fact: &PlayEvent) -> Data<'_> {
     }
 }
 
+fn digit_data(pressed: PressedDigit) -> Data<'static> {
+    Data {
+        digit: Some(pressed.digit),
+        duration_ms: Some(pressed.duration_ms),
+        ..Data::default()
+    }
+}
+
 fn gather_data(result: &GatherResult) -> Data<'_> {
     Data {
         operation_id: Some(result.operation.to_string()),
@@ -274,6 +287,7 @@ pub(super) fn session_data(fact: &CallEvent) -> Data<'_> {
             ..Data::default()
         },
         CallEvent::Answered => Data::default(),
+        CallEvent::Digit(pressed) => digit_data(*pressed),
         CallEvent::Gathered(result) => Data {
             command_uid: result.command_uid.as_ref(),
             ..gather_data(result)

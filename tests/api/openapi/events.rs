@@ -8,7 +8,7 @@ use roomkeeper::webhook::payload::{
     EndpointEvent, endpoint_message, event_names, live_event, room_message, session_message,
 };
 use roomkeeper_core::call::{CallEvent, CallNotification, Direction};
-use roomkeeper_core::gather::{Digits, GatherEnd, GatherResult};
+use roomkeeper_core::gather::{Digits, GatherEnd, GatherResult, PressedDigit};
 use roomkeeper_core::ids::{CallId, MemberId, OperationId, RecordingId, RoomId};
 use roomkeeper_core::labels::Labels;
 use roomkeeper_core::play_url::PlayUrl;
@@ -43,6 +43,11 @@ const NOT_JOINED: [JoinFailure; 8] = [
     JoinFailure::Removed,
     JoinFailure::ActionFailed,
 ];
+
+const PRESSED: PressedDigit = PressedDigit {
+    digit: '#',
+    duration_ms: 250,
+};
 
 const GATHERED: [GatherEnd; 6] = [
     GatherEnd::Matched,
@@ -206,6 +211,10 @@ fn room_events() -> Vec<RoomEvent> {
     for flag in [MemberFlag::Speak, MemberFlag::Hear] {
         all.extend([true, false].map(|on| RoomEvent::FlagChanged { call, flag, on }));
     }
+    all.push(RoomEvent::Digit {
+        call,
+        pressed: PRESSED,
+    });
     all.extend(GATHERED.map(|reason| {
         let result = gathered(reason);
         RoomEvent::Gathered { call, result }
@@ -233,6 +242,7 @@ fn call_events() -> Vec<CallEvent> {
         new(Direction::Inbound),
         new(Direction::Outbound),
         CallEvent::Answered,
+        CallEvent::Digit(PRESSED),
         CallEvent::Gathered(gathered(GatherEnd::Failed)),
         CallEvent::Hangup {
             cause: "NORMAL_CLEARING".into(),

@@ -29,6 +29,8 @@ pub enum EventKind<'a> {
     ChannelHangupComplete,
     /// `CHANNEL_DESTROY`
     ChannelDestroy,
+    /// `DTMF`
+    Dtmf,
     /// `RECORD_START`
     RecordStart,
     /// `RECORD_STOP`

@@ -271,6 +271,7 @@ impl Event {
             "CHANNEL_HANGUP" => EventKind::ChannelHangup,
             "CHANNEL_HANGUP_COMPLETE" => EventKind::ChannelHangupComplete,
             "CHANNEL_DESTROY" => EventKind::ChannelDestroy,
+            "DTMF" => EventKind::Dtmf,
             "RECORD_START" => EventKind::RecordStart,
             "RECORD_STOP" => EventKind::RecordStop,
             "BACKGROUND_JOB" => EventKind::BackgroundJob,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::action::Step;
-use crate::gather::GatherResult;
+use crate::gather::{GatherResult, PressedDigit};
 use crate::ids::{CallId, RoomId};
 use crate::room::effect::named_events;
 use crate::room::{JoinFailure, LeftReason};
@@ -38,6 +38,8 @@ pub enum CallEvent {
     Answered,
     /// A request for digits ended while the call was parked, or after it had left its room.
     Gathered(Box<GatherResult>),
+    /// The call received a digit outside of a room.
+    Digit(PressedDigit),
     /// The call ended.
     Hangup {
         /// FreeSWITCH's hang-up cause.
@@ -52,6 +54,7 @@ impl CallEvent {
         Self::New { .. } => "call.new",
         Self::Answered => "call.answered",
         Self::Gathered(_) => "call.gathered",
+        Self::Digit(_) => "call.dtmf",
         Self::Hangup { .. } => "call.hangup",
     }
 }

@@ -1,5 +1,6 @@
 //! Inputs of a call.
 
+use crate::gather::PressedDigit;
 use crate::ids::{CoreId, RoomId};
 use crate::time::Timestamp;
 
@@ -55,6 +56,8 @@ pub enum CallInput {
     Gather(Box<Gathering>),
     /// A caller stops the request for digits.
     StopGather,
+    /// The call received a digit that its app wants.
+    Digit(PressedDigit),
     /// A step ended.
     StepEnded {
         /// The step.

@@ -15,7 +15,7 @@ pub mod run;
 mod state;
 mod transition;
 
-pub use crate::gather::GatherResult;
+pub use crate::gather::{GatherResult, PressedDigit};
 pub use effect::{CallEffect, CallEvent, CallNotification};
 pub use gathering::Gathering;
 pub use input::CallInput;

@@ -104,6 +104,7 @@ impl Transition<'_> {
             CallInput::ThenAct { run } => self.act_once_parked(run),
             CallInput::Gather(gathering) => self.begin_gather(gathering),
             CallInput::StopGather => self.stop_gather(),
+            CallInput::Digit(pressed) => self.notify(CallEvent::Digit(pressed), false),
             CallInput::StepEnded { step, response } => {
                 if self.gathers(step) {
                     self.attempt_ended(&response, false);
@@ -262,6 +263,8 @@ impl Transition<'_> {
     fn recovered(&mut self, core: CoreId) {
         self.state.core = core;
         self.state.changed = true;
+        // FreeSWITCH recovers the park or the conference, and no application inside.
+        self.end_gather(GatherEnd::Stopped, Digits::default(), true);
         if matches!(self.state.status, CallStatus::Acting(_)) {
             // FreeSWITCH recovers the park, and not the step that ran in it.
             self.give_up_run(self.state.parked());

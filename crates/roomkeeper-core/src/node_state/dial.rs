@@ -156,6 +156,7 @@ impl NodeState {
             ChannelChange::Created(_)
             | ChannelChange::Destroyed { cause: None }
             | ChannelChange::StepEnded { .. }
+            | ChannelChange::Digit(_)
             | ChannelChange::RecordingStarted { .. }
             | ChannelChange::RecordingStopped { .. }
             | ChannelChange::Dialled { .. } => return,

@@ -402,6 +402,7 @@ impl NodeState {
                 self.keep_identity(channel, identity);
                 self.parked(channel, (sequence, by), at, false, cx);
             }
+            ChannelChange::Digit(pressed) => self.digit(id, sequence, pressed, cx),
             ChannelChange::StepEnded { step, response } => {
                 self.step_ended(channel, step, response, cx);
             }
@@ -621,6 +622,7 @@ fn member_recording_input(sequence: u64, change: &ChannelChange) -> Option<(Room
         | ChannelChange::Answered(_)
         | ChannelChange::Parked { .. }
         | ChannelChange::StepEnded { .. }
+        | ChannelChange::Digit(_)
         | ChannelChange::HungUp { .. }
         | ChannelChange::Destroyed { .. } => None,
     }

@@ -39,6 +39,8 @@ use super::switch_command::SwitchCommand;
 use crate::switch_event::Identity;
 
 pub use self::orphans::Orphans;
+
+use self::keypad::DigitWindow;
 pub use self::recording::RecordedMember;
 
 /// The time for which ended calls are remembered, so that late events do not revive them. A channel's UUID is never
@@ -97,6 +99,8 @@ pub struct Rules {
     pub apps: BTreeSet<AppId>,
     /// The time limits of requests.
     pub timeouts: Timeouts,
+    /// The apps that want each digit of their calls.
+    pub digit_apps: BTreeSet<AppId>,
     /// The directory for recordings on the nodes, an absolute path.
     pub recordings: String,
     /// The calls that the operator allows.
@@ -195,6 +199,8 @@ pub struct NodeState {
     /// them. Kept until the conference ends, because it may never report them.
     still_counted: BTreeMap<RoomId, BTreeSet<ChannelId>>,
     touched: IdSet<EntityId>,
+    /// The digits of the current second, by call: a telephone can be made to send hundreds.
+    digits: BTreeMap<CallId, DigitWindow>,
     /// The rooms whose notifications are numbered already and not reported yet, the innermost last.
     reporting: SmallVec<[RoomId; 2]>,
     /// The owners of open rooms of other nodes that joins of the current batch name.
@@ -223,6 +229,7 @@ impl NodeState {
             ended: BTreeMap::new(),
             still_counted: BTreeMap::new(),
             touched: IdSet::default(),
+            digits: BTreeMap::new(),
             reporting: SmallVec::new(),
             foreign_rooms: BTreeMap::new(),
             unreadable: BTreeSet::new(),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::gather::GatherResult;
+use crate::gather::{GatherResult, PressedDigit};
 use crate::ids::{CallId, CommandUid, MemberId, RecordingId, RoomId};
 use crate::play_url::PlayUrl;
 
@@ -316,6 +316,13 @@ pub enum RoomEvent {
         /// The new value.
         on: bool,
     },
+    /// A member sent a digit.
+    Digit {
+        /// The call.
+        call: CallId,
+        /// The digit.
+        pressed: PressedDigit,
+    },
     /// A member was held or unheld.
     HoldChanged {
         /// The call.
@@ -378,6 +385,7 @@ impl RoomEvent {
         Self::HoldChanged { on: true, .. } => "conference.member.held",
         Self::HoldChanged { on: false, .. } => "conference.member.unheld",
         Self::JoinFailed { .. } => "conference.member.join_failed",
+        Self::Digit { .. } => "conference.member.dtmf",
         Self::Gathered { .. } => "conference.member.gathered",
         Self::MemberPlay { event: MemberPlayEvent::Started { .. }, .. } => "conference.member.play.started",
         Self::MemberPlay { event: MemberPlayEvent::Finished { .. }, .. } => "conference.member.play.finished",
@@ -416,6 +424,7 @@ impl RoomEvent {
             | Self::MoveFailed { call, .. }
             | Self::JoinFailed { call, .. }
             | Self::FlagChanged { call, .. }
+            | Self::Digit { call, .. }
             | Self::HoldChanged { call, .. }
             | Self::Gathered { call, .. }
             | Self::MemberPlay { call, .. } => Some(*call),

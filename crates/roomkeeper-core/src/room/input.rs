@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use smol_str::SmolStr;
 
-use crate::gather::GatherResult;
+use crate::gather::{GatherResult, PressedDigit};
 use crate::ids::{CallId, CommandUid, CoreId, MemberId, OperationId, RoomId};
 use crate::play_url::PlayUrl;
 use crate::time::Timestamp;
@@ -296,6 +296,13 @@ pub enum RoomInput {
     CoreChanged {
         /// The core that runs, if there is one.
         core: Option<CoreId>,
+    },
+    /// A member sent a digit that its app wants.
+    Digit {
+        /// The call.
+        call: CallId,
+        /// The digit.
+        pressed: PressedDigit,
     },
     /// A request for digits of a member ended.
     Gathered {

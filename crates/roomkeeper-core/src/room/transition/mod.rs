@@ -136,6 +136,9 @@ impl Transition<'_> {
             RoomInput::Talked { ago } => self.talked(ago),
             RoomInput::LeaveRefused { call } => self.revert_leave(call),
             RoomInput::FlagRefused { call, flag, on } => self.flag_refused(call, flag, on),
+            RoomInput::Digit { call, pressed } => {
+                self.notify(RoomEvent::Digit { call, pressed }, None, false);
+            }
             RoomInput::Gathered { call, result } => {
                 let (uid, synthesized) = (result.command_uid.clone(), result.synthesized);
                 self.notify(RoomEvent::Gathered { call, result }, uid, synthesized);
