@@ -502,6 +502,7 @@ pub fn timeouts(config: &Config) -> Timeouts {
     Timeouts {
         join: config.conference.join_timeout,
         step: config.conference.action_timeout,
+        recovery: config.fleet.recovery_timeout,
         ..Timeouts::default()
     }
 }

@@ -6,6 +6,8 @@
 mod actions;
 #[path = "rules/connect.rs"]
 mod connect;
+#[path = "rules/gather.rs"]
+mod gather;
 #[path = "rules/interrupted.rs"]
 mod interrupted;
 #[path = "rules/late.rs"]
@@ -24,6 +26,8 @@ mod orphans;
 mod playback;
 #[path = "rules/recording.rs"]
 mod recording;
+#[path = "rules/recovery.rs"]
+mod recovery;
 #[path = "rules/replicas.rs"]
 mod replicas;
 #[path = "rules/settings.rs"]
@@ -41,6 +45,7 @@ use roomkeeper::store::{Fields, Record, Version, keys};
 use roomkeeper_core::call::{CallEvent, CallStatus, Direction, ParkId};
 use roomkeeper_core::conference_meta;
 use roomkeeper_core::entity::Target;
+use roomkeeper_core::gather::GatherResult;
 use roomkeeper_core::ids::{
     AppId, CallId, ChannelId, ConferenceId, CoreId, MemberId, NodeId, RoomId,
 };
@@ -100,6 +105,17 @@ fn room(n: u128) -> RoomId {
 
 fn call(n: u128) -> CallId {
     CallId::new(node(), ChannelId::new(Uuid::from_u128(100 + n)))
+}
+
+fn gathered(result: &GatherResult) -> String {
+    let url = result.failed_prompt.as_ref();
+    let url = url.map(|url| format!(" {}", url.as_str()));
+    format!(
+        "gathered {} {}{}",
+        result.digits.as_str(),
+        result.reason.as_str(),
+        url.unwrap_or_default()
+    )
 }
 
 /// Returns a word and the number of a room; an empty text without a room.
@@ -234,6 +250,7 @@ impl World {
                         RoomEvent::MemberUpdated { update, .. } => {
                             format!("member updated {}", serde_json::to_string(&update).unwrap())
                         }
+                        RoomEvent::MemberReconnected { .. } => "reconnected".to_owned(),
                         RoomEvent::MemberLeft { reason, to, .. } => {
                             format!("left {reason}{}", numbered(" to", to))
                         }
@@ -245,6 +262,7 @@ impl World {
                             format!("join_failed {}", reason.as_str())
                         }
                         RoomEvent::FlagChanged { flag, on, .. } => flag.names(on).state.to_owned(),
+                        RoomEvent::Gathered { result, .. } => gathered(&result),
                         RoomEvent::Play(event) => playback::words(&event),
                     };
                     format!("{text}{uid}{synthesized}")
@@ -252,6 +270,10 @@ impl World {
                 Subject::Call(_, notification) => match notification.event {
                     CallEvent::New { did, .. } => format!("call.new {did}"),
                     CallEvent::Answered => "call.answered".to_owned(),
+                    CallEvent::Gathered(result) => {
+                        let uid = result.command_uid.as_ref().unwrap();
+                        format!("call.{} [{uid}]", gathered(&result))
+                    }
                     CallEvent::Hangup { cause, duration } => {
                         format!("call.hangup {cause} {}ms", duration.as_millis())
                     }
@@ -517,14 +539,14 @@ fn joining_call_that_is_still_parked_is_not_refused() {
 #[test]
 fn core_change_in_a_batch_can_be_applied_again() {
     let mut world = World::joined();
-    let (before, fence) = world.node_state.run();
+    let before = world.node_state.run();
     let stored = world.node_state.room(room(1)).unwrap().clone();
     let next = CoreId::new(Uuid::from_u128(8));
     world.with(|node_state, cx| node_state.core_changed(Some(next), cx));
     world.notifications.clear();
     // Another replica had written: the stored state is loaded, and the batch is applied again.
     world.node_state.put_room(room(1), Some(stored));
-    world.node_state.restore_core(before, fence);
+    world.node_state.restore_run(before);
     world.with(|node_state, cx| node_state.core_changed(Some(next), cx));
     world.expect_notifications(&["left orphan (synthesized)"]);
 }

@@ -323,6 +323,50 @@ async fn killed_node_restarts_empty_on_the_same_port() {
 }
 
 #[tokio::test]
+async fn killed_node_recovers_its_calls_on_request() {
+    let node = node().await;
+    let uuid = node.call_in("1", "2", &[]);
+    let mut client = Client::login(&node).await;
+    client.command(EVENTS).await;
+    let parks = |event: &Message| event.event("Event-Name") == "CHANNEL_PARK";
+    client.event(parks).await;
+    let enter = format!("uuid_transfer {uuid} conference:r1@default+flags{{mute}},park inline");
+    client.api(&enter).await;
+    let adds = |event: &Message| event.event("Action") == "add-member";
+    client.event(adds).await;
+    client.api("conference r1 unmute all").await;
+    node.restart().await.unwrap();
+    let mut client = Client::login(&node).await;
+    client.command(EVENTS).await;
+    assert_eq!(client.api("sofia recover").await, "Recovered 1 call(s)\n");
+    assert_eq!(client.api("sofia recover").await, "No calls to recover.\n");
+    // It enters by its last plan, without an event of its entry.
+    let first = client
+        .event(|event| !event.event("Conference-Size").is_empty())
+        .await;
+    assert_eq!(first.event("Action"), "conference-create");
+    let flags = |list: &str| {
+        let list: serde_json::Value = serde_json::from_str(list).unwrap();
+        list[0]["members"][0]["flags"]["can_speak"].clone()
+    };
+    loop {
+        let list = client.api("conference json_list").await;
+        if list.contains(&uuid) {
+            assert_eq!(flags(&list), false, "muted as in the plan");
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    // Its next entry is reported.
+    client
+        .api(&format!("uuid_transfer {uuid} park inline"))
+        .await;
+    client.event(parks).await;
+    client.api(&enter).await;
+    assert_eq!(client.event(adds).await.event("Unique-ID"), uuid);
+}
+
+#[tokio::test]
 async fn graceful_shutdown_reports_everything_first() {
     let node = node().await;
     let mut client = Client::login(&node).await;

@@ -194,6 +194,11 @@ pub const KEYS: &[KeyDoc] = &[
         "seconds without a connection after which a node is lost: its members leave, its calls end",
     ),
     doc(
+        "fleet.recovery_timeout",
+        "0",
+        "seconds after a restart of FreeSWITCH within which it must bring back its calls (see *Calls outlive FreeSWITCH*); 0: they end at once",
+    ),
+    doc(
         "fleet.lease_ttl",
         "10",
         "seconds after which another replica takes over the nodes of a dead one; at least three times `store.timeout_ms`",

@@ -147,6 +147,7 @@ fn read_fleet(mut s: Section<'_>) -> FleetConfig {
     let fleet = FleetConfig {
         command_timeout: s.seconds("command_timeout", 5.0, 0.1, 600.0),
         lost_after: s.seconds("lost_after", 120.0, 0.1, 86_400.0),
+        recovery_timeout: s.seconds("recovery_timeout", 0.0, 0.0, 3600.0),
         lease_ttl: s.seconds("lease_ttl", 10.0, 0.1, 600.0),
         resync_interval: s.seconds("resync_interval", 45.0, 0.1, 3600.0),
         nudge: s.nudge("nudge", Nudge::default()),

@@ -125,9 +125,10 @@ impl Config {
     fn write_fleet(&self, s: &mut String) -> fmt::Result {
         writeln!(
             s,
-            "fleet: command_timeout {:?}, lost_after {:?}, lease_ttl {:?}, resync_interval {:?}, nudge {}",
+            "fleet: command_timeout {:?}, lost_after {:?}, recovery_timeout {:?}, lease_ttl {:?}, resync_interval {:?}, nudge {}",
             self.fleet.command_timeout,
             self.fleet.lost_after,
+            self.fleet.recovery_timeout,
             self.fleet.lease_ttl,
             self.fleet.resync_interval,
             self.fleet.nudge

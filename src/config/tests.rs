@@ -68,6 +68,7 @@ fn minimal_configuration_has_documented_defaults() {
     assert_eq!(config.speech.voice, "kal");
     assert_eq!(config.fleet.command_timeout, Duration::from_secs(5));
     assert_eq!(config.fleet.lost_after, Duration::from_secs(120));
+    assert_eq!(config.fleet.recovery_timeout, Duration::ZERO);
     assert_eq!(config.fleet.lease_ttl, Duration::from_secs(10));
     assert_eq!(config.fleet.resync_interval, Duration::from_secs(45));
     assert_eq!(config.fleet.nudge, Nudge::Adaptive);
@@ -488,7 +489,7 @@ fn summary_hides_secrets() {
     conference: profile roomkeeper, connect_profile roomkeeper-connect, join_timeout 10s, action_timeout 300s, keep_ended 3600s
     recording: directory /var/lib/freeswitch/recordings, keep 2592000s
     speech: module mod_flite, engine flite, voice kal
-    fleet: command_timeout 5s, lost_after 120s, lease_ttl 10s, resync_interval 45s, nudge adaptive
+    fleet: command_timeout 5s, lost_after 120s, recovery_timeout 0ns, lease_ttl 10s, resync_interval 45s, nudge adaptive
     limits: app_rate 50, cooldowns true, app_bytes 268435456
     audit: max_entries 100000, keep 7776000s
     log: text, filter info

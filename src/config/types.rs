@@ -177,6 +177,8 @@ pub struct FleetConfig {
     pub command_timeout: Duration,
     /// The time without a connection after which a node's calls count as ended.
     pub lost_after: Duration,
+    /// The time for FreeSWITCH to recover its calls after it restarted; zero if they end at once.
+    pub recovery_timeout: Duration,
     /// The lifetime of a lease without renewal.
     pub lease_ttl: Duration,
     /// The average time between two snapshots.

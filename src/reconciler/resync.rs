@@ -128,6 +128,17 @@ pub(super) async fn resync(
     Ok(found)
 }
 
+/// Asks FreeSWITCH to recover the calls that it tracked before it restarted. Its answer decides nothing: the lists show
+/// which calls are back. A repetition is harmless, because FreeSWITCH forgets what it has recovered; it is necessary,
+/// because a SIP profile that has not started yet recovers nothing.
+pub(super) async fn recover_calls(node: &NodeHandle) {
+    let answer = match node.job(Api::RecoverCalls).await {
+        Ok(reply) => format!("{reply:?}"),
+        Err(error) => error.to_string(),
+    };
+    tracing::info!(node.id = %node.id(), answer, "asked FreeSWITCH to recover the calls of its last run");
+}
+
 /// FreeSWITCH's lists of channels and conferences.
 struct Lists {
     channels: Arc<[ListedChannel]>,

@@ -29,6 +29,7 @@ mod control;
 mod create;
 mod delete;
 mod join;
+mod keypad;
 mod leave;
 mod limits;
 mod list;
@@ -73,6 +74,7 @@ fn rows() -> Vec<(&'static str, Vec<Entry>)> {
         ("mute", mute::rows()),
         ("commands", commands::rows()),
         ("bulk", bulk::rows()),
+        ("keypad", keypad::rows()),
         ("limits", limits::rows()),
         ("nodes", nodes::rows()),
         ("moderation", moderation::rows()),

@@ -24,6 +24,7 @@ mod members;
 mod party;
 mod playback;
 mod recording;
+mod recovery;
 mod rooms;
 mod scene;
 
@@ -47,6 +48,9 @@ pub struct Test {
     name: &'static str,
     run: for<'a> fn(&'a Scene) -> Running<'a>,
 }
+
+/// A test with servers of its own.
+type OwnTest = fn(Place) -> Running<'static>;
 
 /// Makes the list of a module's tests from its functions.
 macro_rules! tests {
@@ -96,6 +100,17 @@ fn main() -> ExitCode {
                 Ok(Completion::Completed)
             }));
         }
+    }
+    for (name, run) in recovery::TESTS {
+        let (handle, place) = (runtime.handle().clone(), place.clone());
+        let name = format!("recovery::{name}");
+        trials.push(Trial::ignorable_test(name, move || {
+            let Some(place @ Place::Installed(_)) = place else {
+                return Ok(Completion::ignored_with("no FreeSWITCH that may be killed"));
+            };
+            handle.block_on(run(place));
+            Ok(Completion::Completed)
+        }));
     }
     let conclusion = libtest_mimic::run(&arguments, trials);
     // The servers end here, within the runtime that they use.

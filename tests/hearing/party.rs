@@ -25,7 +25,7 @@ pub struct Party<'a> {
     pub session: String,
     // Dropped before the telephone, to hang up.
     pub call: Call,
-    _phone: Phone,
+    pub phone: Phone,
 }
 
 impl<'a> Party<'a> {
@@ -41,7 +41,7 @@ impl<'a> Party<'a> {
             tone,
             session,
             call,
-            _phone: phone,
+            phone,
         }
     }
 

@@ -58,25 +58,36 @@ pub struct Scene {
     /// A server of files with tones.
     files: Origin,
     rooms: AtomicUsize,
-    // Ends after the controller.
-    _servers: Vec<FreeSwitch>,
+    /// The started servers. They end after the controller.
+    pub servers: Vec<FreeSwitch>,
 }
 
 impl Scene {
     pub async fn start(place: Place) -> Self {
+        Self::with(place, 2, Setup::on(Store::Redis)).await
+    }
+
+    /// Starts one server for a test that kills it.
+    pub async fn with_server_to_kill(place: Place, recovery_timeout: u32) -> Self {
+        let mut setup = Setup::on(Store::Redis);
+        let name = "ROOMKEEPER_FLEET__RECOVERY_TIMEOUT".to_owned();
+        setup.environment.push((name, recovery_timeout.to_string()));
+        Self::with(place, 1, setup).await
+    }
+
+    async fn with(place: Place, servers_wanted: usize, mut setup: Setup) -> Self {
         let mut servers = Vec::new();
         let mut addresses = Vec::new();
         match place {
             Place::Given(server, sip) => addresses.push((server, sip)),
             Place::Installed(program) => {
                 let settings = [("RK_ESL_PASSWORD", PASSWORD), ("RK_APP", &real_app())];
-                let start = || FreeSwitch::start(program.clone(), &settings);
-                let (first, second) = tokio::join!(start(), start());
-                servers.extend([first, second]);
+                for _ in 0..servers_wanted {
+                    servers.push(FreeSwitch::start(program.clone(), &settings).await);
+                }
                 addresses.extend(servers.iter().map(|one| (one.server.clone(), one.sip)));
             }
         }
-        let mut setup = Setup::on(Store::Redis);
         if let Some((server, _)) = addresses.get(1) {
             setup.more_nodes.push((SECOND.to_owned(), server.address));
         }
@@ -94,7 +105,7 @@ impl Scene {
             nodes,
             files: Origin::start(Ipv4Addr::LOCALHOST, file).await,
             rooms: AtomicUsize::new(0),
-            _servers: servers,
+            servers,
         }
     }
 

@@ -15,7 +15,7 @@ fn command(lock: bool) -> SwitchCommand {
 }
 
 impl World {
-    fn lock(&mut self, lock: bool) -> Result<Accepted, Refusal> {
+    pub(super) fn lock(&mut self, lock: bool) -> Result<Accepted, Refusal> {
         self.submit(
             Intent::new(Target::Room(room(1)), demo(), SetLock { locked: lock })
                 .with_uid(Some("l-1".parse().unwrap())),
@@ -59,7 +59,7 @@ impl World {
     }
 
     /// Stores the room and loads it as another replica does.
-    fn stored_and_read(&mut self) {
+    pub(super) fn stored_and_read(&mut self) {
         let state = self.state();
         let all = Changes {
             members: state.members().keys().copied().collect(),

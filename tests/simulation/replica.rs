@@ -508,7 +508,7 @@ impl Replica {
                 return self.fail();
             }
         }
-        let (core, fence) = self.node_state.run();
+        let run = self.node_state.run();
         for _ in 0..CONFLICT_TRIES {
             if !owner && self.load_for(items, shared).is_err() {
                 return self.fail();
@@ -549,7 +549,7 @@ impl Replica {
                     if self.reload(&touched, shared).is_err() {
                         return self.fail();
                     }
-                    self.node_state.restore_core(core, fence);
+                    self.node_state.restore_run(run);
                 }
                 Ok(CommitOutcome::LeaseLost) => {
                     shared.faults.fired(Fault::OldEpochRefused);

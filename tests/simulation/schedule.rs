@@ -85,6 +85,12 @@ pub enum Request {
     RecordStop {
         slot: usize,
     },
+    Gather {
+        call: usize,
+    },
+    StopGather {
+        call: usize,
+    },
     RecordPause {
         slot: usize,
         pause: bool,
@@ -508,7 +514,7 @@ fn add_doubt(rng: &mut Rng, steps: &mut Vec<Step>) {
 fn request(rng: &mut Rng) -> Request {
     let (call, slot) = (rng.below(8), rng.below(ROOMS));
     match rng.weighted(&[
-        4, 3, 1, 14, 5, 2, 4, 4, 1, 2, 4, 2, 1, 1, 2, 2, 4, 3, 1, 3, 6,
+        4, 3, 1, 14, 5, 2, 4, 4, 1, 2, 4, 2, 1, 1, 2, 2, 4, 3, 1, 3, 6, 6, 2,
     ]) {
         0 => create(rng, slot),
         1 => Request::Delete { slot },
@@ -550,7 +556,9 @@ fn request(rng: &mut Rng) -> Request {
             slot,
             lock: rng.one_in(3),
         },
-        _ => Request::Move { call, slot },
+        20 => Request::Move { call, slot },
+        21 => Request::Gather { call },
+        _ => Request::StopGather { call },
     }
 }
 

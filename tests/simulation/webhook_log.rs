@@ -31,6 +31,8 @@ pub struct WebhookLog {
     /// The operations that play, with their rooms.
     pub plays: BTreeMap<String, String>,
     played: BTreeSet<String>,
+    /// The requests for digits that ended.
+    pub gathered: BTreeSet<String>,
     /// The reported joins of each call into each room: all, and those that are not synthesized.
     pub joins: BTreeMap<(String, String), (usize, usize)>,
     /// The reported refusals of each call's joins into each room.
@@ -225,6 +227,20 @@ impl WebhookLog {
                 ensure(
                     self.inside.keys().all(|(_, c)| *c != call),
                     "a call hung up before it left its room",
+                )?;
+            }
+            "conference.member.gathered" | "call.gathered" => {
+                ensure(
+                    self.calls.contains_key(&call),
+                    "digits of a call that is over or unknown",
+                )?;
+                ensure(
+                    room.is_empty() || self.inside.contains_key(&member),
+                    "digits of a call that is not in the room",
+                )?;
+                ensure(
+                    self.gathered.insert(text(&data["operation_id"])),
+                    "I3: a request for digits ended twice",
                 )?;
             }
             "conference.updated" => {

@@ -23,6 +23,7 @@ mod operate;
 mod paging;
 mod play_urls;
 mod playback;
+mod recovery;
 mod stop;
 mod walk;
 mod webhooks;

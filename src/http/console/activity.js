@@ -78,6 +78,8 @@ function ofMember(event, data) {
       return data.muted === true ? "joined, muted" : "joined";
     case "conference.member.left":
       return LEFT[data.reason] ?? "left the room";
+    case "conference.member.reconnected":
+      return "is back after a restart of FreeSWITCH";
     case "conference.member.join_failed":
       return `could not join: ${(data.reason ?? "unknown").replaceAll("_", " ")}`;
     case "conference.member.recording.started":

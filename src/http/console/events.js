@@ -211,6 +211,8 @@ export function announceEvent(state, before, { event, room_id: room, session_uui
       return announce(state, `${who} joined ${name}`);
     case "conference.member.left":
       return announce(state, `${who} left ${name}`);
+    case "conference.member.reconnected":
+      return announce(state, `${who} is back in ${name}`);
     case "conference.member.join_failed":
       return notice(state, "error", `${who} could not join ${name}: ${(data.reason ?? "unknown").replaceAll("_", " ")}`);
     case "conference.updated":

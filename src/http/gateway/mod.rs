@@ -7,6 +7,7 @@ mod bulk;
 mod command;
 mod commands;
 mod create;
+mod keypad;
 mod member_query;
 mod moderation;
 mod moves;
@@ -36,5 +37,6 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .merge(recording::routes())
         .merge(sessions::routes())
         .merge(commands::routes())
+        .merge(keypad::routes())
         .merge(nodes::routes())
 }

@@ -74,6 +74,10 @@ event_data! {
         #[serde(flatten)]
         settings: MemberSettingsText,
     }
+    MemberReconnected {
+        /// The membership, the same as before.
+        conferencecall_id: Uuid,
+    }
     MemberLeft {
         reason: LeftReason,
         /// The conference that the member moves to.
@@ -86,6 +90,15 @@ event_data! {
         to: String,
     }
     MemberFlagChanged {}
+    DigitsGathered {
+        operation_id: Uuid,
+        /// The digits so far.
+        digits: String,
+        reason: GatherEndReason,
+        /// The prompt that could not be played.
+        #[schema(required = false)]
+        url: String,
+    }
     MemberJoinFailed { reason: JoinFailureReason, }
     PlaybackStarted {
         operation_id: Uuid,
@@ -152,6 +165,19 @@ enum JoinFailureReason {
     Orphan,
     Removed,
     ActionFailed,
+}
+
+/// The reason why a request for digits ended: enough digits, too few, none, the call ended, it was stopped or moved, or
+/// the prompt could not be played.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+enum GatherEndReason {
+    Matched,
+    Timeout,
+    NoInput,
+    Hangup,
+    Stopped,
+    Failed,
 }
 
 /// A file that could not be played.
@@ -290,9 +316,11 @@ envelopes! {
     MemberJoined,
     MemberUpdated,
     MemberLeft,
+    MemberReconnected,
     MemberMoveFailed,
     MemberFlagChanged,
     MemberJoinFailed,
+    DigitsGathered,
     PlaybackStarted,
     PlaybackFinished,
     PlaybackChanged,

@@ -49,11 +49,13 @@ fn describe(event: &str) -> Option<(&'static str, String)> {
         "conference.member.joined": "A member joined", MemberJoined;
         "conference.member.updated": "Settings of a member changed", MemberUpdated;
         "conference.member.left": "A member left", MemberLeft;
+        "conference.member.reconnected": "A member is in its conference again after a restart of FreeSWITCH", MemberReconnected;
         "conference.member.move_failed": "A member did not get into another conference, and stays or joins again", MemberMoveFailed;
         "conference.member.muted": "A member was muted", MemberFlagChanged;
         "conference.member.unmuted": "A member was unmuted", MemberFlagChanged;
         "conference.member.deafened": "A member was deafened", MemberFlagChanged;
         "conference.member.undeafened": "A member was undeafened", MemberFlagChanged;
+        "conference.member.gathered": "A request for digits of a member ended", DigitsGathered;
         "conference.member.join_failed": "A call did not join", MemberJoinFailed;
         "conference.play.started": "A playback operation was accepted", PlaybackStarted;
         "conference.play.finished": "The last file of a playback operation ended", PlaybackFinished;
@@ -73,6 +75,7 @@ fn describe(event: &str) -> Option<(&'static str, String)> {
         "conference.member.recording.failed": "The recording of a member did not start", RecordingChanged;
         "call.new": "A call arrived", CallArrived;
         "call.answered": "A call was answered", CallAnswered;
+        "call.gathered": "A request for digits of a call ended", DigitsGathered;
         "call.hangup": "A call ended", CallEnded;
         "webhook.disabled": "Another webhook endpoint of the app was disabled", WebhookDisabled;
         "webhook.test": "The owner of the endpoint requested a test", WebhookTested;

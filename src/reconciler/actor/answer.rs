@@ -135,7 +135,10 @@ impl Actor {
                     core,
                     sequence,
                 }) => self.parts.fences.pass(token, (core, sequence)),
-                Item::SwitchEvent(NodeInput::SwitchEvent(_)) | Item::Due(_) | Item::NodeLost => {}
+                Item::SwitchEvent(NodeInput::SwitchEvent(_))
+                | Item::Due(_)
+                | Item::NodeLost
+                | Item::RecoveryOver => {}
                 Item::Message(ActorMessage::Submit { intent, reply }) => {
                     let verdict = applied.verdicts.remove(&index);
                     answers.sort_submit(intent, reply, verdict, may_recheck);

@@ -35,6 +35,7 @@ impl Actor {
                     self.node_state.core_changed(Some(*core), &mut cx);
                 }
                 Item::NodeLost => self.node_state.core_changed(None, &mut cx),
+                Item::RecoveryOver => self.node_state.end_recovery(&mut cx),
                 Item::Due(entity) => self.node_state.deadline(*entity, &mut cx),
                 Item::Message(work) => {
                     apply_work(
@@ -98,6 +99,7 @@ fn apply_work(
         }
         ActorMessage::Snapshot(part, _) => {
             if let Some(listed) = &part.listed {
+                node_state.find_listed(listed, cx);
                 node_state.add_identities(listed);
             }
             let suspects = node_state.merge_snapshot_part(

@@ -18,6 +18,7 @@ pub(super) enum Item {
     Message(ActorMessage),
     Due(EntityId),
     NodeLost,
+    RecoveryOver,
 }
 
 /// The result of applying a batch. Indexes are those of the items.

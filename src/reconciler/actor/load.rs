@@ -45,7 +45,8 @@ impl Actor {
                 Item::SwitchEvent(NodeInput::Up | NodeInput::Down | NodeInput::Fence { .. })
                 | Item::Message(_)
                 | Item::Due(_)
-                | Item::NodeLost => {}
+                | Item::NodeLost
+                | Item::RecoveryOver => {}
             }
         }
         self.refresh(&unknown).await?;
@@ -67,7 +68,7 @@ impl Actor {
         self.node_state.forget_foreign_rooms();
         let intents = items.iter().filter_map(|item| match item {
             Item::Message(work) => work.intent(),
-            Item::SwitchEvent(_) | Item::Due(_) | Item::NodeLost => None,
+            Item::SwitchEvent(_) | Item::Due(_) | Item::NodeLost | Item::RecoveryOver => None,
         });
         let rooms: BTreeSet<RoomId> = intents.flat_map(Intent::foreign_rooms).collect();
         for room in rooms {

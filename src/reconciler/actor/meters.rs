@@ -110,7 +110,8 @@ impl Meters {
             Item::SwitchEvent(NodeInput::Up | NodeInput::Down | NodeInput::Fence { .. })
             | Item::Message(_)
             | Item::Due(_)
-            | Item::NodeLost => {}
+            | Item::NodeLost
+            | Item::RecoveryOver => {}
         }
     }
 
@@ -213,7 +214,8 @@ pub(super) fn span(item: &Item) -> Option<&Span> {
         Item::SwitchEvent(NodeInput::Up | NodeInput::Down | NodeInput::Fence { .. })
         | Item::Message(_)
         | Item::Due(_)
-        | Item::NodeLost => None,
+        | Item::NodeLost
+        | Item::RecoveryOver => None,
     }
 }
 
@@ -236,7 +238,11 @@ const fn awaited_confirmation(intent: &Intent) -> Option<(EntityId, Confirmation
         | Action::Play(_)
         | Action::Pause(_)
         | Action::Stop(_)
-        | Action::SetVolume(_) => return None,
+        | Action::SetVolume(_)
+        // The caller decides when it ends.
+        | Action::Gather(_)
+        | Action::StopGather(_)
+        | Action::SendDigits(_) => return None,
     };
     Some((intent.target.entity(), confirmation))
 }
@@ -269,6 +275,8 @@ const fn confirmed_by(notification: &Notification) -> Option<(EntityId, Confirma
             RoomEvent::Destroyed => (EntityId::Room(*room), Confirmation::Destroyed, true),
             RoomEvent::Created { .. }
             | RoomEvent::Updated(_)
+            | RoomEvent::Gathered { .. }
+            | RoomEvent::MemberReconnected { .. }
             | RoomEvent::MoveFailed { .. }
             | RoomEvent::MemberUpdated { .. }
             | RoomEvent::Play(_) => return None,
@@ -276,7 +284,7 @@ const fn confirmed_by(notification: &Notification) -> Option<(EntityId, Confirma
         Subject::Call(call, notification) => match &notification.event {
             CallEvent::Answered => (EntityId::Call(*call), Confirmation::Answered, true),
             CallEvent::Hangup { .. } => (EntityId::Call(*call), Confirmation::HungUp, true),
-            CallEvent::New { .. } => return None,
+            CallEvent::New { .. } | CallEvent::Gathered(_) => return None,
         },
     })
 }

@@ -69,6 +69,9 @@ const RESYNC_PAUSE: Duration = Duration::from_secs(2);
 /// first snapshot. Another snapshot follows after this time.
 const LATE_LIST: Duration = Duration::from_secs(2);
 
+/// The pause between two resyncs while FreeSWITCH recovers calls after a restart.
+const RECOVERY_PAUSE: Duration = Duration::from_millis(500);
+
 /// The pause between attempts to read the state from a store that does not answer.
 const STORE_PAUSE: Duration = Duration::from_millis(250);
 
@@ -332,7 +335,11 @@ impl Actor {
                     wake = wake.min(at);
                 }
             }
-            if let Some((at, _)) = self.deadlines.first() {
+            let entity = self.deadlines.first().map(|(at, _)| *at);
+            for at in entity
+                .into_iter()
+                .chain(self.node_state.recovery_deadline())
+            {
                 let remaining = at.since(clock::now());
                 wake = wake.min(Instant::now() + remaining);
             }

@@ -16,11 +16,11 @@ use roomkeeper_core::time::Timestamp;
 
 use crate::reconciler::messages::ActorMessage;
 use crate::reconciler::messages::ResyncSummary;
-use crate::reconciler::resync::resync;
+use crate::reconciler::resync::{recover_calls, resync};
 use crate::reconciler::resync_error::ResyncError;
 use roomkeeper_core::node_state::Notification;
 
-use super::{Actor, LATE_LIST, Parts, RESYNC_PAUSE};
+use super::{Actor, LATE_LIST, Parts, RECOVERY_PAUSE, RESYNC_PAUSE};
 
 impl Actor {
     pub(super) fn want_resync(&mut self, why: &'static str) {
@@ -73,13 +73,18 @@ impl Actor {
             ..
         } = self.parts.clone();
         let permit = self.permit.take();
+        let recovers = self.node_state.has_unrecovered_calls();
         let span = tracing::info_span!(target: trace::TARGET, parent: None, "resync", node.id = %node.id(), why);
         self.parts.tasks.spawn(async move {
             let of = node.id().to_string();
             let started = Instant::now();
-            let work = stop.run_until_cancelled(
-                resync(&node, &queue, (&limiter, permit), &fences).instrument(span),
-            );
+            let work = async {
+                if recovers {
+                    recover_calls(&node).await;
+                }
+                resync(&node, &queue, (&limiter, permit), &fences).await
+            };
+            let work = stop.run_until_cancelled(work.instrument(span));
             let result = match catch_panic("resync", &of, work).await {
                 Some(Some(result)) => result,
                 Some(None) => Err(ResyncError::Stopped),
@@ -119,6 +124,11 @@ impl Actor {
                     s.resynced_at = Some(now);
                 });
                 self.report_orphans(now);
+                if self.node_state.recovery_deadline().is_some() {
+                    let soon = Instant::now() + RECOVERY_PAUSE;
+                    self.resync_wanted = Some(("FreeSWITCH recovers calls", soon));
+                    return;
+                }
                 // A resync that was requested meanwhile is due after a pause.
                 if let Some((_, at)) = &mut self.resync_wanted {
                     *at = Instant::now() + RESYNC_PAUSE;

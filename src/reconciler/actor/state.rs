@@ -300,6 +300,13 @@ impl Actor {
             }
         }
         items.extend(due.into_iter().map(Item::Due));
+        if self
+            .node_state
+            .recovery_deadline()
+            .is_some_and(|at| at <= now)
+        {
+            items.push(Item::RecoveryOver);
+        }
         if let Some(since) = self.down_since
             && !self.lost
             && since.elapsed() >= self.parts.settings.lost_after

@@ -42,7 +42,7 @@ impl Actor {
             .into_iter()
             .filter(|item| match item {
                 Item::Message(_) => true,
-                Item::SwitchEvent(_) | Item::Due(_) | Item::NodeLost => false,
+                Item::SwitchEvent(_) | Item::Due(_) | Item::NodeLost | Item::RecoveryOver => false,
             })
             .collect()
     }
@@ -60,7 +60,7 @@ impl Actor {
         // Another replica may have written since, so the store is read before a refusal counts.
         let named = refused.iter().filter_map(|item| match item {
             Item::Message(work) => Some(about(work)),
-            Item::SwitchEvent(_) | Item::Due(_) | Item::NodeLost => None,
+            Item::SwitchEvent(_) | Item::Due(_) | Item::NodeLost | Item::RecoveryOver => None,
         });
         let named: BTreeSet<EntityId> = named.flatten().collect();
         if let Err(error) = self.refresh(&named).await {
@@ -94,7 +94,7 @@ impl Actor {
             }
         }
         let may_recheck = may_recheck && owner;
-        let (core, fence) = self.node_state.run();
+        let run = self.node_state.run();
         for _ in 0..CONFLICT_TRIES {
             if !owner && let Err(error) = self.load_for(&items).await {
                 return self.give_up(items, error);
@@ -117,7 +117,7 @@ impl Actor {
                         return self.give_up(items, error);
                     }
                     // The batch can name FreeSWITCH's core: the next attempt must set it again.
-                    self.node_state.restore_core(core, fence);
+                    self.node_state.restore_run(run);
                 }
                 Ok(CommitOutcome::LeaseLost) => {
                     self.lease_refused();
@@ -354,7 +354,7 @@ impl Actor {
             // Earlier events may not be applied.
             Item::SwitchEvent(NodeInput::Fence { token, .. }) => self.parts.fences.lose(token),
             Item::NodeLost => self.lost = false,
-            Item::SwitchEvent(NodeInput::SwitchEvent(_)) | Item::Due(_) => {}
+            Item::SwitchEvent(NodeInput::SwitchEvent(_)) | Item::Due(_) | Item::RecoveryOver => {}
             Item::Message(ActorMessage::Resynced(result)) => self.resynced(result),
             // The caller notices the dropped reply.
             Item::Message(work) => work.refuse(|| {

@@ -8,11 +8,11 @@ use serde_json::Value;
 use super::operations;
 
 /// The verbs of operation ids.
-const VERBS: [&str; 34] = [
-    "answer", "create", "deafen", "delete", "disable", "drain", "enable", "get", "hangUp", "join",
-    "kick", "leave", "list", "lock", "move", "mute", "pause", "recover", "resend", "resume",
-    "resync", "rotate", "run", "search", "set", "start", "stop", "stream", "test", "undeafen",
-    "undrain", "unlock", "unmute", "update",
+const VERBS: [&str; 36] = [
+    "answer", "collect", "create", "deafen", "delete", "disable", "drain", "enable", "get",
+    "hangUp", "join", "kick", "leave", "list", "lock", "move", "mute", "pause", "recover",
+    "resend", "resume", "resync", "rotate", "run", "search", "send", "set", "start", "stop",
+    "stream", "test", "undeafen", "undrain", "unlock", "unmute", "update",
 ];
 
 #[test]

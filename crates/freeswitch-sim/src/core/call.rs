@@ -55,6 +55,10 @@ impl Core {
                 }
                 continue;
             };
+            if channel.has_waited_for_digits(now) {
+                self.collecting_waited(uuid);
+                continue;
+            }
             match top.wait {
                 Wait::Until(at, response) if at <= now => {
                     self.complete(uuid, response);
@@ -111,6 +115,7 @@ impl Core {
         let Some(transfer) = channel.transfer.take() else {
             return;
         };
+        channel.last_plan.clone_from(&transfer.plan);
         channel.plan = transfer.plan.into();
         channel.running = State::Execute;
         channel.state = State::Execute;

@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 
+use super::collecting::Collecting;
 use super::event::{Event, Value};
 
 /// The states of a channel that appear in events.
@@ -150,6 +151,10 @@ pub(super) struct Channel {
     pub write_codec: &'static str,
     pub stack: Vec<Execution>,
     pub plan: VecDeque<(String, String)>,
+    /// The whole plan that it executes.
+    pub last_plan: Vec<(String, String)>,
+    /// True if it was recovered and has entered no conference since: it enters the first one without an event.
+    pub enters_silently: bool,
     pub messages: VecDeque<Message>,
     pub transfer: Option<Transfer>,
     pub last_app: Option<(String, String)>,
@@ -162,6 +167,8 @@ pub(super) struct Channel {
     /// The number of the present tone, by which alternations of an older tone are recognised.
     pub tone: u64,
     pub park_timer: u64,
+    /// The digits that its innermost application collects.
+    pub collecting: Option<Collecting>,
 }
 
 impl Channel {

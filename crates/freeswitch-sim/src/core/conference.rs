@@ -219,6 +219,7 @@ impl Core {
         let Some(channel) = self.channels.get_mut(uuid) else {
             return;
         };
+        let is_silent = std::mem::take(&mut channel.enters_silently);
         if channel.sip {
             channel.read_codec = "L16";
             channel.set_var("read_codec", "L16");
@@ -241,7 +242,9 @@ impl Core {
             room.members.insert(0, member);
             room.ending
         });
-        self.member_event(&uid, id, ADDED, "add-member", &[]);
+        if !is_silent {
+            self.member_event(&uid, id, ADDED, "add-member", &[]);
+        }
         if ending {
             self.step(Step::RoomEnd, &uid, Task::RoomEnd(uid.clone()));
         }

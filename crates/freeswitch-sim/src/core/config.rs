@@ -52,6 +52,8 @@ pub struct NodeConfig {
     pub default_media: Media,
     /// The maximum number of members of a conference, by its profile; 0, or no entry: no limit.
     pub max_members: BTreeMap<String, u64>,
+    /// Answered SIP calls are stored, and `sofia recover` brings them back after a restart.
+    pub track_calls: bool,
     /// Modules that count as loaded besides the essential ones.
     pub modules: Vec<String>,
     /// The dialplan: applications and their arguments by extension.
@@ -89,6 +91,7 @@ impl Default for NodeConfig {
                 opening: 0,
             },
             max_members: BTreeMap::from([("roomkeeper-connect".into(), 2)]),
+            track_calls: true,
             modules: vec!["mod_flite".into()],
             dialplan: BTreeMap::from([
                 (

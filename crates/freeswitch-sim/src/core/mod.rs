@@ -16,6 +16,7 @@ mod call;
 mod channel;
 mod channel_recordings;
 mod channel_row;
+mod collecting;
 mod command;
 mod conference;
 mod conference_api;
@@ -26,6 +27,7 @@ mod conference_recordings;
 mod config;
 mod conn;
 mod dates;
+mod digits;
 mod emit;
 mod event;
 mod files;
@@ -34,6 +36,7 @@ mod inline;
 mod json;
 mod originate;
 mod pending;
+mod recovery;
 mod room;
 mod show;
 mod snapshot;
@@ -53,6 +56,7 @@ use dates::dates;
 pub use event::{Event, Format, Value, percent_decode};
 pub use originate::InboundCall;
 use pending::{Origination, Waiter};
+pub use recovery::TrackedCall;
 use room::Room;
 pub use snapshot::{ChannelTruth, MemberTruth, RoomTruth, Snapshot};
 use task::Task;
@@ -107,6 +111,8 @@ pub struct Core {
     jobs: BTreeMap<u64, (String, String)>,
     originating: BTreeMap<String, Origination>,
     dirty: BTreeSet<String>,
+    /// The stored calls of an earlier run that can be recovered.
+    tracked: Vec<TrackedCall>,
     /// A second, and its form in events.
     dates: (u64, (String, String)),
     drop_events: u64,
@@ -163,6 +169,7 @@ impl Core {
             jobs: BTreeMap::new(),
             originating: BTreeMap::new(),
             dirty: BTreeSet::new(),
+            tracked: Vec::new(),
             dates: (0, dates(0)),
             drop_events: 0,
             lost: None,
@@ -392,6 +399,7 @@ impl Core {
         match task {
             Task::Run(uuid) => self.run_channel(&uuid),
             Task::Leg(step, uuid) => self.leg_step(step, &uuid),
+            Task::Recovered(uuid) => self.recovered(&uuid),
             Task::Inbound(step, uuid) => self.inbound_step(step, &uuid),
             Task::Join(uuid, app) => self.join(&uuid, &app),
             Task::Add(uuid, app, admission) => self.add(&uuid, &app, &admission),

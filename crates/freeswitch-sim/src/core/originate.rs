@@ -179,6 +179,8 @@ impl Core {
             answered: false,
             announced: false,
             hit_dialplan: true,
+            last_plan: Vec::new(),
+            enters_silently: false,
             flipped: false,
             logical_inbound: false,
             hangup: None,
@@ -204,10 +206,11 @@ impl Core {
             voice_until: 0,
             tone: 0,
             park_timer: 0,
+            collecting: None,
         }
     }
 
-    fn announce(&mut self, uuid: &str) {
+    pub(super) fn announce(&mut self, uuid: &str) {
         if let Some(channel) = self
             .channels
             .get_mut(uuid)
@@ -274,7 +277,7 @@ impl Core {
         }
     }
 
-    fn set_state(&mut self, uuid: &str, state: State) {
+    pub(super) fn set_state(&mut self, uuid: &str, state: State) {
         if let Some(channel) = self
             .channels
             .get_mut(uuid)
@@ -441,6 +444,7 @@ impl Core {
             .into(),
             false => call.plan.into(),
         };
+        channel.last_plan = channel.plan.iter().cloned().collect();
         channel
     }
 

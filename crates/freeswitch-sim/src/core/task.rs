@@ -11,6 +11,8 @@ pub(super) enum Task {
     Leg(LegStep, String),
     /// A call from outside does its next step.
     Inbound(LegStep, String),
+    /// A recovered call starts again.
+    Recovered(String),
     /// A channel requests to enter the conference of its running application, which has this id.
     Join(String, String),
     /// An admitted channel becomes a member of this conference.

@@ -120,7 +120,9 @@ impl Shared {
         let now = self.now();
         let mut state = self.lock();
         state.starts += 1;
+        let tracked = state.core.tracked_calls();
         state.core = new_core(&self.config, state.starts, now);
+        state.core.add_tracked(tracked);
         state.links.clear();
         drop(state);
         self.wake.notify_one();

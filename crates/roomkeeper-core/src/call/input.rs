@@ -1,8 +1,9 @@
 //! Inputs of a call.
 
-use crate::ids::RoomId;
+use crate::ids::{CoreId, RoomId};
 use crate::time::Timestamp;
 
+use super::gathering::Gathering;
 use super::run::{ActionRun, Checkpoint, StepId};
 use super::state::ParkId;
 
@@ -50,6 +51,10 @@ pub enum CallInput {
         /// The action run.
         run: ActionRun,
     },
+    /// A caller requests digits.
+    Gather(Box<Gathering>),
+    /// A caller stops the request for digits.
+    StopGather,
     /// A step ended.
     StepEnded {
         /// The step.
@@ -68,6 +73,13 @@ pub enum CallInput {
         requested: StepId,
         /// The checkpoint, if the channel has one.
         checkpoint: Option<Checkpoint>,
+    },
+    /// FreeSWITCH restarted, and may recover the call.
+    CoreRestarted,
+    /// FreeSWITCH has recovered the call after a restart.
+    Recovered {
+        /// The core that runs.
+        core: CoreId,
     },
     /// A deadline may have passed.
     Deadline,

@@ -25,7 +25,8 @@ use crate::switch_command::{SwitchAction, SwitchCommand};
 use super::{Context, NodeState};
 
 impl NodeState {
-    /// Sets the core that runs (`None`: the node is lost). Everything in another core ends.
+    /// Sets the core that runs (`None`: the node is lost). Everything in another core ends, at once or after the time in
+    /// which FreeSWITCH may recover it.
     pub fn core_changed(&mut self, core: Option<CoreId>, cx: &mut Context<'_>) {
         if self.core == core && core.is_some() {
             return;
@@ -36,28 +37,10 @@ impl NodeState {
         self.ended.clear();
         self.still_counted.clear();
         self.identities.clear();
-        let rooms: BTreeSet<RoomId> = self.rooms.keys().copied().collect();
-        for id in rooms {
-            self.room_input(id, RoomInput::CoreChanged { core }, cx);
-        }
-        let over: BTreeSet<CallId> = self
-            .calls
-            .values()
-            .filter(|s| Some(s.core()) != core)
-            .map(|s| s.id())
-            .collect();
-        for id in over {
-            self.call_input(
-                id,
-                CallInput::Ended {
-                    cause: "NORMAL_TEMPORARY_FAILURE".to_owned(),
-                    at: cx.now,
-                    sequence: None,
-                    orphan: true,
-                    synthesized: true,
-                },
-                cx,
-            );
+        self.silent.clear();
+        let waits = core.is_some_and(|core| self.await_recovery(core, cx));
+        if !waits {
+            self.end_other_cores(cx);
         }
     }
 
@@ -89,8 +72,11 @@ impl NodeState {
                 change: ChannelChange::StepEnded { step, .. },
             } => {
                 let id = CallId::new(self.node, *channel);
-                let run = self.call(id)?.run().map(|run| run.id);
-                (run != Some(step.run)).then_some(EntityId::Call(id))
+                let call = self.call(id)?;
+                let run = call.run().map(|run| run.id);
+                let gather = call.gather().map(|gather| gather.operation.uuid());
+                let is_known = run == Some(step.run) || gather == Some(step.run);
+                (!is_known).then_some(EntityId::Call(id))
             }
             SwitchEventKind::Channel {
                 change:
@@ -343,6 +329,7 @@ impl NodeState {
             cx.out.ignored += 1;
             return;
         }
+        self.found(channel, cx);
         let id = CallId::new(self.node, channel);
         match change {
             ChannelChange::RecordingStarted { .. } | ChannelChange::RecordingStopped { .. } => {}
@@ -539,6 +526,7 @@ impl NodeState {
         cx: &mut Context<'_>,
     ) -> ReportedMember {
         let channel = block.channel;
+        self.found(channel, cx);
         self.keep_identity(channel, block.identity);
         let (caller_id, did) = self.numbers(channel).unwrap_or_default();
         ReportedMember {

@@ -87,6 +87,8 @@ impl NodeState {
         }
         if before.is_some() {
             self.fence = self.fence.max(snapshot.fence);
+            self.end_recovery(cx);
+            self.watch_silent_calls(cx);
         }
         cx.out
             .revealed
@@ -111,13 +113,14 @@ impl NodeState {
     }
 
     pub(super) fn reported_room(
-        &self,
+        &mut self,
         room: &SnapshotRoom,
         fence: u64,
         cx: &mut Context<'_>,
     ) -> ReportedRoom {
         let mut members = Vec::with_capacity(room.members.len());
         for m in &room.members {
+            self.found(m.channel, cx);
             let call = CallId::new(self.node, m.channel);
             let state = self.call(call);
             // If an event has moved the call since the fence, the snapshot may show the call before or after the move.
@@ -199,11 +202,12 @@ impl NodeState {
             .collect()
     }
 
-    /// Returns the known calls that are not in the list.
+    /// Returns the known calls that are not in the list. A call that FreeSWITCH may still recover is not missing.
     pub fn missing_from(&self, listed: &IdSet<ChannelId>) -> Vec<ChannelId> {
-        self.calls
-            .keys()
-            .map(CallId::channel)
+        let calls = self.calls.values();
+        calls
+            .filter(|call| self.recovery.is_none() || Some(call.core()) == self.core)
+            .map(|call| call.id().channel())
             .filter(|channel| !listed.contains(channel))
             .collect()
     }
@@ -232,6 +236,7 @@ impl NodeState {
             return;
         }
         let before = cx.out.notifications.len();
+        self.found(dump.channel, cx);
         let id = CallId::new(self.node, dump.channel);
         let answered_at = dump.identity.answered_at;
         self.keep_identity(dump.channel, dump.identity);

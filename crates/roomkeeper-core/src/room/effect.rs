@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::gather::GatherResult;
 use crate::ids::{CallId, CommandUid, MemberId, RecordingId, RoomId};
 
 use super::control::RoomControl;
@@ -229,6 +230,13 @@ pub enum RoomEvent {
         /// The reason.
         reason: JoinFailure,
     },
+    /// A member is in its room again after a restart of FreeSWITCH, which has recovered its call.
+    MemberReconnected {
+        /// The call.
+        call: CallId,
+        /// The membership, the same as before.
+        member: MemberId,
+    },
     /// A join failed.
     JoinFailed {
         /// The call.
@@ -246,6 +254,13 @@ pub enum RoomEvent {
         flag: MemberFlag,
         /// The new value.
         on: bool,
+    },
+    /// A request for digits of a member ended.
+    Gathered {
+        /// The call.
+        call: CallId,
+        /// The result.
+        result: Box<GatherResult>,
     },
     /// An event of the playback.
     Play(PlayEvent),
@@ -275,12 +290,14 @@ impl RoomEvent {
         Self::MemberJoined { .. } => "conference.member.joined",
         Self::MemberUpdated { .. } => "conference.member.updated",
         Self::MemberLeft { .. } => "conference.member.left",
+        Self::MemberReconnected { .. } => "conference.member.reconnected",
         Self::MoveFailed { .. } => "conference.member.move_failed",
         Self::FlagChanged { flag: MemberFlag::Speak, on: false, .. } => MemberFlag::Speak.names(false).event,
         Self::FlagChanged { flag: MemberFlag::Speak, on: true, .. } => MemberFlag::Speak.names(true).event,
         Self::FlagChanged { flag: MemberFlag::Hear, on: false, .. } => MemberFlag::Hear.names(false).event,
         Self::FlagChanged { flag: MemberFlag::Hear, on: true, .. } => MemberFlag::Hear.names(true).event,
         Self::JoinFailed { .. } => "conference.member.join_failed",
+        Self::Gathered { .. } => "conference.member.gathered",
         Self::Play(PlayEvent::Started { .. }) => "conference.play.started",
         Self::Play(PlayEvent::Finished { .. }) => "conference.play.finished",
         Self::Play(PlayEvent::Paused { .. }) => "conference.play.paused",
@@ -305,9 +322,11 @@ impl RoomEvent {
             Self::MemberJoined { call, .. }
             | Self::MemberUpdated { call, .. }
             | Self::MemberLeft { call, .. }
+            | Self::MemberReconnected { call, .. }
             | Self::MoveFailed { call, .. }
             | Self::JoinFailed { call, .. }
-            | Self::FlagChanged { call, .. } => Some(*call),
+            | Self::FlagChanged { call, .. }
+            | Self::Gathered { call, .. } => Some(*call),
             Self::Created { .. }
             | Self::Updated(_)
             | Self::Locked { .. }

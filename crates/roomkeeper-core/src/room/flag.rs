@@ -112,6 +112,14 @@ impl MemberFlag {
         }
     }
 
+    /// Sets the value of this flag.
+    pub const fn set(self, flags: &mut Flags, on: bool) {
+        match self {
+            Self::Speak => flags.speak = on,
+            Self::Hear => flags.hear = on,
+        }
+    }
+
     /// Returns the value of this flag.
     pub const fn is_on(self, flags: Flags) -> bool {
         match self {
@@ -132,6 +140,14 @@ pub struct FlagRequest {
     pub command_uid: Option<CommandUid>,
     /// The time when the request expires.
     pub deadline: Timestamp,
+}
+
+impl FlagRequest {
+    /// Returns true if the request restores a flag that FreeSWITCH has lost, as opposed to one of a caller. Until it is
+    /// confirmed, reports of the other value do not count.
+    pub const fn restores(&self, known: Flags) -> bool {
+        self.command_uid.is_none() && self.flag.is_on(known) == self.on
+    }
 }
 
 /// The unconfirmed requests of a member, at most one for each flag. Most members have none, so this is one pointer.

@@ -93,8 +93,8 @@ impl Transition<'_> {
             self.room.lock.conference_began();
             if !self.room.is_open() {
                 self.room.lock.room_over();
-            } else if self.room.lock.due() {
-                self.command(RoomCommand::SetLock { locked: true });
+            } else {
+                self.lock_if_due();
             }
         }
     }
@@ -153,7 +153,11 @@ impl Transition<'_> {
         for call in orphans {
             self.leave(call, None, LeftReason::Orphan, true);
         }
+        let waited = self.is_reconnecting();
         self.change_instances(|instances| instances.retain(|c| Some(c.core) == core));
+        if waited {
+            self.lock_if_due();
+        }
         self.finish_if_empty();
     }
 }

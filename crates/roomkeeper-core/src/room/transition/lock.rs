@@ -27,7 +27,14 @@ impl Transition<'_> {
             LockUpdate::Unchanged => {}
             LockUpdate::Internal => self.room.changes.head = true,
             LockUpdate::Changed(change) => self.lock_changed(Some(change), at.synthesized),
-            LockUpdate::Repeat => self.command(RoomCommand::SetLock { locked: true }),
+            LockUpdate::Repeat => self.lock_if_due(),
+        }
+    }
+
+    /// Locks the conference of a locked room, unless members are still to return into it: the lock would refuse them.
+    pub(super) fn lock_if_due(&mut self) {
+        if self.room.lock.due() && !self.is_reconnecting() {
+            self.command(RoomCommand::SetLock { locked: true });
         }
     }
 

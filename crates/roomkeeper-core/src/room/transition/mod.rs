@@ -11,6 +11,7 @@ mod membership;
 mod moving;
 mod playback;
 mod presence;
+mod reconnection;
 mod recording;
 mod settings;
 mod speech;
@@ -125,6 +126,10 @@ impl Transition<'_> {
             RoomInput::Talked { ago } => self.talked(ago),
             RoomInput::LeaveRefused { call } => self.revert_leave(call),
             RoomInput::FlagRefused { call, flag, on } => self.flag_refused(call, flag, on),
+            RoomInput::Gathered { call, result } => {
+                let (uid, synthesized) = (result.command_uid.clone(), result.synthesized);
+                self.notify(RoomEvent::Gathered { call, result }, uid, synthesized);
+            }
             RoomInput::Play(input) => self.apply_playback(input),
             RoomInput::Record(input) => self.record(input),
             RoomInput::Deadline => self.deadline(),
@@ -141,6 +146,7 @@ impl Transition<'_> {
             RoomInput::Floor { at, holder } => self.floor(at, holder),
             RoomInput::Locked { at, locked } => self.locked(at, locked),
             RoomInput::CoreChanged { core } => self.core_changed(core),
+            RoomInput::CoreRestarted { core } => self.core_restarted(core),
         }
     }
 

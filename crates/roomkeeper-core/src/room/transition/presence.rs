@@ -52,6 +52,7 @@ impl Transition<'_> {
         match self.room.members.get(&call).map(|m| m.membership) {
             None => self.open(call, membership, &member, synthesized),
             Some(None) => self.confirm(call, membership, &member, synthesized),
+            Some(Some(old)) if old.core != at.core => self.reconnected(at, membership, &member),
             Some(Some(old)) if old.conference == at.conference => {
                 if entered && at.sequence > old.opened && !old.revealed {
                     // Two add-member events without a del-member between them: that one was lost.
@@ -335,7 +336,15 @@ impl Transition<'_> {
             return;
         }
         let before = m.flags;
-        let after = member.flags.update(before);
+        let mut after = member.flags.update(before);
+        for flag in MemberFlag::ALL.iter().copied() {
+            if m.requests
+                .get(flag)
+                .is_some_and(|request| request.restores(before))
+            {
+                flag.set(&mut after, flag.is_on(before));
+            }
+        }
         let call = member.call;
         let only_talk = before
             == Flags {
