@@ -28,7 +28,7 @@ use roomkeeper_core::node_state::RecordedMember;
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::plan::Suspect;
 use roomkeeper_core::room::{
-    Details, FileId, Kind, Origin, PlayCommand, RoomState, RoomStatus, Update,
+    Details, FileId, Kind, MemberUpdate, Origin, PlayCommand, RoomState, RoomStatus, Update,
 };
 use roomkeeper_core::room::{MemberFlag, RecordAction};
 use roomkeeper_core::switch_command::{SwitchAction, SwitchCommand};
@@ -122,7 +122,8 @@ struct Room {
     id: RoomId,
     made: Knowledge,
     ended: Knowledge,
-    kind: Kind,
+    /// True if it can end without a request: it is for two members, or a member may take it along.
+    ends_by_itself: bool,
 }
 
 pub struct World {
@@ -136,6 +137,8 @@ pub struct World {
     runs: u128,
     tokens: u64,
     urls: usize,
+    /// True if a member ends any room that it leaves.
+    has_host: bool,
     /// The accepted requests for digits.
     gathers: Vec<String>,
     commands_up: bool,
@@ -182,6 +185,7 @@ impl World {
             runs: 2,
             tokens: 0,
             urls: 0,
+            has_host: false,
             gathers: Vec::new(),
             commands_up: true,
             revives: false,
@@ -702,6 +706,24 @@ impl World {
                 };
                 Intent::new(Target::Member { room, call }, app, update)
             }
+            Request::EndOnExit { call, on } => {
+                let call = self.session(call)?;
+                let node_state = &self.sides[self.owner()].replica.node_state;
+                let room = node_state.call(call)?.status().room()?;
+                self.has_host = true;
+                for known in &mut self.rooms {
+                    // The setting goes along with a move.
+                    known.ends_by_itself = true;
+                }
+                let update = UpdateMember {
+                    update: Box::new(MemberUpdate {
+                        end_on_exit: Some(on),
+                        ..MemberUpdate::default()
+                    }),
+                    labels: LabelsUpdate::default(),
+                };
+                Intent::new(Target::Member { room, call }, app, update)
+            }
             Request::Join { call, slot, muted } => Intent::new(
                 Target::Member {
                     room: self.room(slot)?,
@@ -843,7 +865,7 @@ impl World {
             id,
             made: Knowledge::No,
             ended: Knowledge::No,
-            kind,
+            ends_by_itself: connect || self.has_host,
         });
         let actions = |text: &str| -> Vec<Action> { serde_json::from_str(text).unwrap() };
         let details = if acts {
@@ -1850,7 +1872,7 @@ impl World {
                 &open,
             )?;
             let what = match (room.made, room.ended) {
-                (Knowledge::Confirmed, Knowledge::No) if room.kind == Kind::Conference => {
+                (Knowledge::Confirmed, Knowledge::No) if !room.ends_by_itself => {
                     (!open).then_some("I2: a confirmed room is missing")
                 }
                 (_, Knowledge::Confirmed) => {
@@ -1876,9 +1898,10 @@ impl World {
             let session = CallId::new(node_id(), *channel);
             let key = (room.to_string(), session.to_string());
             let refused = log.refused.get(&key).copied().unwrap_or_default();
-            // Another client can take the call elsewhere before the join is repeated.
+            // Another client can take the call elsewhere before the join is repeated, or out of its room before it moves.
             let here = self.node.calls.get(channel);
-            let is_undisturbed = here.is_some_and(|call| !call.sent_about);
+            let is_undisturbed = here.is_some_and(|call| !call.sent_about)
+                && !log.moved.contains(&session.to_string());
             if self.mood == Mood::Calm && is_undisturbed && 2 * refused > *interrupted {
                 return Err(format!(
                     "{session} was refused {refused} times by {room} after {interrupted} interruptions"
@@ -1894,7 +1917,7 @@ impl World {
             let instances = self
                 .rooms
                 .iter()
-                .any(|r| r.id == *room && r.ended == Knowledge::No && r.kind == Kind::Conference);
+                .any(|r| r.id == *room && r.ended == Knowledge::No && !r.ends_by_itself);
             if instances {
                 let session = CallId::new(node_id(), *channel);
                 let key = (room.to_string(), session.to_string());
