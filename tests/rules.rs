@@ -6,6 +6,8 @@
 mod actions;
 #[path = "rules/connect.rs"]
 mod connect;
+#[path = "rules/dial.rs"]
+mod dial;
 #[path = "rules/gather.rs"]
 mod gather;
 #[path = "rules/interrupted.rs"]
@@ -16,6 +18,8 @@ mod late;
 mod live;
 #[path = "rules/lock.rs"]
 mod lock;
+#[path = "rules/member_audio.rs"]
+mod member_audio;
 #[path = "rules/moves.rs"]
 mod moves;
 #[path = "rules/operator.rs"]
@@ -30,6 +34,8 @@ mod recording;
 mod recovery;
 #[path = "rules/replicas.rs"]
 mod replicas;
+#[path = "rules/roles.rs"]
+mod roles;
 #[path = "rules/settings.rs"]
 mod settings;
 
@@ -228,7 +234,10 @@ impl World {
                             format!("updated {}", serde_json::to_string(&update).unwrap())
                         }
                         RoomEvent::Locked { locked } => format!("locked={locked}"),
-                        RoomEvent::Destroyed => "destroyed".to_owned(),
+                        RoomEvent::Destroyed { reason } => {
+                            let reason = reason.map(|reason| format!(" {}", reason.as_str()));
+                            format!("destroyed{}", reason.unwrap_or_default())
+                        }
                         RoomEvent::Recording { call, change, .. } => {
                             let of = if call.is_some() { "member " } else { "" };
                             format!("{of}recording {change:?}").to_lowercase()
@@ -264,6 +273,11 @@ impl World {
                         RoomEvent::FlagChanged { flag, on, .. } => flag.names(on).state.to_owned(),
                         RoomEvent::Gathered { result, .. } => gathered(&result),
                         RoomEvent::Play(event) => playback::words(&event),
+                        RoomEvent::Dial(event) => dial::words(&event),
+                        RoomEvent::HoldChanged { on, music, .. } => {
+                            member_audio::hold_words(on, music.as_ref())
+                        }
+                        RoomEvent::MemberPlay { event, .. } => member_audio::words(&event),
                     };
                     format!("{text}{uid}{synthesized}")
                 }
@@ -735,7 +749,7 @@ fn hold_is_not_mute() {
     let mut held = block(call(1), false);
     held.hold = true;
     world.conference(1, 1, 1, ConferenceChange::Flags(held));
-    world.expect_notifications(&[]);
+    world.expect_notifications(&["held"]);
 }
 
 #[test]

@@ -4,10 +4,12 @@
 //! alone. Each module lists its routes, and the attribute above a handler is its part of the OpenAPI document.
 
 mod bulk;
+mod calls;
 mod command;
 mod commands;
 mod create;
 mod keypad;
+mod member_audio;
 mod member_query;
 mod moderation;
 mod moves;
@@ -32,9 +34,11 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .merge(settings::routes())
         .merge(bulk::routes())
         .merge(moderation::routes())
+        .merge(member_audio::routes())
         .merge(moves::routes())
         .merge(playback::routes())
         .merge(recording::routes())
+        .merge(calls::routes())
         .merge(sessions::routes())
         .merge(commands::routes())
         .merge(keypad::routes())

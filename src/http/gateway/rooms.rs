@@ -150,6 +150,9 @@ pub(super) struct MemberRow {
     /// The time of the request to join, or of the first event.
     #[schema(format = DateTime)]
     joined_at: String,
+    /// The member is on hold. Present only while this is `true`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    held: bool,
     /// Omitted while the member is not recorded.
     #[schema(value_type = Option<RecordingStatusText>)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -392,6 +395,7 @@ impl MemberRow {
             muted: !member.flags.speak,
             deaf: !member.flags.hear,
             joined_at: member.since.rfc3339_seconds(),
+            held: member.flags.hold,
             recording_status: recording.map(Recording::status_name),
             settings: member.settings.clone(),
         }
