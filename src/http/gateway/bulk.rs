@@ -39,7 +39,7 @@ use roomkeeper_core::intent::{Action, Hangup, SetFlag};
 use roomkeeper_core::room::{MemberFlag, MemberStatus};
 
 use super::command::answered;
-use super::{commands, moderation, moves, playback, recording, settings};
+use super::{commands, keypad, moderation, moves, playback, recording, settings};
 
 pub(super) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
@@ -105,7 +105,7 @@ struct CommandsBody {
 #[allow(dead_code, reason = "describes the body")]
 struct CommandEntry {
     /// With `session`: `join`, `leave`, `mute`, `unmute`, `answer`, `hangup`, `kick`, `deaf`, `undeaf`, `move`,
-    /// `update`, `recording/start`, `recording/stop`, `recording/pause`, `recording/resume`. Without it: `lock`,
+    /// `update`, `gather`, `gather/stop`, `dtmf`, `recording/start`, `recording/stop`, `recording/pause`, `recording/resume`. Without it: `lock`,
     /// `unlock`, `play`, `pause`, `stop`, `volume`, `update`, and the same commands of a recording.
     command: String,
     #[schema(value_type = Option<SessionIdText>)]
@@ -420,6 +420,9 @@ async fn run_entry(
         "undeaf" => moderation::undeaf(s, c, r, m, fields).await,
         "update" => settings::update_member(s, c, r, m, fields).await,
         "move" => moves::move_member(s, c, r, m, fields).await,
+        "gather" => keypad::gather_member(s, c, r, m, fields).await,
+        "gather/stop" => keypad::stop_member(s, c, r, m, fields).await,
+        "dtmf" => keypad::dtmf_member(s, c, r, m, fields).await,
         "recording/start" => recording::start_member(s, c, r, m, fields).await,
         "recording/stop" => recording::stop_member(s, c, r, m, fields).await,
         "recording/pause" => recording::pause_member(s, c, r, m, fields).await,

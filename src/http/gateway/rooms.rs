@@ -147,12 +147,12 @@ pub(super) struct MemberRow {
     /// The member does not hear the conference. Present only while this is `true`.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     deaf: bool,
-    /// The member is on hold. Present only while this is `true`.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    held: bool,
     /// The time of the request to join, or of the first event.
     #[schema(format = DateTime)]
     joined_at: String,
+    /// The member is on hold. Present only while this is `true`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    held: bool,
     /// Omitted while the member is not recorded.
     #[schema(value_type = Option<RecordingStatusText>)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -394,8 +394,8 @@ impl MemberRow {
             caller_id: member.caller_id.to_string(),
             muted: !member.flags.speak,
             deaf: !member.flags.hear,
-            held: member.flags.hold,
             joined_at: member.since.rfc3339_seconds(),
+            held: member.flags.hold,
             recording_status: recording.map(Recording::status_name),
             settings: member.settings.clone(),
         }
