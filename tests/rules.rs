@@ -6,6 +6,8 @@
 mod actions;
 #[path = "rules/connect.rs"]
 mod connect;
+#[path = "rules/gather.rs"]
+mod gather;
 #[path = "rules/interrupted.rs"]
 mod interrupted;
 #[path = "rules/late.rs"]
@@ -45,6 +47,7 @@ use roomkeeper::store::{Fields, Record, Version, keys};
 use roomkeeper_core::call::{CallEvent, CallStatus, Direction, ParkId};
 use roomkeeper_core::conference_meta;
 use roomkeeper_core::entity::Target;
+use roomkeeper_core::gather::GatherResult;
 use roomkeeper_core::ids::{
     AppId, CallId, ChannelId, ConferenceId, CoreId, MemberId, NodeId, RoomId,
 };
@@ -104,6 +107,17 @@ fn room(n: u128) -> RoomId {
 
 fn call(n: u128) -> CallId {
     CallId::new(node(), ChannelId::new(Uuid::from_u128(100 + n)))
+}
+
+fn gathered(result: &GatherResult) -> String {
+    let url = result.failed_prompt.as_ref();
+    let url = url.map(|url| format!(" {}", url.as_str()));
+    format!(
+        "gathered {} {}{}",
+        result.digits.as_str(),
+        result.reason.as_str(),
+        url.unwrap_or_default()
+    )
 }
 
 /// Returns a word and the number of a room; an empty text without a room.
@@ -250,6 +264,7 @@ impl World {
                             format!("join_failed {}", reason.as_str())
                         }
                         RoomEvent::FlagChanged { flag, on, .. } => flag.names(on).state.to_owned(),
+                        RoomEvent::Gathered { result, .. } => gathered(&result),
                         RoomEvent::Play(event) => playback::words(&event),
                         RoomEvent::HoldChanged { on, music, .. } => {
                             member_audio::hold_words(on, music.as_ref())
@@ -261,6 +276,10 @@ impl World {
                 Subject::Call(_, notification) => match notification.event {
                     CallEvent::New { did, .. } => format!("call.new {did}"),
                     CallEvent::Answered => "call.answered".to_owned(),
+                    CallEvent::Gathered(result) => {
+                        let uid = result.command_uid.as_ref().unwrap();
+                        format!("call.{} [{uid}]", gathered(&result))
+                    }
                     CallEvent::Hangup { cause, duration } => {
                         format!("call.hangup {cause} {}ms", duration.as_millis())
                     }

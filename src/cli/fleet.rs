@@ -119,6 +119,9 @@ pub async fn run_call(admin: &Client, command: CallArguments, view: IdView) -> R
         }
         CallArguments::Show { .. }
         | CallArguments::Answer { .. }
+        | CallArguments::Gather { .. }
+        | CallArguments::GatherStop { .. }
+        | CallArguments::Dtmf { .. }
         | CallArguments::Join { .. }
         | CallArguments::Leave { .. } => Err(Failure::NotForAllApps("list, search and hangup")),
     }

@@ -209,6 +209,14 @@ fn play_errors(errors: &[Value]) -> String {
     errors.join("; ")
 }
 
+/// The result of a request for digits, if the event has one.
+fn gathered(data: &Value) -> String {
+    match data["digits"].as_str() {
+        Some(digits) => format!(", {} {}", plain(&data["reason"]), sanitize(digits)),
+        None => String::new(),
+    }
+}
+
 fn failure(name: &str, data: &Value) -> String {
     let reason = ["reason", "cause"]
         .into_iter()
@@ -259,7 +267,10 @@ impl Outcome {
             ids += &name("room_id");
         }
         let state = match (&self.event, self.answer["status"].as_str()) {
-            (Some(event), _) => format!("confirmed ({})", plain(&event["event"])),
+            (Some(event), _) => {
+                let digits = gathered(&event["data"]);
+                format!("confirmed ({}{digits})", plain(&event["event"]))
+            }
             (None, _) if awaits_event => "accepted".to_owned(),
             (None, Some(status)) => sanitize(status),
             (None, None) => "done".to_owned(),

@@ -173,6 +173,10 @@ impl ApiError {
             | Refusal::Labels(_)
             | Refusal::NothingPlaying
             | Refusal::TooMuchPlaying
+            | Refusal::NotAnswered
+            | Refusal::RunningActions
+            | Refusal::AlreadyGathering
+            | Refusal::NotGathering
             | Refusal::InSameRoom
             | Refusal::AlreadyAnswered => Self::new(StatusCode::CONFLICT, words),
         }

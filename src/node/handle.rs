@@ -278,6 +278,7 @@ pub fn command_error(failure: ApiFailure) -> CommandError {
     match failure {
         ApiFailure::Refused(text)
             if text.starts_with("No such channel")
+                || text.starts_with("Cannot locate session")
                 || text.starts_with("invalid session id")
                 || text == "ERROR"
                 || text.starts_with("Non-Existant")
@@ -348,6 +349,7 @@ mod tests {
         for body in [
             "-ERR No such channel!\n",
             "-ERROR\n",
+            "-ERR Cannot locate session!\n",
             "-ERR Non-Existant member\n",
             "-ERR Non-Existant ID 99\n",
             "-ERR invalid session id [550e8400-e29b-41d4-a716-446655440000]\n",

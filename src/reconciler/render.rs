@@ -5,13 +5,15 @@ use std::time::Duration;
 use crate::clock;
 use crate::media::link::Links;
 use freeswitch_esl::command::{
-    Api, AppName, ChannelUuid, Command, ConferenceCommand, ConferenceName, ConferenceSound,
-    ConferenceVarName, ExecutionId, HangupCause, JoinFlag, Line, MediaUrl, MemberAction,
-    MemberSelector, ProfileName, RecordVerb, RecordingPath, Unfit, VarName, VarValue, Voice,
+    Api, AppName, ChannelUuid, CollectDigits, Command, ConferenceCommand, ConferenceName,
+    ConferenceSound, ConferenceVarName, DigitPrompt, DtmfTones, ExecutionId, HangupCause, JoinFlag,
+    Line, MarkedResult, MediaUrl, MemberAction, MemberSelector, ProfileName, RecordVerb,
+    RecordingPath, Unfit, VarName, VarValue, Voice,
 };
 use roomkeeper_core::action::Step;
 use roomkeeper_core::call::StepId;
 use roomkeeper_core::entity::Target;
+use roomkeeper_core::gather::{Gather, Prompt};
 use roomkeeper_core::ids::{CallId, RoomId};
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::{
@@ -19,7 +21,7 @@ use roomkeeper_core::room::{
 };
 
 use super::plans;
-use super::variables::{META_VARIABLE, RECORDING_VARIABLE, STEP_VARIABLE};
+use super::variables::{DIGITS_VARIABLE, META_VARIABLE, RECORDING_VARIABLE, STEP_VARIABLE};
 use roomkeeper_core::conference_meta as meta;
 use roomkeeper_core::switch_command::{SwitchAction, SwitchCommand};
 
@@ -75,6 +77,15 @@ pub(super) fn step(
     let channel = channel(call);
     let variable = VarName::new(STEP_VARIABLE)?;
     let mark = ExecutionId::new(id.to_string())?;
+    let result = match step {
+        Step::Gather(_) => MarkedResult::Digits(VarName::new(DIGITS_VARIABLE)?),
+        Step::Answer
+        | Step::Talk(_)
+        | Step::Play(_)
+        | Step::Beep
+        | Step::Sleep(_)
+        | Step::Hangup => MarkedResult::Response,
+    };
     let value = VarValue::new(id.to_string())?;
     Ok(StepCommands {
         note: Api::SetVar(channel, variable.clone(), value),
@@ -89,6 +100,7 @@ pub(super) fn step(
             channel,
             variable,
             mark,
+            result,
         },
     })
 }
@@ -106,8 +118,32 @@ fn application(step: &Step, settings: &CommandSettings) -> Result<(AppName, Opti
         Step::Beep => ("playback", Some("tone_stream://%(500,0,640)".to_owned())),
         Step::Sleep(ms) => ("sleep", Some(ms.to_string())),
         Step::Hangup => ("hangup", Some("NORMAL_CLEARING".to_owned())),
+        Step::Gather(gather) => {
+            let argument = attempt(gather, settings)?.argument()?;
+            ("play_and_get_digits", Some(argument.to_string()))
+        }
     };
     Ok((AppName::new(app)?, arg.map(Line::new).transpose()?))
+}
+
+/// One attempt of a request for digits.
+fn attempt(gather: &Gather, settings: &CommandSettings) -> Result<CollectDigits, Unfit> {
+    let (engine, voice) = (&settings.speech_engine, &settings.speech_voice);
+    Ok(CollectDigits {
+        min: gather.min_digits,
+        max: gather.max_digits,
+        terminator: gather.terminator,
+        timeout: Duration::from_millis(gather.timeout_ms.into()),
+        digit_timeout: Duration::from_millis(gather.inter_digit_timeout_ms.into()),
+        prompt: match &gather.prompt {
+            Prompt::Silence => DigitPrompt::silence(),
+            Prompt::Play(url) => {
+                DigitPrompt::file(&MediaUrl::new(location(url, settings).as_str())?)
+            }
+            Prompt::Talk(text) => DigitPrompt::speech(engine, voice, text.as_str())?,
+        },
+        variable: VarName::new(DIGITS_VARIABLE)?,
+    })
 }
 
 /// The API command of a switch command; a step has none.
@@ -212,6 +248,11 @@ fn call_command(
         ),
         SwitchAction::Prepare => Api::SetVars(channel, plans::preparation()?),
         SwitchAction::Answer => Api::Answer(channel),
+        SwitchAction::StopGather => Api::StopDigits(channel),
+        SwitchAction::SendDigits { tones } => {
+            let digits = DtmfTones::new(tones.digits())?;
+            Api::SendDtmf(channel, digits, tones.duration_ms())
+        }
         SwitchAction::Hangup { cause } => {
             Api::Kill(channel, cause.as_ref().map(HangupCause::new).transpose()?)
         }

@@ -73,7 +73,7 @@ fn send_step(
     settings: &CommandSettings,
     node: &NodeHandle,
 ) -> impl Future<Output = Result<(), CommandError>> + use<> {
-    let speaks = !matches!(step, Step::Talk(_)) || node.status().speaks;
+    let speaks = !step.speaks() || node.status().speaks;
     let commands = if speaks {
         let rendered = render::step(call, id, step, settings);
         rendered.map_err(|unfit| CommandError::Refused(unfit.to_string()))

@@ -17,7 +17,7 @@ use roomkeeper_core::time::Timestamp;
 
 use super::conference_list::{self, ListedMember};
 use super::table::{self, TableError};
-use super::variables::RECORDING_VARIABLE;
+use super::variables::{DIGITS_VARIABLE, RECORDING_VARIABLE};
 use roomkeeper_core::switch_event::{
     ChannelChange, ChannelDump, ConferenceChange, Identity, ListedChannel, ListedConference,
     MemberBlock, SnapshotMember, SnapshotRoom, SwitchEvent, SwitchEventKind,
@@ -45,13 +45,8 @@ pub fn switch_event(event: &Event) -> Option<SwitchEvent> {
         EventKind::ChannelExecuteComplete => {
             // Most of these belong to applications that the dialplan runs.
             let step = event.get("Application-UUID")?.parse().ok()?;
-            channel(event, |e| ChannelChange::StepEnded {
-                step,
-                response: e
-                    .get("Application-Response")
-                    .map(|r| r.into_owned())
-                    .unwrap_or_default(),
-            })?
+            let response = response(event)?;
+            channel(event, |_| ChannelChange::StepEnded { step, response })?
         }
         EventKind::RecordStart => {
             let (room, recording) = member_recording(event)?;
@@ -82,6 +77,18 @@ pub fn switch_event(event: &Event) -> Option<SwitchEvent> {
         at: Timestamp::from_micros(event.timestamp_us().unwrap_or(0)),
         kind: what,
     })
+}
+
+/// The response of an application. Digits are in variables of the channel, in the form of the checkpoint. A call that
+/// hangs up while it is asked for digits ends the application first: its hang-up decides.
+fn response(event: &Event) -> Option<String> {
+    let text = |name: &str| event.get(name).map(Cow::into_owned).unwrap_or_default();
+    if text("Application") != "play_and_get_digits" {
+        return Some(text("Application-Response"));
+    }
+    let digits = text(&format!("variable_{DIGITS_VARIABLE}"));
+    let ended = text("Answer-State") == "hangup";
+    (!ended).then(|| format!("{}:{digits}", text("variable_read_result")))
 }
 
 /// `Core-UUID` of an event.

@@ -6,6 +6,9 @@ pub const META_VARIABLE: &str = "roomkeeper_meta";
 /// The channel variable with a call's [`Checkpoint`](roomkeeper_core::call::Checkpoint).
 pub const STEP_VARIABLE: &str = "roomkeeper_step";
 
+/// The channel variable with the digits of the last attempt to collect some.
+pub const DIGITS_VARIABLE: &str = "roomkeeper_digits";
+
 /// The channel variable with the room that records the call as one of its members. The events of the recording carry it.
 pub const RECORDING_VARIABLE: &str = "roomkeeper_recording";
 

@@ -28,6 +28,7 @@ mod control;
 mod create;
 mod delete;
 mod join;
+mod keypad;
 mod leave;
 mod limits;
 mod list;
@@ -72,6 +73,7 @@ fn rows() -> Vec<(&'static str, Vec<Entry>)> {
         ("leave", leave::rows()),
         ("mute", mute::rows()),
         ("commands", commands::rows()),
+        ("keypad", keypad::rows()),
         ("limits", limits::rows()),
         ("nodes", nodes::rows()),
         ("moderation", moderation::rows()),

@@ -102,6 +102,8 @@ pub struct Call {
     taps: BTreeMap<RecordingId, RoomId>,
     /// The current step.
     step: Option<StepId>,
+    /// True if the step collects digits.
+    gathers: bool,
     /// The checkpoint on the channel.
     mark: Option<String>,
     /// The id of the last park command that was carried out.
@@ -312,6 +314,7 @@ impl Node {
             files: VecDeque::new(),
             taps: BTreeMap::new(),
             step: None,
+            gathers: false,
             mark: None,
             parked_by: None,
             forwards: FORWARDS,
@@ -986,12 +989,18 @@ impl Node {
 
     // ---- steps --------------------------------------------------------------------------------------------------
 
-    pub fn begin_step(&mut self, channel: ChannelId, step: StepId) -> Result<(), Rejection> {
+    pub fn begin_step(
+        &mut self,
+        channel: ChannelId,
+        step: StepId,
+        gathers: bool,
+    ) -> Result<(), Rejection> {
         let call = self
             .calls
             .get_mut(&channel)
             .ok_or(Rejection::NoSuchChannel)?;
         call.step = Some(step);
+        call.gathers = gathers;
         call.mark = Some(step.to_string());
         Ok(())
     }
@@ -1000,10 +1009,12 @@ impl Node {
     pub fn end_step(&mut self, channel: ChannelId, well: bool) -> bool {
         let step = self.calls.get_mut(&channel).and_then(|c| c.step.take());
         let Some(step) = step else { return false };
-        let response = if well {
-            "FILE PLAYED"
-        } else {
-            "FILE NOT FOUND"
+        let gathers = self.calls.get(&channel).is_some_and(|call| call.gathers);
+        let response = match (gathers, well) {
+            (true, true) => "success:12",
+            (true, false) => "failure:1",
+            (false, true) => "FILE PLAYED",
+            (false, false) => "FILE NOT FOUND",
         };
         self.with(channel, |call| {
             call.mark = Some(format!("{step}={response}"));
@@ -1011,6 +1022,15 @@ impl Node {
         let response = response.to_owned();
         self.report_channel(channel, ChannelChange::StepEnded { step, response });
         true
+    }
+
+    /// Ends the current step if it collects digits. Otherwise the key has no effect.
+    pub fn stop_gather(&mut self, channel: ChannelId) -> Result<(), Rejection> {
+        let call = self.calls.get(&channel).ok_or(Rejection::NoSuchChannel)?;
+        if call.gathers {
+            self.end_step(channel, false);
+        }
+        Ok(())
     }
 
     /// Ends the current step: a transfer does.

@@ -97,6 +97,12 @@ pub enum Request {
     RecordStop {
         slot: usize,
     },
+    Gather {
+        call: usize,
+    },
+    StopGather {
+        call: usize,
+    },
     RecordPause {
         slot: usize,
         pause: bool,
@@ -524,7 +530,7 @@ fn add_doubt(rng: &mut Rng, steps: &mut Vec<Step>) {
 fn request(rng: &mut Rng) -> Request {
     let (call, slot) = (rng.below(8), rng.below(ROOMS));
     match rng.weighted(&[
-        4, 3, 1, 14, 5, 2, 4, 4, 1, 2, 4, 2, 1, 1, 2, 2, 4, 3, 1, 3, 6, 6, 3, 1,
+        4, 3, 1, 14, 5, 2, 4, 4, 1, 2, 4, 2, 1, 1, 2, 2, 4, 3, 1, 3, 6, 6, 2, 6, 3, 1,
     ]) {
         0 => create(rng, slot),
         1 => Request::Delete { slot },
@@ -567,12 +573,14 @@ fn request(rng: &mut Rng) -> Request {
             lock: rng.one_in(3),
         },
         20 => Request::Move { call, slot },
-        21 => Request::Hold {
+        21 => Request::Gather { call },
+        22 => Request::StopGather { call },
+        23 => Request::Hold {
             call,
             held: !rng.one_in(3),
             music: rng.one_in(2),
         },
-        22 => Request::PlayTo {
+        24 => Request::PlayTo {
             call,
             files: rng.within(1, 3),
         },

@@ -35,6 +35,8 @@ pub struct WebhookLog {
     pub held: BTreeSet<(String, String)>,
     /// The operations that play to one member, with room and call.
     pub member_plays: BTreeMap<String, (String, String)>,
+    /// The requests for digits that ended.
+    pub gathered: BTreeSet<String>,
     /// The reported joins of each call into each room: all, and those that are not synthesized.
     pub joins: BTreeMap<(String, String), (usize, usize)>,
     /// The reported refusals of each call's joins into each room.
@@ -260,6 +262,20 @@ impl WebhookLog {
                 ensure(
                     self.inside.keys().all(|(_, c)| *c != call),
                     "a call hung up before it left its room",
+                )?;
+            }
+            "conference.member.gathered" | "call.gathered" => {
+                ensure(
+                    self.calls.contains_key(&call),
+                    "digits of a call that is over or unknown",
+                )?;
+                ensure(
+                    room.is_empty() || self.inside.contains_key(&member),
+                    "digits of a call that is not in the room",
+                )?;
+                ensure(
+                    self.gathered.insert(text(&data["operation_id"])),
+                    "I3: a request for digits ended twice",
                 )?;
             }
             "conference.updated" => {

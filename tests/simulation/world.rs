@@ -13,11 +13,13 @@ use roomkeeper_core::call::ParkId;
 use roomkeeper_core::call::{Checkpoint, StepId};
 use roomkeeper_core::conference_meta;
 use roomkeeper_core::entity::Target;
+use roomkeeper_core::gather;
 use roomkeeper_core::ids::{CallId, ChannelId, CoreId, RoomId};
 use roomkeeper_core::intent::{Accepted, Intent};
 use roomkeeper_core::intent::{
-    Answer, CreateRoom, DeleteRoom, Hangup, Join, Kick, Leave, Move, Pause, PauseRecording, Play,
-    SetFlag, SetHold, SetLock, StartRecording, Stop, StopRecording, UpdateMember, UpdateRoom,
+    Answer, CreateRoom, DeleteRoom, Gather, Hangup, Join, Kick, Leave, Move, Pause, PauseRecording,
+    Play, SetFlag, SetHold, SetLock, StartRecording, Stop, StopGather, StopRecording, UpdateMember,
+    UpdateRoom,
 };
 use roomkeeper_core::labels::LabelsUpdate;
 use roomkeeper_core::node_state::RecordedMember;
@@ -132,6 +134,8 @@ pub struct World {
     runs: u128,
     tokens: u64,
     urls: usize,
+    /// The accepted requests for digits.
+    gathers: Vec<String>,
     commands_up: bool,
     revives: bool,
     second_look_fails: bool,
@@ -174,6 +178,7 @@ impl World {
             runs: 2,
             tokens: 0,
             urls: 0,
+            gathers: Vec::new(),
             commands_up: true,
             revives: false,
             second_look_fails: false,
@@ -611,6 +616,9 @@ impl World {
             BatchOutcome::Done(applied) => {
                 note!(self, "          {:?}", applied.verdicts);
                 self.send_effects(index, applied);
+                if let Some(Ok(Accepted::Gather(gather))) = applied.verdicts.first() {
+                    self.gathers.push(gather.operation.to_string());
+                }
                 match applied.verdicts.first() {
                     Some(Ok(Accepted::CreateRoom(()) | Accepted::DeleteRoom(_))) => {
                         Knowledge::Confirmed
@@ -757,6 +765,13 @@ impl World {
             }
             Request::RecordStop { slot } => {
                 Intent::new(Target::Room(self.room(slot)?), app, StopRecording)
+            }
+            Request::Gather { call } => {
+                let request = Box::new(gather());
+                Intent::new(Target::Call(self.session(call)?), app, Gather { request })
+            }
+            Request::StopGather { call } => {
+                Intent::new(Target::Call(self.session(call)?), app, StopGather)
             }
             Request::RecordPause { slot, pause } => Intent::new(
                 Target::Room(self.room(slot)?),
@@ -1043,7 +1058,11 @@ impl World {
             }
             (SwitchAction::Hold { on }, room) => node.hold(channel, room, *on),
             (SwitchAction::Play(PlayCommand::Stop), room) => node.stop_member(channel, room),
-            (SwitchAction::Step { id, .. }, _) => node.begin_step(channel, *id),
+            (SwitchAction::Step { id, step }, _) => {
+                let gathers = matches!(step, roomkeeper_core::action::Step::Gather(_));
+                node.begin_step(channel, *id, gathers)
+            }
+            (SwitchAction::StopGather, _) => node.stop_gather(channel),
             (SwitchAction::Answer, _) => node.answer(channel),
             (SwitchAction::Hangup { .. }, _) => node.hang_up(channel),
             (other, _) => panic!("{other:?} is about no call"),
@@ -1544,6 +1563,11 @@ impl World {
         self.check_rooms(&log)?;
         self.check_calls(&log)?;
         self.check_confirmations(&log)?;
+        if let Some(operation) = self.gathers.iter().find(|id| !log.gathered.contains(*id)) {
+            return Err(format!(
+                "I2: no result of the request for digits {operation}"
+            ));
+        }
         if self.mood == Mood::Calm || self.mood == Mood::Shuffled {
             self.check_joins_are_reported(&log)?;
             self.check_joins_are_repeated(&log)?;
@@ -1897,6 +1921,19 @@ fn subject(command: &SwitchCommand) -> String {
         SwitchAction::Play(_) => format!("the playback of {}", room()),
         SwitchAction::Record { .. } => format!("the recording of {}", room()),
         other => panic!("{other:?} is about no room"),
+    }
+}
+
+/// A request for digits with two attempts.
+fn gather() -> gather::Gather {
+    gather::Gather {
+        prompt: gather::Prompt::Silence,
+        min_digits: 2,
+        max_digits: 4,
+        terminator: Some('#'),
+        timeout_ms: 5_000,
+        inter_digit_timeout_ms: 2_000,
+        tries: 2,
     }
 }
 

@@ -10,16 +10,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use crate::gather::{Gather, Prompt};
 use crate::play_url::{InvalidPlayUrl, PlayUrl};
+
+pub use crate::speech::Speech;
 
 /// The maximum number of actions in a list.
 pub const MAX_ACTIONS: usize = 64;
 
 /// The maximum number of files in one `play`.
 pub const MAX_URLS: usize = 128;
-
-/// The maximum length of a text to be spoken, in bytes.
-pub const MAX_TEXT: usize = 4_096;
 
 /// The maximum length of a pause.
 pub const MAX_SLEEP: Duration = Duration::from_secs(3_600);
@@ -52,11 +52,6 @@ pub enum Task {
     Hangup,
 }
 
-/// A text for a speech engine: one line, not empty, and free of FreeSWITCH syntax.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Speech(String);
-
 /// One step that FreeSWITCH carries out on a call.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -73,6 +68,19 @@ pub enum Step {
     Sleep(u32),
     /// Ends the call.
     Hangup,
+    /// Asks for digits, once.
+    Gather(Box<Gather>),
+}
+
+impl Step {
+    /// Returns true if the step needs a speech engine.
+    pub fn speaks(&self) -> bool {
+        match self {
+            Self::Talk(_) => true,
+            Self::Gather(gather) => matches!(gather.prompt, Prompt::Talk(_)),
+            Self::Answer | Self::Play(_) | Self::Beep | Self::Sleep(_) | Self::Hangup => false,
+        }
+    }
 }
 
 /// An action's form on the wire and in the store.
@@ -232,51 +240,6 @@ pub fn steps(actions: &[Action], answered: bool) -> Vec<Step> {
         }
     }
     steps
-}
-
-impl Speech {
-    /// Checks a text. Line ends and tabs become spaces.
-    ///
-    /// # Errors
-    /// Returns the reason why the text cannot be spoken.
-    pub fn new(text: &str) -> Result<Self, &'static str> {
-        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        if text.is_empty() {
-            return Err("text is empty");
-        }
-        if text.len() > MAX_TEXT {
-            return Err("text is longer than 4096 bytes");
-        }
-        if text.chars().any(char::is_control) {
-            return Err("text contains a control character");
-        }
-        if text.contains("${") {
-            return Err("text contains ${, which FreeSWITCH would expand");
-        }
-        // Engine parameters are written there (switch_core_speech.c).
-        if text.starts_with('{') {
-            return Err("text begins with {");
-        }
-        Ok(Self(text))
-    }
-
-    /// Returns the text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl TryFrom<String> for Speech {
-    type Error = &'static str;
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        Self::new(&text)
-    }
-}
-
-impl From<Speech> for String {
-    fn from(speech: Speech) -> Self {
-        speech.0
-    }
 }
 
 impl TryFrom<ActionJson> for Action {

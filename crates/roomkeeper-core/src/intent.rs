@@ -3,6 +3,7 @@
 //! Pure. `commands!` below lists every action with its result and its name; all other code reads that list.
 
 use crate::entity::{EntityId, Target};
+use crate::gather::{Gather as Request, Tones};
 use crate::ids::{AppId, CommandUid, MemberId, NodeId, OperationId, RecordingId, RoomId};
 use crate::labels::{InvalidLabel, LabelsUpdate};
 use crate::play_url::PlayUrl;
@@ -209,6 +210,12 @@ commands! {
     Stop => StopAccepted, |_| "stop";
     /// Sets the volume of the playback, now and later.
     SetVolume => VolumeAccepted, |_| "volume";
+    /// Asks a caller for digits.
+    Gather => OperationAccepted, |_| "gather";
+    /// Stops asking a caller for digits.
+    StopGather => OperationAccepted, |_| "gather_stop";
+    /// Sends digits to a call.
+    SendDigits => OperationAccepted, |_| "dtmf";
     /// Answers a ringing call.
     Answer => OperationAccepted, |_| "answer";
     /// Ends a call.
@@ -339,6 +346,24 @@ pub struct Stop;
 pub struct SetVolume {
     /// In decibels.
     pub volume: i8,
+}
+
+/// See [`Action::Gather`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Gather {
+    /// The request, already checked by the API.
+    pub request: Box<Request>,
+}
+
+/// See [`Action::StopGather`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StopGather;
+
+/// See [`Action::SendDigits`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SendDigits {
+    /// The tones.
+    pub tones: Tones,
 }
 
 /// See [`Action::Answer`].
@@ -572,6 +597,18 @@ pub enum Refusal {
         /// True if it is held.
         on: bool,
     },
+    /// 409.
+    #[error("the call is not answered yet")]
+    NotAnswered,
+    /// 409.
+    #[error("the call is running actions")]
+    RunningActions,
+    /// 409.
+    #[error("the caller is already asked for digits")]
+    AlreadyGathering,
+    /// 409.
+    #[error("the caller is not asked for digits")]
+    NotGathering,
     /// 409.
     #[error("the call is already answered")]
     AlreadyAnswered,

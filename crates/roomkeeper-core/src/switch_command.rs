@@ -5,6 +5,7 @@
 use crate::action::Step;
 use crate::call::{ParkId, StepId};
 use crate::entity::Target;
+use crate::gather::Tones;
 use crate::ids::RecordingId;
 use crate::room::{Entry, MemberFlag, PlayCommand, RecordAction, Registration, RoomControl};
 
@@ -92,6 +93,13 @@ pub enum SwitchAction {
     },
     /// Prepares the channel of a new call: it can be transferred without limit, and stays up when its conference ends.
     Prepare,
+    /// Ends the request for digits that runs, as a terminator of its own.
+    StopGather,
+    /// Sends tones to the call.
+    SendDigits {
+        /// The tones.
+        tones: Tones,
+    },
     /// Answers the call.
     Answer,
     /// Ends the call.
@@ -134,6 +142,8 @@ impl SwitchAction {
             Self::Step { .. } => "step",
             Self::Break { .. } => "break",
             Self::Prepare => "prepare",
+            Self::StopGather => "gather_stop",
+            Self::SendDigits { .. } => "dtmf",
             Self::Answer => "answer",
             Self::Hangup { .. } => "hangup",
         }
@@ -156,6 +166,8 @@ impl SwitchAction {
             | Self::SetHearing { .. }
             | Self::SetLock { .. }
             | Self::Play(_)
+            | Self::StopGather
+            | Self::SendDigits { .. }
             | Self::Record { .. }
             | Self::Answer
             | Self::Hangup { .. } => Priority::Prompt,

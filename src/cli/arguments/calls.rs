@@ -1,6 +1,7 @@
 //! The arguments of `call`.
 
 use clap::Subcommand;
+use url::Url;
 
 use roomkeeper_core::ids::NodeId;
 
@@ -42,6 +43,35 @@ pub struct SessionsOptions {
 pub struct CallReference {
     /// The call: its caller's number if unique, its id, or a unique prefix of its id, with or without the node.
     pub call: String,
+}
+
+/// The digits to ask for.
+#[derive(clap::Args, Clone, Debug)]
+pub struct GatherOptions {
+    /// The last of these digits ends the input.
+    #[arg(long, value_name = "N")]
+    pub max_digits: u8,
+    /// Fewer digits are no input.
+    #[arg(long, value_name = "N")]
+    pub min_digits: Option<u8>,
+    /// The key that ends the input; # if omitted, none if empty.
+    #[arg(long, value_name = "KEY")]
+    pub terminator: Option<String>,
+    /// The file that the caller hears first, by http or https.
+    #[arg(long, value_name = "URL", conflicts_with = "prompt_text")]
+    pub prompt_url: Option<Url>,
+    /// The text that the caller hears first.
+    #[arg(long, value_name = "TEXT")]
+    pub prompt_text: Option<String>,
+    /// The time for the first digit, in milliseconds.
+    #[arg(long, value_name = "MS")]
+    pub timeout_ms: Option<u32>,
+    /// The time for each further digit, in milliseconds.
+    #[arg(long, value_name = "MS")]
+    pub inter_digit_timeout_ms: Option<u32>,
+    /// The number of attempts.
+    #[arg(long, value_name = "N")]
+    pub tries: Option<u8>,
 }
 
 /// A command for calls.
@@ -95,6 +125,44 @@ pub enum CallArguments {
         /// FreeSWITCH's name of the cause; NORMAL_CLEARING if omitted.
         #[arg(long)]
         cause: Option<String>,
+        /// The wait.
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// Asks the caller for digits, in a room or parked. With --wait it ends when there is a result.
+    #[command(after_help = wait_help!("call gather 527121101 --max-digits 4 --wait", "call gather 527121101 --max-digits 1 --prompt-url https://cdn.example.com/menu.wav --tries 3"))]
+    Gather {
+        /// The call.
+        #[command(flatten)]
+        target: CallReference,
+        /// The request.
+        #[command(flatten)]
+        digits: GatherOptions,
+        /// The wait.
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// Stops asking the caller for digits.
+    #[command(after_help = wait_help!("call gather-stop 527121101"))]
+    GatherStop {
+        /// The call.
+        #[command(flatten)]
+        target: CallReference,
+        /// The wait.
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// Sends tones to a call.
+    #[command(after_help = wait_help!("call dtmf 527121101 1234#"))]
+    Dtmf {
+        /// The call.
+        #[command(flatten)]
+        target: CallReference,
+        /// Keys of a telephone; w pauses for half a second, W for a second.
+        digits: String,
+        /// The duration of each tone in milliseconds.
+        #[arg(long, value_name = "MS")]
+        duration: Option<u16>,
         /// The wait.
         #[command(flatten)]
         wait: Wait,

@@ -6,6 +6,7 @@
 mod command;
 mod commands;
 mod create;
+mod keypad;
 mod member_audio;
 mod moderation;
 mod moves;
@@ -35,5 +36,6 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .merge(recording::routes())
         .merge(sessions::routes())
         .merge(commands::routes())
+        .merge(keypad::routes())
         .merge(nodes::routes())
 }

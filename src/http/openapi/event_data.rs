@@ -95,6 +95,15 @@ event_data! {
         #[schema(required = false)]
         music_url: String,
     }
+    DigitsGathered {
+        operation_id: Uuid,
+        /// The digits so far.
+        digits: String,
+        reason: GatherEndReason,
+        /// The prompt that could not be played.
+        #[schema(required = false)]
+        url: String,
+    }
     MemberJoinFailed { reason: JoinFailureReason, }
     PlaybackStarted {
         operation_id: Uuid,
@@ -161,6 +170,19 @@ enum JoinFailureReason {
     Orphan,
     Removed,
     ActionFailed,
+}
+
+/// The reason why a request for digits ended: enough digits, too few, none, the call ended, it was stopped or moved, or
+/// the prompt could not be played.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+enum GatherEndReason {
+    Matched,
+    Timeout,
+    NoInput,
+    Hangup,
+    Stopped,
+    Failed,
 }
 
 /// A file that could not be played.
@@ -304,6 +326,7 @@ envelopes! {
     MemberFlagChanged,
     MemberHeld,
     MemberJoinFailed,
+    DigitsGathered,
     PlaybackStarted,
     PlaybackFinished,
     PlaybackChanged,

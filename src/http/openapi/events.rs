@@ -57,6 +57,7 @@ fn describe(event: &str) -> Option<(&'static str, String)> {
         "conference.member.undeafened": "A member was undeafened", MemberFlagChanged;
         "conference.member.held": "A member was put on hold", MemberHeld;
         "conference.member.unheld": "A member is no longer on hold", MemberFlagChanged;
+        "conference.member.gathered": "A request for digits of a member ended", DigitsGathered;
         "conference.member.join_failed": "A call did not join", MemberJoinFailed;
         "conference.member.play.started": "A playback operation for one member was accepted", PlaybackStarted;
         "conference.member.play.finished": "The last file of a playback operation for one member ended", PlaybackFinished;
@@ -79,6 +80,7 @@ fn describe(event: &str) -> Option<(&'static str, String)> {
         "conference.member.recording.failed": "The recording of a member did not start", RecordingChanged;
         "call.new": "A call arrived", CallArrived;
         "call.answered": "A call was answered", CallAnswered;
+        "call.gathered": "A request for digits of a call ended", DigitsGathered;
         "call.hangup": "A call ended", CallEnded;
         "webhook.disabled": "Another webhook endpoint of the app was disabled", WebhookDisabled;
         "webhook.test": "The owner of the endpoint requested a test", WebhookTested;

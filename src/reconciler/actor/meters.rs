@@ -240,7 +240,11 @@ const fn awaited_confirmation(intent: &Intent) -> Option<(EntityId, Confirmation
         | Action::Play(_)
         | Action::Pause(_)
         | Action::Stop(_)
-        | Action::SetVolume(_) => return None,
+        | Action::SetVolume(_)
+        // The caller decides when it ends.
+        | Action::Gather(_)
+        | Action::StopGather(_)
+        | Action::SendDigits(_) => return None,
     };
     Some((intent.target.entity(), confirmation))
 }
@@ -276,6 +280,7 @@ const fn confirmed_by(notification: &Notification) -> Option<(EntityId, Confirma
             RoomEvent::Destroyed => (EntityId::Room(*room), Confirmation::Destroyed, true),
             RoomEvent::Created { .. }
             | RoomEvent::Updated(_)
+            | RoomEvent::Gathered { .. }
             | RoomEvent::MemberReconnected { .. }
             | RoomEvent::MoveFailed { .. }
             | RoomEvent::MemberUpdated { .. }
@@ -285,7 +290,7 @@ const fn confirmed_by(notification: &Notification) -> Option<(EntityId, Confirma
         Subject::Call(call, notification) => match &notification.event {
             CallEvent::Answered => (EntityId::Call(*call), Confirmation::Answered, true),
             CallEvent::Hangup { .. } => (EntityId::Call(*call), Confirmation::HungUp, true),
-            CallEvent::New { .. } => return None,
+            CallEvent::New { .. } | CallEvent::Gathered(_) => return None,
         },
     })
 }

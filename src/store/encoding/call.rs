@@ -6,7 +6,9 @@
 use std::fmt;
 
 use crate::store::{EntityId, RawRecord, StoreError};
-use roomkeeper_core::call::{ActionRun, CallData, CallState, CallStatus, Direction, ParkId};
+use roomkeeper_core::call::{
+    ActionRun, CallData, CallState, CallStatus, Direction, Gathering, ParkId,
+};
 use roomkeeper_core::ids::{CallId, NodeId, RoomId};
 use roomkeeper_core::time::Timestamp;
 
@@ -44,6 +46,7 @@ stored_parts! {
             'n' status_at "the sequence of its place",
             'q' pending_park "the unconfirmed command to park it, microseconds",
             'y' run "its action run, JSON",
+            'G' gather "its request for digits, JSON",
         }
         _ id = id,
         _ app = app,
@@ -189,6 +192,17 @@ impl Field for ActionRun {
     fn read(name: char, _: NodeId, packed: &Packed<'_>) -> Result<Self, DecodeError> {
         let run = serde_json::from_str(&packed.text(name)?);
         run.map_err(|_| "invalid action run".into())
+    }
+}
+
+impl Field for Gathering {
+    fn write(&self, name: char, _: NodeId, packer: &mut Packer) {
+        packer.text(name, &json(self));
+    }
+
+    fn read(name: char, _: NodeId, packed: &Packed<'_>) -> Result<Self, DecodeError> {
+        let gathering = serde_json::from_str(&packed.text(name)?);
+        gathering.map_err(|_| "invalid request for digits".into())
     }
 }
 

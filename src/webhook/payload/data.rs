@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use roomkeeper_core::call::CallEvent;
+use roomkeeper_core::call::{CallEvent, GatherResult};
 use roomkeeper_core::ids::{CommandUid, EndpointId, MemberId, OperationId, RecordingId, RoomId};
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::{
@@ -60,6 +60,8 @@ pub(super) struct Data<'a> {
     pub(super) recording_id: Option<RecordingId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) endpoint_id: Option<&'a EndpointId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) digits: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) url: Option<&'a str>,
     /// Empty if nothing plays.
@@ -143,6 +145,7 @@ pub(super) fn room_data(fact: &RoomEvent) -> Data<'_> {
             ..none
         },
         RoomEvent::Destroyed | RoomEvent::FlagChanged { .. } => none,
+        RoomEvent::Gathered { result, .. } => gather_data(result),
         RoomEvent::Play(fact) => play_data(fact),
         RoomEvent::MemberPlay { event, .. } => member_play_data(event),
     }
@@ -190,6 +193,16 @@ fn member_play_data(fact: &MemberPlayEvent) -> Data<'_> {
     }
 }
 
+fn gather_data(result: &GatherResult) -> Data<'_> {
+    Data {
+        operation_id: Some(result.operation.to_string()),
+        digits: Some(result.digits.as_str()),
+        reason: Some(result.reason.as_str()),
+        url: result.failed_prompt.as_ref().map(PlayUrl::as_str),
+        ..Data::default()
+    }
+}
+
 fn play_error((url, why): &(PlayUrl, PlayFailure)) -> PlayError<'_> {
     PlayError {
         url,
@@ -211,6 +224,10 @@ pub(super) fn session_data(fact: &CallEvent) -> Data<'_> {
             ..Data::default()
         },
         CallEvent::Answered => Data::default(),
+        CallEvent::Gathered(result) => Data {
+            command_uid: result.command_uid.as_ref(),
+            ..gather_data(result)
+        },
         CallEvent::Hangup { cause, duration } => Data {
             cause: Some(cause),
             duration: Some(duration.as_secs()),

@@ -8,6 +8,7 @@ use roomkeeper::webhook::payload::{
     EndpointEvent, endpoint_message, event_names, live_event, room_message, session_message,
 };
 use roomkeeper_core::call::{CallEvent, CallNotification, Direction};
+use roomkeeper_core::gather::{Digits, GatherEnd, GatherResult};
 use roomkeeper_core::ids::{CallId, MemberId, OperationId, RecordingId, RoomId};
 use roomkeeper_core::labels::Labels;
 use roomkeeper_core::play_url::PlayUrl;
@@ -42,6 +43,27 @@ const NOT_JOINED: [JoinFailure; 8] = [
     JoinFailure::Removed,
     JoinFailure::ActionFailed,
 ];
+
+const GATHERED: [GatherEnd; 6] = [
+    GatherEnd::Matched,
+    GatherEnd::Timeout,
+    GatherEnd::NoInput,
+    GatherEnd::Hangup,
+    GatherEnd::Stopped,
+    GatherEnd::Failed,
+];
+
+fn gathered(reason: GatherEnd) -> Box<GatherResult> {
+    Box::new(GatherResult {
+        operation: "a1b2c3d4-e5f6-7890-abcd-ef1234567890".parse().unwrap(),
+        command_uid: None,
+        digits: Digits::from_reported("12#"),
+        reason,
+        failed_prompt: (reason == GatherEnd::Failed)
+            .then(|| PlayUrl::new("https://cdn.example.com/pin.wav").unwrap()),
+        synthesized: false,
+    })
+}
 
 fn room() -> RoomId {
     room_id("acW68", 1)
@@ -179,6 +201,10 @@ fn room_events() -> Vec<RoomEvent> {
         .into_iter()
         .filter_map(MemberPlayEvent::from_event);
     all.extend(to_member.map(|event| RoomEvent::MemberPlay { call, event }));
+    all.extend(GATHERED.map(|reason| {
+        let result = gathered(reason);
+        RoomEvent::Gathered { call, result }
+    }));
     all.extend(play_events().into_iter().map(RoomEvent::Play));
     all.extend(recording_events());
     all
@@ -194,6 +220,7 @@ fn call_events() -> Vec<CallEvent> {
         new(Direction::Inbound),
         new(Direction::Outbound),
         CallEvent::Answered,
+        CallEvent::Gathered(gathered(GatherEnd::Failed)),
         CallEvent::Hangup {
             cause: "NORMAL_CLEARING".into(),
             duration: Duration::from_secs(61),

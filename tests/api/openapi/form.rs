@@ -8,11 +8,11 @@ use serde_json::Value;
 use super::operations;
 
 /// The verbs of operation ids.
-const VERBS: [&str; 35] = [
-    "answer", "create", "deafen", "delete", "disable", "drain", "enable", "get", "hangUp", "hold",
-    "join", "kick", "leave", "list", "lock", "move", "mute", "pause", "recover", "resend",
-    "resume", "resync", "rotate", "search", "set", "start", "stop", "stream", "test", "undeafen",
-    "undrain", "unhold", "unlock", "unmute", "update",
+const VERBS: [&str; 37] = [
+    "answer", "collect", "create", "deafen", "delete", "disable", "drain", "enable", "get",
+    "hangUp", "hold", "join", "kick", "leave", "list", "lock", "move", "mute", "pause", "recover",
+    "resend", "resume", "resync", "rotate", "search", "send", "set", "start", "stop", "stream",
+    "test", "undeafen", "undrain", "unhold", "unlock", "unmute", "update",
 ];
 
 #[test]

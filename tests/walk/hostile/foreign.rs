@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::http::Raw;
 use super::inbound;
-use super::places::{of_path, operations};
+use super::places::{fields, of_path, operations};
 use super::stage::{DEMO, OTHER, OTHER_DID, Stage};
 use super::wire::Form;
 
@@ -68,13 +68,8 @@ async fn read_property(stage: &Stage, app: (&str, &str), own: &Property) -> Vec<
 /// Returns the fields of a documented body that are ids.
 fn ids_in_body(document: &Value, operation: &Value) -> Vec<(String, &'static str)> {
     let media = &operation["requestBody"]["content"]["application/json"];
-    let Some(name) = media["schema"]["$ref"].as_str() else {
-        return Vec::new();
-    };
-    let name = name.rsplit('/').next().unwrap();
-    let properties = &document["components"]["schemas"][name]["properties"];
     let mut ids = Vec::new();
-    for (field, schema) in properties.as_object().unwrap() {
+    for (field, schema) in fields(document, &media["schema"]) {
         // An optional field is one of two alternatives.
         let text = schema.to_string();
         for kind in ["RoomId", "SessionId"] {
@@ -107,6 +102,9 @@ fn requests(
             if good.get(field).is_some() {
                 good[field] = json!(id);
             }
+        }
+        if good.get("prompt_url").is_some() {
+            good["prompt_url"] = json!("http://127.0.0.1/a.wav");
         }
         if good.get("urls").is_some() {
             good["urls"] = json!(["http://127.0.0.1/a.wav"]);

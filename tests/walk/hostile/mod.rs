@@ -17,6 +17,7 @@ use proptest::test_runner::{Config, TestRunner};
 use roomkeeper_core::ids::AppId;
 use serde_json::{Value, json};
 
+use crate::program::poll;
 use crate::program::switch::DID;
 use http::Raw;
 use places::{Place, Subjects};
@@ -80,10 +81,18 @@ async fn put(stage: &Stage, place: &Place, text: &[u8]) -> u16 {
         stage
             .until_sent(json["operation_id"].as_str().unwrap())
             .await;
-        let target = String::from_utf8(request.target).unwrap();
+        let target = String::from_utf8(request.target.clone()).unwrap();
         let stop = target.replace("/play", "/stop");
         let stopped = stage.send(&Raw::new("POST", stop, DEMO)).await;
         assert_eq!(stopped.status, 202, "{}", stopped.text);
+    }
+    if answer.status == 202 && request.target.ends_with(b"/gather") {
+        let target = String::from_utf8(request.target).unwrap();
+        let stop = Raw::new("POST", target + "/stop", DEMO);
+        poll::until("the request for digits ends", poll::TIMEOUT, async || {
+            (stage.send(&stop).await.status == 409).then_some(())
+        })
+        .await;
     }
     answer.status
 }

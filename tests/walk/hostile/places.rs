@@ -145,6 +145,9 @@ fn in_path(
     let own = parameters.iter().find(|p| p["name"] == name).unwrap();
     let validator = validator(document, &own["schema"]);
     let mut body = operation["requestBody"]["content"]["application/json"]["example"].clone();
+    if body.get("prompt_url").is_some() {
+        body["prompt_url"] = GOOD_URL.into();
+    }
     if body.get("urls").is_some() {
         body["urls"] = vec![GOOD_URL].into();
     }
@@ -216,6 +219,23 @@ fn in_query(document: &Value, what: &str, path: &str, parameter: &Value) -> Plac
     }
 }
 
+/// Returns the fields of a documented body, also of those that it shares with others.
+pub fn fields(document: &Value, schema: &Value) -> Map<String, Value> {
+    let schema = match schema["$ref"].as_str() {
+        Some(reference) => document.pointer(&reference[1..]).unwrap(),
+        None => schema,
+    };
+    let shared = schema["allOf"].as_array().into_iter().flatten();
+    let own = schema["properties"]
+        .as_object()
+        .cloned()
+        .unwrap_or_default();
+    shared
+        .flat_map(|part| fields(document, part))
+        .chain(own)
+        .collect()
+}
+
 /// Returns every text of a documented body, as a JSON string and as bytes between quotes.
 fn in_body(
     document: &Value,
@@ -224,9 +244,6 @@ fn in_body(
     media: &Value,
     subjects: &Subjects<'_>,
 ) -> Vec<Place> {
-    let name = media["schema"]["$ref"].as_str().unwrap();
-    let name = name.rsplit('/').next().unwrap();
-    let schema = &document["components"]["schemas"][name];
     let mut good = media["example"].as_object().unwrap().clone();
     // The other fields must be valid, so that only the text is refused.
     for (field, value) in [("room_id", subjects.room), ("session", subjects.call)] {
@@ -237,13 +254,20 @@ fn in_body(
     if good.contains_key("music_url") {
         good.insert("music_url".to_owned(), GOOD_URL.into());
     }
+    if good.contains_key("prompt_url") {
+        good.insert("prompt_url".to_owned(), GOOD_URL.into());
+    }
     if good.contains_key("urls") {
         good.insert("urls".to_owned(), vec![GOOD_URL].into());
     }
     let mut places = Vec::new();
-    for (field, schema) in schema["properties"].as_object().unwrap() {
+    for (field, schema) in &fields(document, &media["schema"]) {
         let is_list = schema["type"] == "array";
         let validator = validator(document, schema);
+        let mut good = good.clone();
+        if field == "prompt_text" {
+            good.remove("prompt_url");
+        }
         let (front, back) = around(&good, field, is_list);
         let (method, target) = (method.to_uppercase(), path.to_owned());
         let wrap = move |text: &str| {
@@ -260,7 +284,16 @@ fn in_body(
             refusals: &[400],
             // The schema does not state which addresses are allowed or which secrets are valid; times have only a
             // format name.
-            is_exact: !["urls", "url", "music_url", "secret", "since"].contains(&field.as_str()),
+            is_exact: ![
+                "urls",
+                "url",
+                "music_url",
+                "secret",
+                "since",
+                "prompt_url",
+                "prompt_text",
+            ]
+            .contains(&field.as_str()),
             is_raw: false,
         });
     }

@@ -295,6 +295,12 @@ dids = ["{OTHER_DID}"]
             (self.send(&pause).await.status == 202).then_some(())
         })
         .await;
+        command("dtmf", json!({ "digits": "1w#", "duration_ms": 100 })).await;
+        let prompt = json!({ "max_digits": 4, "prompt_text": "don't say \\ it" });
+        command("gather", prompt).await;
+        self.until_sent("don\\\\'t\\ssay\\s\\s\\sit").await;
+        control(&format!("members/{call}/gather/stop"), json!({})).await;
+        self.until_sent("uuid_recv_dtmf ").await;
         command("conference/leave", json!({})).await;
         self.until_state(DEMO, &call, "parked").await;
         self.with_cause("USER_BUSY");
@@ -322,6 +328,9 @@ dids = ["{OTHER_DID}"]
             Form::Answer,
             Form::Kill,
             Form::Record,
+            Form::Gather,
+            Form::StopGather,
+            Form::Dtmf,
         ] {
             assert!(seen.contains(&form), "{form:?} was not recorded");
         }

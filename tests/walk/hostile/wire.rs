@@ -22,8 +22,11 @@ pub struct Known {
     pub texts: BTreeSet<String>,
 }
 
-/// The only expansion for FreeSWITCH, with its position.
-const EXPANSION: &str = "=${current_application_response}\nevent-lock: true";
+/// The only expansions for FreeSWITCH, with their position.
+const EXPANSIONS: [&str; 2] = [
+    "=${current_application_response}\nevent-lock: true",
+    "=${read_result}:${roomkeeper_digits}\nevent-lock: true",
+];
 
 /// The kind of a command.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -55,6 +58,9 @@ pub enum Form {
     Step,
     /// Writes the variable that marks the step as finished.
     FinishStep,
+    Gather,
+    StopGather,
+    Dtmf,
 }
 
 /// Splits the bytes of one connection into commands.
@@ -78,10 +84,13 @@ pub fn commands(sent: &[u8]) -> Vec<String> {
         rest = behind;
     }
     for command in &commands {
-        let expands = command.contains("${") && !command.ends_with(EXPANSION);
+        let is_ours = EXPANSIONS.iter().any(|end| command.ends_with(end));
+        let expands = command.contains("${") && !is_ours;
         assert!(!expands, "an expansion was sent: {command}");
         assert!(
-            command.is_ascii() || command.contains("\nexecute-app-name: speak\n"),
+            command.is_ascii()
+                || command.contains("\nexecute-app-name: speak\n")
+                || command.contains("\nexecute-app-name: play_and_get_digits\n"),
             "a command is not ASCII: {command}"
         );
     }
@@ -135,10 +144,12 @@ fn read_execute(headers: &[&str], known: &Known) -> Option<Form> {
     let rest = &headers[1 + usize::from(arg.is_some())..];
     let form = match (app, arg, rest) {
         ("set", Some(arg), ["event-lock: true"]) => {
-            let mark = arg
-                .strip_prefix("roomkeeper_step=")?
-                .strip_suffix("=${current_application_response}")?;
+            let mark = arg.strip_prefix("roomkeeper_step=")?.split_once("=${")?.0;
             return is_step(mark).then_some(Form::FinishStep);
+        }
+        ("play_and_get_digits", Some(arg), [step, "event-lock: true"]) => {
+            let is_ours = is_attempt(arg) && is_step(step.strip_prefix("event-uuid: ")?);
+            return is_ours.then_some(Form::Gather);
         }
         ("answer", None, rest) => rest,
         ("playback", Some(url), rest) if is_url(url) => rest,
@@ -155,6 +166,50 @@ fn read_execute(headers: &[&str], known: &Known) -> Option<Form> {
         return None;
     };
     is_step(step.strip_prefix("event-uuid: ")?).then_some(Form::Step)
+}
+
+/// Returns true for the argument of one attempt to collect digits.
+fn is_attempt(arg: &str) -> bool {
+    let words: Vec<&str> = arg.split(' ').collect();
+    let [
+        min,
+        max,
+        "1",
+        timeout,
+        keys,
+        prompt,
+        "silence_stream://1",
+        "roomkeeper_digits",
+        ".+",
+        digit_timeout,
+    ] = words[..]
+    else {
+        return false;
+    };
+    let key = keys.strip_suffix('F');
+    let is_key = |key: &str| key.is_empty() || (key.len() == 1 && is_tones(key));
+    [min, max, timeout, digit_timeout]
+        .into_iter()
+        .all(is_number)
+        && key.is_some_and(is_key)
+        && (prompt == "silence" || is_url(prompt) || is_spoken(prompt))
+}
+
+/// Returns true for a text that the application reads as one word, without a quote: `\s` is a space, `\\\\'` an
+/// apostrophe.
+fn is_spoken(prompt: &str) -> bool {
+    let Some(text) = prompt.strip_prefix("tts://flite|kal|") else {
+        return false;
+    };
+    let rest = text.replace("\\\\'", "").replace("\\s", "");
+    !rest.contains(['\\', '\'', ' ']) && !text.starts_with('{')
+}
+
+fn is_tones(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_digit() || b"ABCDwW*#".contains(&b))
 }
 
 /// Returns true for the uuid of an action run and the number of a step.
@@ -214,6 +269,11 @@ fn read_api(words: &[&str], known: &Known) -> Option<Form> {
         ["uuid_setvar", c, "record_read_only", "false"] if channel(c) => Form::RecordMember,
         ["uuid_getvar", c, "roomkeeper_step"] if channel(c) => Form::Connection,
         ["uuid_setvar", c, "roomkeeper_step", step] if channel(c) && is_step(step) => Form::SetStep,
+        ["uuid_recv_dtmf", c, "F"] if channel(c) => Form::StopGather,
+        ["uuid_send_dtmf", c, tones] if channel(c) => {
+            let (tones, ms) = tones.split_once('@').unwrap_or((tones, "0"));
+            (tones.len() <= 64 && is_tones(tones) && is_number(ms)).then_some(Form::Dtmf)?
+        }
         ["uuid_answer", c] if channel(c) => Form::Answer,
         ["uuid_kill", c] if channel(c) => Form::Kill,
         ["uuid_kill", c, cause] if channel(c) && known.causes.contains(*cause) => Form::Kill,

@@ -343,6 +343,15 @@ checked! {
     }
 }
 
+checked! {
+    /// Tones for a call: up to 64 keys of a telephone, `w` and `W` for pauses. `@` would set their duration.
+    DtmfTones, "tones for a call", |text| {
+        check("tones", text, 64, |b| {
+            matches!(b, b'0'..=b'9' | b'A'..=b'D' | b'*' | b'#' | b'w' | b'W')
+        })
+    }
+}
+
 impl Number {
     /// Returns true if it has only digits.
     #[must_use]

@@ -24,14 +24,17 @@ use bytes::{Bytes, BytesMut};
 use uuid::Uuid;
 
 mod checked;
+mod digits;
 mod plan;
 mod reply;
 
 pub use checked::{
-    AppName, Arg, ChannelUuid, ConferenceName, ConferenceVarName, ContextName, EventName,
-    ExecutionId, HangupCause, HeaderName, JobPrefix, JobUuid, Line, MediaUrl, ModuleName, Number,
-    Password, ProfileName, RecordingPath, Subclass, Unfit, VarName, VarValue, Voice,
+    AppName, Arg, ChannelUuid, ConferenceName, ConferenceVarName, ContextName, DtmfTones,
+    EventName, ExecutionId, HangupCause, HeaderName, JobPrefix, JobUuid, Line, MediaUrl,
+    ModuleName, Number, Password, ProfileName, RecordingPath, Subclass, Unfit, VarName, VarValue,
+    Voice,
 };
+pub use digits::{CollectDigits, DigitPrompt, STOP_KEY};
 pub use plan::{InlinePlan, JoinFlag, PlanStep};
 pub use reply::{ApiFailure, ApiReply, CommandReply};
 
@@ -187,6 +190,10 @@ pub enum Api {
     Kill(ChannelUuid, Option<HangupCause>),
     /// `uuid_answer`.
     Answer(ChannelUuid),
+    /// `uuid_send_dtmf`: sends tones to a call, each of this duration in milliseconds.
+    SendDtmf(ChannelUuid, DtmfTones, Option<u16>),
+    /// `uuid_recv_dtmf` with [`STOP_KEY`]: ends the collection of digits, as if the caller had pressed that key.
+    StopDigits(ChannelUuid),
     /// `uuid_record`: records a channel into a file on the node. Unlike that of a room, `+OK` follows the opening of
     /// the file.
     Record(ChannelUuid, RecordVerb, RecordingPath),
@@ -243,6 +250,8 @@ impl Api {
             Self::Transfer(..)
             | Self::Kill(..)
             | Self::Answer(_)
+            | Self::SendDtmf(..)
+            | Self::StopDigits(_)
             | Self::Record(..)
             | Self::SetVars(..)
             | Self::SetVar(..)
@@ -263,6 +272,11 @@ impl fmt::Display for Api {
             Self::Kill(uuid, None) => write!(f, "uuid_kill {uuid}"),
             Self::Kill(uuid, Some(cause)) => write!(f, "uuid_kill {uuid} {cause}"),
             Self::Answer(uuid) => write!(f, "uuid_answer {uuid}"),
+            Self::SendDtmf(uuid, tones, None) => write!(f, "uuid_send_dtmf {uuid} {tones}"),
+            Self::SendDtmf(uuid, tones, Some(ms)) => {
+                write!(f, "uuid_send_dtmf {uuid} {tones}@{ms}")
+            }
+            Self::StopDigits(uuid) => write!(f, "uuid_recv_dtmf {uuid} {STOP_KEY}"),
             Self::Record(uuid, verb, path) => {
                 write!(f, "uuid_record {uuid} {} {path}", verb.as_str())
             }
@@ -401,6 +415,15 @@ pub enum EventFormat {
     Json,
 }
 
+/// The result that [`Command::ExecuteMark`] writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MarkedResult {
+    /// The response of the application.
+    Response,
+    /// The result of collecting digits, and this variable with the digits: `<result>:<digits>`.
+    Digits(VarName),
+}
+
 /// A complete command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
@@ -422,15 +445,17 @@ pub enum Command {
         /// Waits for the running application instead of running inside it.
         lock: bool,
     },
-    /// Writes the response of the running application to a variable of the channel as `<mark>=<response>`, after it and
+    /// Writes the result of the running application to a variable of the channel as `<mark>=<result>`, after it and
     /// everything queued before this command.
     ExecuteMark {
         /// The channel.
         channel: ChannelUuid,
         /// The variable.
         variable: VarName,
-        /// The text in front of the response.
+        /// The text in front of the result.
         mark: ExecutionId,
+        /// The result.
+        result: MarkedResult,
     },
     /// Adds to the subscription.
     Subscribe {
@@ -537,11 +562,19 @@ impl fmt::Display for Command {
                 channel,
                 variable,
                 mark,
-            } => write!(
-                f,
-                "sendmsg {channel}\ncall-command: execute\nexecute-app-name: set\n\
-                 execute-app-arg: {variable}={mark}=${{current_application_response}}\nevent-lock: true"
-            ),
+                result,
+            } => {
+                write!(
+                    f,
+                    "sendmsg {channel}\ncall-command: execute\nexecute-app-name: set\n\
+                     execute-app-arg: {variable}={mark}="
+                )?;
+                match result {
+                    MarkedResult::Response => f.write_str("${current_application_response}")?,
+                    MarkedResult::Digits(digits) => write!(f, "${{read_result}}:${{{digits}}}")?,
+                }
+                f.write_str("\nevent-lock: true")
+            }
             Self::Subscribe {
                 format,
                 names,

@@ -182,6 +182,19 @@ fn commands_render_as_freeswitch_expects() {
             channel: uuid(),
             variable: VarName::new("roomkeeper_step").unwrap(),
             mark: ExecutionId::new("f00.1").unwrap(),
+            result: MarkedResult::Digits(VarName::new("roomkeeper_digits").unwrap()),
+        },
+        &format!(
+            "sendmsg {UUID}\ncall-command: execute\nexecute-app-name: set\n\
+             execute-app-arg: roomkeeper_step=f00.1=${{read_result}}:${{roomkeeper_digits}}\nevent-lock: true\n\n"
+        ),
+    );
+    shows(
+        Command::ExecuteMark {
+            channel: uuid(),
+            variable: VarName::new("roomkeeper_step").unwrap(),
+            mark: ExecutionId::new("f00.1").unwrap(),
+            result: MarkedResult::Response,
         },
         &format!(
             "sendmsg {UUID}\ncall-command: execute\nexecute-app-name: set\n\

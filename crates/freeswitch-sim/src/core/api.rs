@@ -43,6 +43,8 @@ impl Core {
                     "-ERROR\n".into()
                 }
             }
+            "uuid_recv_dtmf" => self.receive_digits(first, rest),
+            "uuid_send_dtmf" => self.send_digits(first, rest),
             "uuid_exists" => self.is_known(first).to_string(),
             "uuid_dump" => self.uuid_dump(first, rest),
             "uuid_getvar" => self.uuid_getvar(first, rest),

@@ -5,6 +5,7 @@ use super::{
     api::set_or_unset,
     call::set_played,
     channel::{Execution, Message, Wait, cause},
+    digits::COLLECT,
     inline::{alternation, assignments, expand, tone_length},
     task::Task,
 };
@@ -77,6 +78,7 @@ impl Core {
                 self.complete(uuid, None);
             }
             "playback" | "endless_playback" => self.start_playback(uuid, arg),
+            COLLECT => self.start_collecting(uuid, arg),
             "sleep" => {
                 let millis = arg.parse::<u64>().unwrap_or(0);
                 self.wait_until(uuid, self.now + millis * 1000, None);
@@ -242,6 +244,9 @@ impl Core {
         let Some(top) = channel.stack.last().cloned() else {
             return;
         };
+        if top.app == COLLECT {
+            channel.abandon_collecting();
+        }
         if let Some(response) = response {
             channel.set_var("current_application_response", response.to_owned());
         }

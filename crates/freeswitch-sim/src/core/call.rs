@@ -55,6 +55,10 @@ impl Core {
                 }
                 continue;
             };
+            if channel.has_waited_for_digits(now) {
+                self.collecting_waited(uuid);
+                continue;
+            }
             match top.wait {
                 Wait::Until(at, response) if at <= now => {
                     self.complete(uuid, response);

@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 
+use super::collecting::Collecting;
 use super::event::{Event, Value};
 
 /// The states of a channel that appear in events.
@@ -166,6 +167,8 @@ pub(super) struct Channel {
     /// The number of the present tone, by which alternations of an older tone are recognised.
     pub tone: u64,
     pub park_timer: u64,
+    /// The digits that its innermost application collects.
+    pub collecting: Option<Collecting>,
 }
 
 impl Channel {

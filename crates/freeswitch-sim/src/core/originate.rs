@@ -206,6 +206,7 @@ impl Core {
             voice_until: 0,
             tone: 0,
             park_timer: 0,
+            collecting: None,
         }
     }
 

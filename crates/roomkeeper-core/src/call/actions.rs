@@ -22,7 +22,7 @@ impl Transition<'_> {
             && let Some(step) = run.step()
         {
             self.effects.push(CallEffect::Step {
-                room: run.owning_room(),
+                room: Some(run.owning_room()),
                 id: run.step_id(),
                 step: step.clone(),
             });

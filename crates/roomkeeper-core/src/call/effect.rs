@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::action::Step;
+use crate::gather::GatherResult;
 use crate::ids::{CallId, RoomId};
 use crate::room::effect::named_events;
 use crate::room::{JoinFailure, LeftReason};
@@ -35,6 +36,8 @@ pub enum CallEvent {
     },
     /// The call was answered.
     Answered,
+    /// A request for digits ended while the call was parked, or after it had left its room.
+    Gathered(Box<GatherResult>),
     /// The call ended.
     Hangup {
         /// FreeSWITCH's hang-up cause.
@@ -48,6 +51,7 @@ impl CallEvent {
     named_events! {
         Self::New { .. } => "call.new",
         Self::Answered => "call.answered",
+        Self::Gathered(_) => "call.gathered",
         Self::Hangup { .. } => "call.hangup",
     }
 }
@@ -72,12 +76,21 @@ pub enum CallEffect {
     },
     /// Makes FreeSWITCH begin this step.
     Step {
-        /// The room whose actions run.
-        room: RoomId,
+        /// The room of the step; `None` for a parked call that is asked for digits.
+        room: Option<RoomId>,
         /// The id of the step.
         id: StepId,
         /// The step.
         step: Step,
+    },
+    /// Makes FreeSWITCH end the request for digits that runs.
+    StopGather,
+    /// Reports the result of a request for digits to the room of the call.
+    Gathered {
+        /// The room.
+        room: RoomId,
+        /// The result.
+        result: Box<GatherResult>,
     },
     /// Requests another check of the call: FreeSWITCH may not have received the step or the park command yet.
     CheckAgain,

@@ -3,6 +3,7 @@
 use crate::ids::{CoreId, RoomId};
 use crate::time::Timestamp;
 
+use super::gathering::Gathering;
 use super::run::{ActionRun, Checkpoint, StepId};
 use super::state::ParkId;
 
@@ -50,6 +51,10 @@ pub enum CallInput {
         /// The action run.
         run: ActionRun,
     },
+    /// A caller requests digits.
+    Gather(Box<Gathering>),
+    /// A caller stops the request for digits.
+    StopGather,
     /// A step ended.
     StepEnded {
         /// The step.

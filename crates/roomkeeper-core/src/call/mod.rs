@@ -8,13 +8,17 @@
 
 mod actions;
 mod effect;
+mod gather;
+mod gathering;
 mod input;
 pub mod run;
 mod state;
 mod transition;
 
+pub use crate::gather::GatherResult;
 pub use effect::{CallEffect, CallEvent, CallNotification};
+pub use gathering::Gathering;
 pub use input::CallInput;
 pub use run::{ActionRun, Checkpoint, Purpose, StepId};
 pub use state::{CallData, CallState, CallStatus, Direction, InvalidCall, ParkId};
-pub use transition::apply;
+pub use transition::{apply, report_gathered};

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::action::Step;
+use crate::gather::GatherReading;
 use crate::ids::RoomId;
 use crate::time::Timestamp;
 
@@ -192,6 +193,9 @@ impl ActionRun {
             Some(Step::Play(_) | Step::Beep) => response == PLAYED,
             // These have no meaningful response. A missing speech engine is detected earlier.
             Some(Step::Answer | Step::Talk(_) | Step::Sleep(_) | Step::Hangup) => true,
+            Some(Step::Gather(gather)) => {
+                matches!(gather.read(response), GatherReading::Complete(_))
+            }
             None => false,
         }
     }
@@ -202,5 +206,6 @@ fn allowed(step: &Step, timeout: Duration) -> Duration {
         Step::Talk(_) | Step::Play(_) => timeout,
         Step::Sleep(ms) => Duration::from_millis((*ms).into()) + GRACE,
         Step::Answer | Step::Beep | Step::Hangup => GRACE,
+        Step::Gather(gather) => gather.longest(timeout),
     }
 }

@@ -8,6 +8,7 @@ use smol_str::SmolStr;
 use crate::ids::{AppId, CallId, CoreId, RoomId};
 use crate::time::Timestamp;
 
+use super::gathering::Gathering;
 use super::run::{ActionRun, MAX_QUEUE_TIME};
 
 /// The direction in which a call was set up, seen from FreeSWITCH.
@@ -126,6 +127,8 @@ pub struct CallState {
     pub(super) pending_park: Option<ParkId>,
     /// The action run, current or waiting until the call parks.
     pub(super) run: Option<Box<ActionRun>>,
+    /// The request for digits that is under way.
+    pub(super) gather: Option<Box<Gathering>>,
     /// The number of notifications about the call.
     pub(super) sequence: u64,
     pub(super) changed: bool,
@@ -158,6 +161,8 @@ pub struct CallData {
     pub pending_park: Option<ParkId>,
     /// Its action run.
     pub run: Option<Box<ActionRun>>,
+    /// Its request for digits.
+    pub gather: Option<Box<Gathering>>,
     /// The number of notifications about it.
     pub sequence: u64,
 }
@@ -186,6 +191,7 @@ impl CallState {
             status_at,
             pending_park,
             run,
+            gather,
             sequence,
         } = data;
         let call = Self {
@@ -201,6 +207,7 @@ impl CallState {
             status_at,
             pending_park,
             run,
+            gather,
             sequence,
             changed: false,
         };
@@ -223,6 +230,7 @@ impl CallState {
             status_at: self.status_at,
             pending_park: self.pending_park,
             run: self.run.clone(),
+            gather: self.gather.clone(),
             sequence: self.sequence,
         }
     }
@@ -259,6 +267,7 @@ impl CallState {
             status_at: 0,
             pending_park: None,
             run: None,
+            gather: None,
             sequence: 0,
             changed: true,
         }
@@ -277,6 +286,7 @@ impl CallState {
         self.status_at = 0;
         self.pending_park = None;
         self.run = None;
+        self.gather = None;
         self.changed = true;
     }
 
@@ -335,6 +345,11 @@ impl CallState {
         self.run.as_deref()
     }
 
+    /// Returns the request for digits that is under way.
+    pub fn gather(&self) -> Option<&Gathering> {
+        self.gather.as_deref()
+    }
+
     /// Returns the status of the call when it is parked and idle.
     pub(super) const fn parked(&self) -> CallStatus {
         if self.answered_at.is_some() {
@@ -346,6 +361,12 @@ impl CallState {
 
     /// Returns the time of the next deadline.
     pub fn next_deadline(&self) -> Option<Timestamp> {
+        let gather = self.gather.as_ref().map(|gathering| gathering.deadline);
+        gather.into_iter().chain(self.status_deadline()).min()
+    }
+
+    /// Returns the deadline of the status.
+    pub(super) fn status_deadline(&self) -> Option<Timestamp> {
         match self.status {
             CallStatus::Acting(_) => self.run.as_ref().map(|run| run.deadline),
             CallStatus::Leaving(None) => self.pending_park.map(|park| park.0 + MAX_QUEUE_TIME),
@@ -427,6 +448,14 @@ impl CallState {
             }
             (CallStatus::Leaving(None), Some(_)) | (_, None) => {}
             (_, Some(_)) => return Err("it has an action run, and is not acting"),
+        }
+        if self.gather.is_some() {
+            let room = self.gather.as_ref().and_then(|gathering| gathering.room);
+            match (&self.status, room) {
+                (CallStatus::Parked, None) => {}
+                (CallStatus::InRoom(here), Some(room)) if *here == room => {}
+                _ => return Err("it is asked for digits elsewhere"),
+            }
         }
         if matches!(self.status, CallStatus::Ringing) && self.answered_at.is_some() {
             return Err("it is ringing, and is answered");

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use crate::gather::{Digits, GatherEnd, GatherResult};
 use crate::ids::{CoreId, RoomId};
 use crate::room::{JoinFailure, LeftReason};
 use crate::time::Timestamp;
@@ -28,6 +29,28 @@ pub fn apply(state: &mut CallState, input: CallInput, now: Timestamp) -> Vec<Cal
         transition.state.check_invariants();
     }
     transition.effects
+}
+
+/// Reports the result of a request for digits that the call's room cannot report any longer, also for a call that has
+/// just ended: before the notifications among the later effects of the same input, which are numbered anew.
+pub fn report_gathered(
+    state: &mut CallState,
+    result: Box<GatherResult>,
+    later: &mut [CallEffect],
+) -> CallNotification {
+    state.sequence += 1;
+    state.changed = true;
+    let mut sequence = state.sequence;
+    for effect in later.iter_mut().rev() {
+        if let CallEffect::Notify(notification) = effect {
+            std::mem::swap(&mut notification.sequence, &mut sequence);
+        }
+    }
+    CallNotification {
+        sequence,
+        synthesized: result.synthesized,
+        event: CallEvent::Gathered(result),
+    }
 }
 
 /// The application of one input: the call, the time, and the effects so far.
@@ -79,13 +102,19 @@ impl Transition<'_> {
             }
             CallInput::Acting { run } => self.begin_run(Box::new(run)),
             CallInput::ThenAct { run } => self.act_once_parked(run),
+            CallInput::Gather(gathering) => self.begin_gather(gathering),
+            CallInput::StopGather => self.stop_gather(),
             CallInput::StepEnded { step, response } => {
-                if self.is_under_way(step) {
+                if self.gathers(step) {
+                    self.attempt_ended(&response, false);
+                } else if self.is_under_way(step) {
                     self.step_ended(&response);
                 }
             }
             CallInput::StepRefused { step } => {
-                if self.is_under_way(step) {
+                if self.gathers(step) {
+                    self.end_gather(GatherEnd::Failed, Digits::default(), false);
+                } else if self.is_under_way(step) {
                     self.give_up_run(self.state.parked());
                 }
             }
@@ -93,7 +122,9 @@ impl Transition<'_> {
                 requested,
                 checkpoint,
             } => {
-                if self.is_under_way(requested) {
+                if self.gathers(requested) {
+                    self.attempt_checked(requested, checkpoint);
+                } else if self.is_under_way(requested) {
                     self.checkpoint_read(requested, checkpoint);
                 }
             }
@@ -209,7 +240,8 @@ impl Transition<'_> {
     }
 
     fn deadline_passed(&mut self) {
-        if self.state.next_deadline().is_none_or(|at| at > self.now) {
+        self.gather_overdue();
+        if self.state.status_deadline().is_none_or(|at| at > self.now) {
             return;
         }
         if self.state.status == CallStatus::Leaving(None) {
@@ -333,6 +365,7 @@ impl Transition<'_> {
         sequence: Option<u64>,
         departure: &Departure,
     ) {
+        self.interrupt_gather(&CallStatus::Ended);
         self.vacate(None, sequence, departure);
         self.state.run = None;
         self.state.pending_park = None;
@@ -348,6 +381,7 @@ impl Transition<'_> {
         if let Some(room) = self.state.status.present_in()
             && next != Some(room)
         {
+            self.interrupt_gather(&CallStatus::Leaving(None));
             self.effects.push(CallEffect::RoomGone {
                 room,
                 call,
@@ -380,6 +414,9 @@ impl Transition<'_> {
     }
 
     pub(super) fn set_status(&mut self, status: CallStatus, sequence: Option<u64>) {
+        if status != self.state.status {
+            self.interrupt_gather(&status);
+        }
         if let Some(sequence) = sequence {
             self.state.status_at = sequence;
         }
@@ -387,7 +424,7 @@ impl Transition<'_> {
         self.state.changed = true;
     }
 
-    fn notify(&mut self, event: CallEvent, synthesized: bool) {
+    pub(super) fn notify(&mut self, event: CallEvent, synthesized: bool) {
         self.state.sequence += 1;
         self.state.changed = true;
         self.effects.push(CallEffect::Notify(CallNotification {

@@ -1,7 +1,9 @@
 //! Action runs of calls, before they join a room and after they have left one: their start and their progress.
 
 use crate::action::{Action, steps};
-use crate::call::{ActionRun, CallInput, CallState, CallStatus, Checkpoint, Purpose, StepId};
+use crate::call::{
+    ActionRun, CallInput, CallState, CallStatus, Checkpoint, Gathering, Purpose, StepId,
+};
 use crate::ids::{CallId, ChannelId, RoomId};
 
 use super::{Context, NodeState};
@@ -65,12 +67,18 @@ impl NodeState {
         self.call_input(id, CallInput::StepEnded { step, response }, cx);
     }
 
-    /// Returns the calls that should be running a step.
+    /// Returns the calls that should be running a step, or are asked for digits.
     pub fn acting_calls(&self) -> Vec<(ChannelId, StepId)> {
         self.calls
             .values()
-            .filter(|call| matches!(call.status(), CallStatus::Acting(_)))
-            .filter_map(|call| Some((call.id().channel(), call.run()?.step_id())))
+            .filter_map(|call| {
+                let run = call
+                    .run()
+                    .filter(|_| matches!(call.status(), CallStatus::Acting(_)));
+                let gather = call.gather().map(Gathering::step_id);
+                let step = gather.or_else(|| run.map(ActionRun::step_id))?;
+                Some((call.id().channel(), step))
+            })
             .collect()
     }
 

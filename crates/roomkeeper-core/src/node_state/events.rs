@@ -79,8 +79,11 @@ impl NodeState {
                 change: ChannelChange::StepEnded { step, .. },
             } => {
                 let id = CallId::new(self.node, *channel);
-                let run = self.call(id)?.run().map(|run| run.id);
-                (run != Some(step.run)).then_some(EntityId::Call(id))
+                let call = self.call(id)?;
+                let run = call.run().map(|run| run.id);
+                let gather = call.gather().map(|gather| gather.operation.uuid());
+                let is_known = run == Some(step.run) || gather == Some(step.run);
+                (!is_known).then_some(EntityId::Call(id))
             }
             SwitchEventKind::Channel {
                 change:

@@ -28,6 +28,8 @@ impl NodeState {
             SwitchAction::Play(play) => play.opens_file(),
             // A call that is gone needs no preparation, and its first transfer has the same effect.
             SwitchAction::Prepare => false,
+            // The deadline of the request repeats it.
+            SwitchAction::StopGather => false,
             SwitchAction::Enter(_)
             | SwitchAction::Park { .. }
             | SwitchAction::SetFlag { .. }
@@ -39,6 +41,7 @@ impl NodeState {
             | SwitchAction::Record { .. }
             | SwitchAction::Step { .. }
             | SwitchAction::Break { .. }
+            | SwitchAction::SendDigits { .. }
             | SwitchAction::Answer
             | SwitchAction::Hangup { .. } => true,
         };
@@ -112,6 +115,8 @@ impl NodeState {
             | SwitchAction::Play(_)
             | SwitchAction::Record { .. }
             | SwitchAction::Prepare
+            | SwitchAction::StopGather
+            | SwitchAction::SendDigits { .. }
             | SwitchAction::Answer
             | SwitchAction::Hangup { .. } => {}
         }

@@ -117,6 +117,9 @@ impl NodeState {
             Action::Play(play) => self.check_play(target, play),
             Action::Stop(_) => self.check_stop(target),
             Action::Pause(_) => self.check_pause(room(target)?),
+            Action::Gather(_) => self.check_gather(target),
+            Action::StopGather(_) => self.check_stop_gather(target),
+            Action::SendDigits(_) => self.check_send_digits(target),
             Action::Answer(_) => self.check_answer(call(target)?),
         }
     }
@@ -160,6 +163,9 @@ impl NodeState {
             Action::Pause(_) => Accepted::Pause(self.pause(by, cx)?),
             Action::Stop(_) => Accepted::Stop(self.stop(by, cx)?),
             Action::SetVolume(set) => Accepted::SetVolume(self.set_volume(by, set, cx)?),
+            Action::Gather(gather) => Accepted::Gather(self.gather(by, gather, cx)?),
+            Action::StopGather(_) => Accepted::StopGather(self.stop_gather(&by, cx)?),
+            Action::SendDigits(send) => Accepted::SendDigits(self.send_digits(&by, send, cx)?),
             Action::Answer(_) => Accepted::Answer(self.answer(&by, cx)?),
             Action::Hangup(hangup) => Accepted::Hangup(self.hang_up(&by, hangup, cx)?),
         })

@@ -99,12 +99,14 @@ impl NodeState {
         let mut entered = SmallVec::<[_; 1]>::new();
         let effects = room::apply(room, input, cx.now);
         let is_registered = room.registration().is_some();
+        self.reporting.push(id);
         for effect in effects {
             if let RoomEffect::CallEntered { call, sequence, .. } = &effect {
                 entered.push((*call, *sequence));
             }
             self.room_effect(id, effect, cx);
         }
+        self.reporting.pop();
         for (call, sequence) in entered {
             self.leave_if_elsewhere(id, call, sequence, cx);
             self.restore_joined_call(id, call, cx);
@@ -303,7 +305,8 @@ impl NodeState {
         if call.has_changed() {
             self.touched.insert(EntityId::Call(id));
         }
-        for effect in effects {
+        let mut effects = effects.into_iter();
+        while let Some(effect) = effects.next() {
             match effect {
                 CallEffect::Notify(notification) => {
                     let Some(call) = self.call(id) else {
@@ -327,7 +330,19 @@ impl NodeState {
                     step,
                 } => {
                     let action = SwitchAction::Step { id: step_id, step };
-                    cx.out.commands.push(member_command(room, id, action));
+                    let target = match room {
+                        Some(room) => Target::Member { room, call: id },
+                        None => Target::Call(id),
+                    };
+                    cx.out.commands.push(SwitchCommand::new(target, action));
+                }
+                CallEffect::StopGather => {
+                    let target = Target::Call(id);
+                    let stop = SwitchCommand::new(target, SwitchAction::StopGather);
+                    cx.out.commands.push(stop);
+                }
+                CallEffect::Gathered { room, result } => {
+                    self.gathered((room, id), result, effects.as_mut_slice(), cx);
                 }
                 CallEffect::CheckAgain => {
                     cx.out.resync = Some("a command may not have been carried out");

@@ -9,6 +9,7 @@ mod calls;
 mod events;
 mod failures;
 mod intent;
+mod keypad;
 mod machines;
 mod membership;
 mod moderation;
@@ -23,6 +24,7 @@ mod snapshots;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
+use smallvec::SmallVec;
 use uuid::Uuid;
 
 use crate::call::{CallNotification, CallState};
@@ -189,6 +191,8 @@ pub struct NodeState {
     /// them. Kept until the conference ends, because it may never report them.
     still_counted: BTreeMap<RoomId, BTreeSet<ChannelId>>,
     touched: IdSet<EntityId>,
+    /// The rooms whose notifications are numbered already and not reported yet, the innermost last.
+    reporting: SmallVec<[RoomId; 2]>,
     /// The owners of open rooms of other nodes that joins of the current batch name.
     foreign_rooms: BTreeMap<RoomId, AppId>,
     /// Entities whose stored records cannot be decoded: they have no state here, and no input creates one.
@@ -215,6 +219,7 @@ impl NodeState {
             ended: BTreeMap::new(),
             still_counted: BTreeMap::new(),
             touched: IdSet::default(),
+            reporting: SmallVec::new(),
             foreign_rooms: BTreeMap::new(),
             unreadable: BTreeSet::new(),
             rules,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::gather::GatherResult;
 use crate::ids::{CallId, CommandUid, MemberId, RecordingId, RoomId};
 use crate::play_url::PlayUrl;
 
@@ -290,6 +291,13 @@ pub enum RoomEvent {
         /// Its music.
         music: Option<PlayUrl>,
     },
+    /// A request for digits of a member ended.
+    Gathered {
+        /// The call.
+        call: CallId,
+        /// The result.
+        result: Box<GatherResult>,
+    },
     /// An event of the playback.
     Play(PlayEvent),
     /// An event of the playback to one member.
@@ -337,6 +345,7 @@ impl RoomEvent {
         Self::MemberPlay { event: MemberPlayEvent::Started { .. }, .. } => "conference.member.play.started",
         Self::MemberPlay { event: MemberPlayEvent::Finished { .. }, .. } => "conference.member.play.finished",
         Self::MemberPlay { event: MemberPlayEvent::Stopped { .. }, .. } => "conference.member.play.stopped",
+        Self::Gathered { .. } => "conference.member.gathered",
         Self::Play(PlayEvent::Started { .. }) => "conference.play.started",
         Self::Play(PlayEvent::Finished { .. }) => "conference.play.finished",
         Self::Play(PlayEvent::Paused { .. }) => "conference.play.paused",
@@ -366,7 +375,8 @@ impl RoomEvent {
             | Self::JoinFailed { call, .. }
             | Self::FlagChanged { call, .. }
             | Self::HoldChanged { call, .. }
-            | Self::MemberPlay { call, .. } => Some(*call),
+            | Self::MemberPlay { call, .. }
+            | Self::Gathered { call, .. } => Some(*call),
             Self::Created { .. }
             | Self::Updated(_)
             | Self::Locked { .. }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use smol_str::SmolStr;
 
+use crate::gather::GatherResult;
 use crate::ids::{CallId, CommandUid, CoreId, MemberId, OperationId, RoomId};
 use crate::play_url::PlayUrl;
 use crate::time::Timestamp;
@@ -294,6 +295,13 @@ pub enum RoomInput {
     CoreChanged {
         /// The core that runs, if there is one.
         core: Option<CoreId>,
+    },
+    /// A request for digits of a member ended.
+    Gathered {
+        /// The call.
+        call: CallId,
+        /// The result.
+        result: Box<GatherResult>,
     },
     /// FreeSWITCH runs as another core and may recover its calls: their memberships wait, everything else of another core
     /// is over.

@@ -135,6 +135,10 @@ impl Transition<'_> {
             RoomInput::Talked { ago } => self.talked(ago),
             RoomInput::LeaveRefused { call } => self.revert_leave(call),
             RoomInput::FlagRefused { call, flag, on } => self.flag_refused(call, flag, on),
+            RoomInput::Gathered { call, result } => {
+                let (uid, synthesized) = (result.command_uid.clone(), result.synthesized);
+                self.notify(RoomEvent::Gathered { call, result }, uid, synthesized);
+            }
             RoomInput::Play(input) => self.apply_playback(input),
             RoomInput::PlayTo { call, input } => self.apply_member_playback(call, input),
             RoomInput::Record(input) => self.record(input),

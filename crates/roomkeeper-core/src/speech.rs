@@ -1,0 +1,56 @@
+//! Texts that FreeSWITCH speaks.
+
+use serde::{Deserialize, Serialize};
+
+/// The maximum length of a text to be spoken, in bytes.
+pub const MAX_TEXT: usize = 4_096;
+
+/// A text for a speech engine: one line, not empty, and free of FreeSWITCH syntax.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Speech(String);
+
+impl Speech {
+    /// Checks a text. Line ends and tabs become spaces.
+    ///
+    /// # Errors
+    /// Returns the reason why the text cannot be spoken.
+    pub fn new(text: &str) -> Result<Self, &'static str> {
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        if text.is_empty() {
+            return Err("text is empty");
+        }
+        if text.len() > MAX_TEXT {
+            return Err("text is longer than 4096 bytes");
+        }
+        if text.chars().any(char::is_control) {
+            return Err("text contains a control character");
+        }
+        if text.contains("${") {
+            return Err("text contains ${, which FreeSWITCH would expand");
+        }
+        // Engine parameters are written there (switch_core_speech.c).
+        if text.starts_with('{') {
+            return Err("text begins with {");
+        }
+        Ok(Self(text))
+    }
+
+    /// Returns the text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for Speech {
+    type Error = &'static str;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::new(&text)
+    }
+}
+
+impl From<Speech> for String {
+    fn from(speech: Speech) -> Self {
+        speech.0
+    }
+}
