@@ -6,6 +6,8 @@
 mod actions;
 #[path = "rules/connect.rs"]
 mod connect;
+#[path = "rules/dial.rs"]
+mod dial;
 #[path = "rules/gather.rs"]
 mod gather;
 #[path = "rules/interrupted.rs"]
@@ -266,6 +268,7 @@ impl World {
                         RoomEvent::FlagChanged { flag, on, .. } => flag.names(on).state.to_owned(),
                         RoomEvent::Gathered { result, .. } => gathered(&result),
                         RoomEvent::Play(event) => playback::words(&event),
+                        RoomEvent::Dial(event) => dial::words(&event),
                         RoomEvent::HoldChanged { on, music, .. } => {
                             member_audio::hold_words(on, music.as_ref())
                         }

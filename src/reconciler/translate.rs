@@ -28,19 +28,23 @@ pub fn switch_event(event: &Event) -> Option<SwitchEvent> {
     let kind = event.kind();
     let what = match &kind {
         EventKind::Conference(action) => conference(event, action)?,
-        EventKind::ChannelCreate => channel(event, |e| ChannelChange::Created(identity(e)))?,
-        EventKind::ChannelAnswer => channel(event, |e| ChannelChange::Answered(identity(e)))?,
-        EventKind::ChannelPark => channel(event, |e| ChannelChange::Parked {
+        EventKind::ChannelCreate => dialled(event, |e| ChannelChange::Created(identity(e)))?,
+        EventKind::ChannelProgress | EventKind::ChannelProgressMedia => {
+            dialling_room(event)?;
+            dialled(event, |_| ChannelChange::Ringing)?
+        }
+        EventKind::ChannelAnswer => dialled(event, |e| ChannelChange::Answered(identity(e)))?,
+        EventKind::ChannelPark => dialled(event, |e| ChannelChange::Parked {
             identity: identity(e),
             by: park_id(e.get("variable_roomkeeper_park").as_deref()),
         })?,
         EventKind::ChannelHangup | EventKind::ChannelHangupComplete => {
-            channel(event, |e| ChannelChange::HungUp {
+            dialled(event, |e| ChannelChange::HungUp {
                 cause: cause(e).unwrap_or_else(|| "UNKNOWN".to_owned()),
             })?
         }
         EventKind::ChannelDestroy => {
-            channel(event, |e| ChannelChange::Destroyed { cause: cause(e) })?
+            dialled(event, |e| ChannelChange::Destroyed { cause: cause(e) })?
         }
         EventKind::ChannelExecuteComplete => {
             // Most of these belong to applications that the dialplan runs.
@@ -101,6 +105,29 @@ fn channel(event: &Event, change: impl FnOnce(&Event) -> ChannelChange) -> Optio
         channel: event.unique_id()?.parse().ok()?,
         change: change(event),
     })
+}
+
+/// A change of a channel that a dial-out may have made.
+fn dialled(event: &Event, change: impl FnOnce(&Event) -> ChannelChange) -> Option<SwitchEventKind> {
+    let Some(room) = dialling_room(event) else {
+        return channel(event, change);
+    };
+    channel(event, |event| ChannelChange::Dialled {
+        room,
+        change: Box::new(change(event)),
+        sip_status: sip_status(event),
+    })
+}
+
+/// The room that dialled the channel.
+fn dialling_room(event: &Event) -> Option<RoomId> {
+    event.get("variable_roomkeeper_dial")?.parse().ok()
+}
+
+/// The status of the callee's last SIP response. The first variable is not set if FreeSWITCH itself gave up.
+fn sip_status(event: &Event) -> Option<u16> {
+    let status = |name: &str| event.get(name)?.parse().ok();
+    status("variable_sip_term_status").or_else(|| status("variable_sip_invite_failure_status"))
 }
 
 fn cause(event: &Event) -> Option<String> {

@@ -9,6 +9,7 @@ mod app_changes;
 mod apps;
 mod audit;
 mod bad_input;
+mod calls;
 mod commands;
 mod console;
 mod create;

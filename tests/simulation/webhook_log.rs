@@ -31,12 +31,12 @@ pub struct WebhookLog {
     /// The operations that play, with their rooms.
     pub plays: BTreeMap<String, String>,
     played: BTreeSet<String>,
+    /// The requests for digits that ended.
+    pub gathered: BTreeSet<String>,
     /// The members that are on hold, by room and call.
     pub held: BTreeSet<(String, String)>,
     /// The operations that play to one member, with room and call.
     pub member_plays: BTreeMap<String, (String, String)>,
-    /// The requests for digits that ended.
-    pub gathered: BTreeSet<String>,
     /// The reported joins of each call into each room: all, and those that are not synthesized.
     pub joins: BTreeMap<(String, String), (usize, usize)>,
     /// The reported refusals of each call's joins into each room.

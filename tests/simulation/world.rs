@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use freeswitch_esl::command::DialTemplate;
 use freeswitch_esl::command::{ProfileName, Voice};
 use roomkeeper::node::CommandError;
+use roomkeeper::reconciler::DialTemplates;
 use roomkeeper::reconciler::{CommandSettings, command_text};
 use roomkeeper::store::deliveries::Deliveries;
 use roomkeeper_core::action::Action;
@@ -1904,6 +1906,10 @@ fn settings() -> CommandSettings {
         connect_profile: ProfileName::new("roomkeeper-connect").unwrap(),
         speech_engine: Voice::new("flite").unwrap(),
         speech_voice: Voice::new("kal").unwrap(),
+        dial: DialTemplates {
+            number: Some(DialTemplate::new("sofia/gateway/trunk/${number}", "number").unwrap()),
+            address: None,
+        },
         links: None,
         park_timeout: Duration::from_secs(3_600),
     }

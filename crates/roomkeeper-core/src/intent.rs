@@ -4,11 +4,11 @@
 
 use crate::entity::{EntityId, Target};
 use crate::gather::{Gather as Request, Tones};
-use crate::ids::{AppId, CommandUid, MemberId, NodeId, OperationId, RecordingId, RoomId};
+use crate::ids::{AppId, CallId, CommandUid, MemberId, NodeId, OperationId, RecordingId, RoomId};
 use crate::labels::{InvalidLabel, LabelsUpdate};
 use crate::play_url::PlayUrl;
 use crate::room::{
-    Details, Kind, MemberFlag, MemberSettings, MemberUpdate, Origin, Sparse, Update,
+    Details, DialRequest, Kind, MemberFlag, MemberSettings, MemberUpdate, Origin, Sparse, Update,
 };
 
 /// The sender of an intent, which decides about ownership.
@@ -210,6 +210,10 @@ commands! {
     Stop => StopAccepted, |_| "stop";
     /// Sets the volume of the playback, now and later.
     SetVolume => VolumeAccepted, |_| "volume";
+    /// Makes a call that enters the room once it is answered.
+    Dial => DialAccepted, |_| "dial";
+    /// Cancels a dial-out.
+    CancelDial => DialCancelled, |_| "cancel_dial";
     /// Asks a caller for digits.
     Gather => OperationAccepted, |_| "gather";
     /// Stops asking a caller for digits.
@@ -348,6 +352,22 @@ pub struct SetVolume {
     pub volume: i8,
 }
 
+/// See [`Action::Dial`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Dial {
+    /// The session of the first attempt.
+    pub session: CallId,
+    /// The request.
+    pub request: Box<DialRequest>,
+}
+
+/// See [`Action::CancelDial`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CancelDial {
+    /// The dial-out.
+    pub id: CallId,
+}
+
 /// See [`Action::Gather`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Gather {
@@ -375,6 +395,20 @@ pub struct Answer;
 pub struct Hangup {
     /// FreeSWITCH's hang-up cause, already checked by the API; `None` stands for `NORMAL_CLEARING`.
     pub cause: Option<String>,
+}
+
+/// The call is being made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DialAccepted {
+    /// The session of the first attempt, which is also the id of the dial-out.
+    pub session: CallId,
+}
+
+/// The dial-out is being cancelled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DialCancelled {
+    /// True if it is over already, because no attempt was in progress.
+    pub over: bool,
 }
 
 /// The room is ending and is no longer found.
@@ -502,10 +536,13 @@ pub struct VolumeAccepted {
 }
 
 impl Accepted {
-    /// Returns true if the caller waits for FreeSWITCH's answer. A deleted room ends, and files play, whatever
-    /// FreeSWITCH answers.
+    /// Returns true if the caller waits for FreeSWITCH's answer. A deleted room ends, files play, and calls are made or
+    /// cancelled, whatever FreeSWITCH answers.
     pub const fn waits_for_switch(&self) -> bool {
-        !matches!(self, Self::DeleteRoom(_) | Self::Play(_))
+        !matches!(
+            self,
+            Self::DeleteRoom(_) | Self::Play(_) | Self::Dial(_) | Self::CancelDial(_)
+        )
     }
 
     /// Returns false if the target already was as wanted, or became so without FreeSWITCH. Such a command costs no
@@ -592,12 +629,6 @@ pub enum Refusal {
         on: bool,
     },
     /// 409.
-    #[error("the session is {}on hold", if *on { "already " } else { "not " })]
-    HoldAlreadySet {
-        /// True if it is held.
-        on: bool,
-    },
-    /// 409.
     #[error("the call is not answered yet")]
     NotAnswered,
     /// 409.
@@ -609,6 +640,12 @@ pub enum Refusal {
     /// 409.
     #[error("the caller is not asked for digits")]
     NotGathering,
+    /// 409.
+    #[error("the session is {}on hold", if *on { "already " } else { "not " })]
+    HoldAlreadySet {
+        /// True if it is held.
+        on: bool,
+    },
     /// 409.
     #[error("the call is already answered")]
     AlreadyAnswered,
@@ -645,6 +682,17 @@ pub enum Refusal {
     /// 409.
     #[error("the conference has too many recordings")]
     TooManyRecordings,
+    /// 403.
+    #[error(
+        "the configuration does not allow the application to call this destination, or to call it from this number"
+    )]
+    DestinationNotAllowed,
+    /// 404.
+    #[error("dial-out not found: it does not exist, or was answered, or has ended")]
+    DialNotFound,
+    /// 409.
+    #[error("the conference has too many dial-outs in progress")]
+    TooManyDials,
     /// 409.
     #[error("nothing is playing")]
     NothingPlaying,

@@ -196,6 +196,8 @@ pub struct MemberBlock {
 pub enum ChannelChange {
     /// `CHANNEL_CREATE`.
     Created(Identity),
+    /// `CHANNEL_PROGRESS` or `CHANNEL_PROGRESS_MEDIA` of a dialled channel.
+    Ringing,
     /// `CHANNEL_ANSWER`.
     Answered(Identity),
     /// `CHANNEL_PARK`.
@@ -238,6 +240,25 @@ pub enum ChannelChange {
         /// `Hangup-Cause`, if present.
         cause: Option<String>,
     },
+    /// A change of a channel that a dial-out made.
+    Dialled {
+        /// `variable_roomkeeper_dial`: the room that dialled.
+        room: RoomId,
+        /// The change.
+        change: Box<ChannelChange>,
+        /// The status of the callee's last SIP response.
+        sip_status: Option<u16>,
+    },
+}
+
+impl ChannelChange {
+    /// Returns the change without the part about a dial-out.
+    pub fn of_channel_mut(&mut self) -> &mut Self {
+        match self {
+            Self::Dialled { change, .. } => change,
+            other => other,
+        }
+    }
 }
 
 /// The identity of a channel, from one event or dump.

@@ -287,7 +287,7 @@ impl Rehearsal {
                 | ConferenceChange::RecordingPaused { .. }
                 | ConferenceChange::Other => return,
             },
-            SwitchEventKind::Channel { channel, change } => match change {
+            SwitchEventKind::Channel { channel, change } => match change.of_channel_mut() {
                 ChannelChange::Created(identity)
                 | ChannelChange::Answered(identity)
                 | ChannelChange::Parked { identity, .. } => (*channel, identity),
@@ -295,10 +295,12 @@ impl Rehearsal {
                     self.callers.remove(channel);
                     return;
                 }
-                ChannelChange::StepEnded { .. }
+                ChannelChange::Ringing
+                | ChannelChange::StepEnded { .. }
                 | ChannelChange::RecordingStarted { .. }
                 | ChannelChange::RecordingStopped { .. }
-                | ChannelChange::HungUp { .. } => return,
+                | ChannelChange::HungUp { .. }
+                | ChannelChange::Dialled { .. } => return,
             },
         };
         match &self.owners {

@@ -90,11 +90,6 @@ event_data! {
         to: String,
     }
     MemberFlagChanged {}
-    MemberHeld {
-        /// The music on hold; omitted if the member hears silence.
-        #[schema(required = false)]
-        music_url: String,
-    }
     DigitsGathered {
         operation_id: Uuid,
         /// The digits so far.
@@ -103,6 +98,11 @@ event_data! {
         /// The prompt that could not be played.
         #[schema(required = false)]
         url: String,
+    }
+    MemberHeld {
+        /// The music on hold; omitted if the member hears silence.
+        #[schema(required = false)]
+        music_url: String,
     }
     MemberJoinFailed { reason: JoinFailureReason, }
     PlaybackStarted {
@@ -123,6 +123,36 @@ event_data! {
         volume: i8,
     }
     RecordingChanged { recording_id: Uuid, }
+    DialProgressed {
+        /// The id of the dial-out: the session of the first attempt.
+        #[schema(value_type = SessionIdText)]
+        call_id: String,
+        /// The destination.
+        to: String,
+        /// The number of the attempt, from 1.
+        attempt: u8,
+        /// The number of attempts that the request allows.
+        attempts: u8,
+    }
+    DialEnded {
+        /// The id of the dial-out: the session of the first attempt.
+        #[schema(value_type = SessionIdText)]
+        call_id: String,
+        /// The destination.
+        to: String,
+        /// The number of the attempt, from 1.
+        attempt: u8,
+        /// The number of attempts that the request allows.
+        attempts: u8,
+        /// FreeSWITCH's name of the hang-up cause; `UNKNOWN` if nothing reported it.
+        cause: String,
+        /// The status of the callee's last SIP response; omitted if there was none.
+        #[schema(required = false)]
+        sip_status: u16,
+        /// The time of the next attempt; omitted if the dial-out is over.
+        #[schema(required = false, format = DateTime)]
+        retry_at: String,
+    }
     CallArrived {
         caller_id: String,
         did: String,
@@ -276,7 +306,7 @@ envelopes! {
         /// Counts the events of the conference from 1 without a gap.
         sequence: u64,
     }
-    /// An event of a member of a conference.
+    /// An event of a member of a conference, or of a call that a conference dials.
     MemberEnvelope {
         #[schema(value_type = RoomIdText)]
         room_id: String,
@@ -332,6 +362,8 @@ envelopes! {
     PlaybackChanged,
     PlaybackVolumeChanged,
     RecordingChanged,
+    DialProgressed,
+    DialEnded,
     CallArrived,
     CallAnswered,
     CallEnded,

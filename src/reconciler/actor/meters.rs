@@ -236,6 +236,8 @@ const fn awaited_confirmation(intent: &Intent) -> Option<(EntityId, Confirmation
         Action::PauseRecording(set) => Confirmation::RecordingPaused(set.pause),
         Action::CreateRoom(_)
         | Action::UpdateRoom(_)
+        | Action::Dial(_)
+        | Action::CancelDial(_)
         | Action::UpdateMember(_)
         | Action::Play(_)
         | Action::Pause(_)
@@ -285,7 +287,8 @@ const fn confirmed_by(notification: &Notification) -> Option<(EntityId, Confirma
             | RoomEvent::MoveFailed { .. }
             | RoomEvent::MemberUpdated { .. }
             | RoomEvent::Play(_)
-            | RoomEvent::MemberPlay { .. } => return None,
+            | RoomEvent::MemberPlay { .. }
+            | RoomEvent::Dial(_) => return None,
         },
         Subject::Call(call, notification) => match &notification.event {
             CallEvent::Answered => (EntityId::Call(*call), Confirmation::Answered, true),

@@ -24,8 +24,8 @@ use roomkeeper_core::ids::{
 use roomkeeper_core::room::playback::Playback;
 use roomkeeper_core::room::state::Changes;
 use roomkeeper_core::room::{
-    Actions, Conference, Details, Kind, Lock, LockRequest, Member, Origin, Recording, Registration,
-    RoomData, RoomSettings, RoomState, RoomStatus, Sparse,
+    Actions, Conference, Details, DialOut, DialOuts, Kind, Lock, LockRequest, Member, Origin,
+    Recording, Registration, RoomData, RoomSettings, RoomState, RoomStatus, Sparse,
 };
 use roomkeeper_core::time::Timestamp;
 
@@ -110,6 +110,9 @@ struct StoredRun {
     member_recordings: Vec<(CallId, StoredRecording)>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     recordings: Vec<RecordingId>,
+    /// The dial-outs in progress.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    dials: Option<Box<DialOuts>>,
     /// The time at which the room ends unless a member has talked since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     silent: Option<Timestamp>,
@@ -139,6 +142,8 @@ pub struct RoomHead {
     pub recording: Option<Recording>,
     /// All recordings, oldest first.
     pub recordings: Vec<RecordingId>,
+    /// The dial-outs in progress.
+    pub dials: Option<Box<DialOuts>>,
     /// The number of members that FreeSWITCH has shown.
     pub present: usize,
     /// The room is locked.
@@ -148,6 +153,11 @@ pub struct RoomHead {
 }
 
 impl RoomHead {
+    /// Returns the dial-outs in progress, oldest first.
+    pub fn dials(&self) -> impl Iterator<Item = &DialOut> {
+        self.dials.iter().flat_map(|dials| dials.iter())
+    }
+
     /// Returns true if calls can join it and the gateway API shows it.
     pub const fn is_open(&self) -> bool {
         matches!(self.status, RoomStatus::Starting | RoomStatus::Progressing)
@@ -255,6 +265,7 @@ impl From<&RoomState> for StoredRun {
                 .map(|(call, recording)| (*call, encode_recording(recording)))
                 .collect(),
             recordings: room.recordings().to_vec(),
+            dials: room.stored_dials().cloned(),
             silent: room.silent_at(),
         }
     }
@@ -312,6 +323,7 @@ pub fn decode_room<'a>(
         recording,
         member_recordings,
         recordings: run.recordings,
+        dials: run.dials,
         updated_at: run.updated,
         ended_at: run.ended,
         members: decode_members(id, &stored.parts)?,
@@ -368,6 +380,7 @@ pub fn decode_room_head<'a>(
         ended_at: run.ended,
         recording: run.recording.and_then(decode_recording),
         recordings: run.recordings,
+        dials: run.dials,
         present: run.present,
         locked: run.locked,
         playback: decode_playback(id, &stored)?,

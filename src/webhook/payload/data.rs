@@ -3,10 +3,13 @@
 use serde::Serialize;
 
 use roomkeeper_core::call::{CallEvent, GatherResult};
-use roomkeeper_core::ids::{CommandUid, EndpointId, MemberId, OperationId, RecordingId, RoomId};
+use roomkeeper_core::ids::{
+    CallId, CommandUid, EndpointId, MemberId, OperationId, RecordingId, RoomId,
+};
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::{
-    MemberPlayEvent, MemberSettings, MemberUpdate, PlayEvent, PlayFailure, RoomEvent, Update,
+    DialChange, DialEvent, MemberPlayEvent, MemberSettings, MemberUpdate, PlayEvent, PlayFailure,
+    RoomEvent, Update,
 };
 
 /// The `data` of an event. Absent fields are not sent.
@@ -67,10 +70,28 @@ pub(super) struct Data<'a> {
     /// Empty if nothing plays.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) operation_id: Option<String>,
+    #[serde(flatten)]
+    pub(super) dial: Option<DialData<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) command_uid: Option<&'a CommandUid>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) synthesized: bool,
+}
+
+/// The fields of a dial-out's event.
+#[derive(Serialize)]
+pub(super) struct DialData<'a> {
+    call_id: CallId,
+    to: &'a str,
+    attempt: u8,
+    attempts: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sip_status: Option<u16>,
+    /// RFC 3339; absent if no attempt follows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_at: Option<String>,
 }
 
 /// A file that was not played.
@@ -148,6 +169,31 @@ pub(super) fn room_data(fact: &RoomEvent) -> Data<'_> {
         RoomEvent::Gathered { result, .. } => gather_data(result),
         RoomEvent::Play(fact) => play_data(fact),
         RoomEvent::MemberPlay { event, .. } => member_play_data(event),
+        RoomEvent::Dial(event) => Data {
+            dial: Some(dial_data(event)),
+            ..none
+        },
+    }
+}
+
+fn dial_data(event: &DialEvent) -> DialData<'_> {
+    let (cause, sip_status, retry_at) = match &event.change {
+        DialChange::Ringing | DialChange::Answered => (None, None, None),
+        DialChange::Ended {
+            cause,
+            sip_status,
+            retry_at,
+            outcome: _,
+        } => (Some(cause.as_str()), *sip_status, *retry_at),
+    };
+    DialData {
+        call_id: event.id,
+        to: &event.to,
+        attempt: event.attempt,
+        attempts: event.attempts,
+        cause,
+        sip_status,
+        retry_at: retry_at.map(|at| at.rfc3339_seconds()),
     }
 }
 
@@ -176,6 +222,16 @@ fn play_data(fact: &PlayEvent) -> Data<'_> {
     }
 }
 
+fn gather_data(result: &GatherResult) -> Data<'_> {
+    Data {
+        operation_id: Some(result.operation.to_string()),
+        digits: Some(result.digits.as_str()),
+        reason: Some(result.reason.as_str()),
+        url: result.failed_prompt.as_ref().map(PlayUrl::as_str),
+        ..Data::default()
+    }
+}
+
 fn member_play_data(fact: &MemberPlayEvent) -> Data<'_> {
     let (operation, urls, errors) = match fact {
         MemberPlayEvent::Started { operation, urls } => (operation, Some(urls.as_slice()), None),
@@ -189,16 +245,6 @@ fn member_play_data(fact: &MemberPlayEvent) -> Data<'_> {
         operation_id: Some(operation.to_string()),
         urls,
         errors,
-        ..Data::default()
-    }
-}
-
-fn gather_data(result: &GatherResult) -> Data<'_> {
-    Data {
-        operation_id: Some(result.operation.to_string()),
-        digits: Some(result.digits.as_str()),
-        reason: Some(result.reason.as_str()),
-        url: result.failed_prompt.as_ref().map(PlayUrl::as_str),
         ..Data::default()
     }
 }

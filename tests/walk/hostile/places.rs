@@ -251,11 +251,10 @@ fn in_body(
             good.insert(field.to_owned(), value.into());
         }
     }
-    if good.contains_key("music_url") {
-        good.insert("music_url".to_owned(), GOOD_URL.into());
-    }
-    if good.contains_key("prompt_url") {
-        good.insert("prompt_url".to_owned(), GOOD_URL.into());
+    for field in ["prompt_url", "music_url"] {
+        if good.contains_key(field) {
+            good.insert(field.to_owned(), GOOD_URL.into());
+        }
     }
     if good.contains_key("urls") {
         good.insert("urls".to_owned(), vec![GOOD_URL].into());

@@ -35,6 +35,7 @@ pub enum Form {
     Connection,
     Prepare,
     Enter,
+    Dial,
     Park,
     Mute,
     Unmute,
@@ -125,9 +126,12 @@ fn read(command: &str, known: &Known) -> Option<Form> {
             is_number(fence.strip_prefix("Roomkeeper-Fence: ")?).then_some(Form::Connection)
         }
         (["api", api @ ..], []) => read_api(api, known),
+        (["bgapi", "originate", ..], [job]) => {
+            is_job(job).then_some(())?;
+            read_dial(first.strip_prefix("bgapi originate ")?, known)
+        }
         (["bgapi", api @ ..], [job]) => {
-            let (run, number) = job.strip_prefix("Job-UUID: rk")?.rsplit_once('-')?;
-            (run.bytes().all(|b| b.is_ascii_hexdigit()) && is_number(number)).then_some(())?;
+            is_job(job).then_some(())?;
             read_api(api, known)
         }
         (["sendmsg", c], ["call-command: execute", rest @ ..]) if known.channels.contains(*c) => {
@@ -233,23 +237,7 @@ fn read_api(words: &[&str], known: &Known) -> Option<Form> {
         ["conference", "json_list", "compact"] => Form::Connection,
         ["uuid_exists", c] | ["uuid_dump", c, "json"] if channel(c) => Form::Connection,
         ["uuid_transfer", c, plan, "inline"] if channel(c) => {
-            let rest = plan.strip_prefix(PLAN)?.strip_suffix(",park")?;
-            match rest.split_once(',') {
-                None => {
-                    let (seconds, command) =
-                        rest.split_once(";confvar_roomkeeper_meta=;roomkeeper_park=")?;
-                    (is_number(seconds) && is_number(command)).then_some(Form::Park)?
-                }
-                Some((variables, rest)) => {
-                    let (seconds, meta) = variables.split_once(";confvar_roomkeeper_meta=")?;
-                    // The registration is empty if the room has a conference instance.
-                    let is_ours = meta.is_empty() || is_registration(meta, known);
-                    (is_number(seconds) && is_ours).then_some(())?;
-                    let (name, rest) = rest.strip_prefix("conference:")?.split_once('@')?;
-                    (room(name) && ["roomkeeper", "roomkeeper+flags{mute}"].contains(&rest))
-                        .then_some(Form::Enter)?
-                }
-            }
+            return read_plan(plan, known);
         }
         [
             "uuid_setvar_multi",
@@ -305,6 +293,78 @@ fn read_api(words: &[&str], known: &Known) -> Option<Form> {
         _ => return None,
     };
     Some(form)
+}
+
+/// Reads the plan of a transfer, or of a dialled call.
+fn read_plan(plan: &str, known: &Known) -> Option<Form> {
+    let rest = plan.strip_prefix(PLAN)?.strip_suffix(",park")?;
+    let form = match rest.split_once(',') {
+        None => {
+            let (seconds, command) =
+                rest.split_once(";confvar_roomkeeper_meta=;roomkeeper_park=")?;
+            (is_number(seconds) && is_number(command)).then_some(Form::Park)?
+        }
+        Some((variables, rest)) => {
+            let (seconds, meta) = variables.split_once(";confvar_roomkeeper_meta=")?;
+            // The registration is empty if the room has a conference instance.
+            let is_ours = meta.is_empty() || is_registration(meta, known);
+            (is_number(seconds) && is_ours).then_some(())?;
+            let (name, rest) = rest.strip_prefix("conference:")?.split_once('@')?;
+            (known.rooms.contains(name) && ["roomkeeper", "roomkeeper+flags{mute}"].contains(&rest))
+                .then_some(Form::Enter)?
+        }
+    };
+    Some(form)
+}
+
+/// Reads `{variables}dial-string plan inline`.
+fn read_dial(text: &str, known: &Known) -> Option<Form> {
+    let (variables, rest) = text.strip_prefix('{')?.split_once('}')?;
+    let only = |text: &str, others: &str| {
+        !text.is_empty()
+            && text
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || others.contains(c))
+    };
+    let mut variables = variables.split(',');
+    let mut next = |name: &str| variables.next()?.strip_prefix(name)?.strip_prefix('=');
+    known
+        .channels
+        .contains(next("origination_uuid")?)
+        .then_some(())?;
+    (next("ignore_early_media")? == "true").then_some(())?;
+    is_number(next("originate_timeout")?).then_some(())?;
+    for variable in variables {
+        let (name, value) = variable.split_once('=')?;
+        let quoted = || value.strip_prefix('\'')?.strip_suffix('\'');
+        let is_good = match name {
+            "origination_caller_id_number" => only(quoted()?, "+*"),
+            "origination_caller_id_name" => only(quoted()?, " ._-"),
+            "roomkeeper_app" => value == "demo",
+            "roomkeeper_dial" => known.rooms.contains(value),
+            name => {
+                let header = name.strip_prefix("sip_h_")?;
+                only(header.strip_prefix("X-")?, "-") && only(quoted()?, " -._~:/@=+%?&*")
+            }
+        };
+        is_good.then_some(())?;
+    }
+    let (to, plan) = rest.split_once(' ')?;
+    let number = to.strip_prefix("sofia/gateway/trunk/");
+    let address = to.strip_prefix("sofia/external/");
+    let is_good = number.is_some_and(|number| only(number, "+*"))
+        || address.is_some_and(|address| only(address, "+_.-@:"));
+    is_good.then_some(())?;
+    (read_plan(plan.strip_suffix(" inline")?, known)? == Form::Enter).then_some(Form::Dial)
+}
+
+/// Returns true for the id of a job of ours.
+fn is_job(header: &str) -> bool {
+    let job = header.strip_prefix("Job-UUID: rk");
+    job.and_then(|job| job.rsplit_once('-'))
+        .is_some_and(|(run, number)| {
+            run.bytes().all(|b| b.is_ascii_hexdigit()) && is_number(number)
+        })
 }
 
 fn is_number(text: &str) -> bool {

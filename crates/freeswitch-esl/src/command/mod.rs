@@ -25,6 +25,7 @@ use uuid::Uuid;
 
 mod checked;
 mod digits;
+mod originate;
 mod plan;
 mod reply;
 
@@ -35,6 +36,7 @@ pub use checked::{
     Voice,
 };
 pub use digits::{CollectDigits, DigitPrompt, STOP_KEY};
+pub use originate::{DialString, DialTemplate, Origination, QuotedText, SipHeaderName};
 pub use plan::{InlinePlan, JoinFlag, PlanStep};
 pub use reply::{ApiFailure, ApiReply, CommandReply};
 
@@ -215,6 +217,9 @@ pub enum Api {
     Conference(ConferenceName, ConferenceCommand),
     /// `conference json_list compact`: the conferences and their members.
     ConferenceList,
+    /// `originate`: makes a call under the given UUID, which executes the plan once it is answered. Slow: it ends with the
+    /// answer, or with the reason why there is none.
+    Originate(Box<Origination>),
     /// `sofia recover`: brings back the SIP calls that a profile with `track-calls` had before the server restarted.
     RecoverCalls,
     /// `originate` of a loopback call, for trials without a phone: one end comes in through the dialplan like a
@@ -256,6 +261,7 @@ impl Api {
             | Self::SetVars(..)
             | Self::SetVar(..)
             | Self::Conference(..)
+            | Self::Originate(_)
             | Self::RecoverCalls
             | Self::TestCall { .. } => false,
         }
@@ -298,6 +304,7 @@ impl fmt::Display for Api {
             }
             Self::ShowChannels(TableForm::Json) => f.write_str("show channels as json"),
             Self::ConferenceList => f.write_str("conference json_list compact"),
+            Self::Originate(call) => write!(f, "originate {call}"),
             Self::RecoverCalls => f.write_str("sofia recover"),
             Self::TestCall {
                 uuid,

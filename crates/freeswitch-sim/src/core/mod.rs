@@ -13,6 +13,7 @@ mod api;
 mod applications;
 mod bulk;
 mod call;
+mod callee;
 mod channel;
 mod channel_recordings;
 mod channel_row;
@@ -49,7 +50,7 @@ use bytes::Bytes;
 
 use channel::Channel;
 use channel_row::ChannelRow;
-pub use config::{Media, NodeConfig};
+pub use config::{Callee, CalleeOutcome, Media, NodeConfig};
 use conn::{Command, Conn};
 pub use conn::{ConnId, MAX_DROPPED_IN_A_ROW, MAX_QUEUED_EVENTS};
 use dates::dates;
@@ -399,6 +400,7 @@ impl Core {
         match task {
             Task::Run(uuid) => self.run_channel(&uuid),
             Task::Leg(step, uuid) => self.leg_step(step, &uuid),
+            Task::Callee(step, uuid) => self.callee_step(step, &uuid),
             Task::Recovered(uuid) => self.recovered(&uuid),
             Task::Inbound(step, uuid) => self.inbound_step(step, &uuid),
             Task::Join(uuid, app) => self.join(&uuid, &app),

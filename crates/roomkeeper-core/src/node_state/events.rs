@@ -86,6 +86,12 @@ impl NodeState {
                 (!is_known).then_some(EntityId::Call(id))
             }
             SwitchEventKind::Channel {
+                channel,
+                change: ChannelChange::Dialled { room, .. },
+            } => self
+                .lacks_dial(*room, *channel)
+                .then_some(EntityId::Room(*room)),
+            SwitchEventKind::Channel {
                 change:
                     ChannelChange::RecordingStarted {
                         room, recording, ..
@@ -364,6 +370,15 @@ impl NodeState {
         self.found(channel, cx);
         let id = CallId::new(self.node, channel);
         match change {
+            ChannelChange::Dialled {
+                room,
+                change,
+                sip_status,
+            } => {
+                self.dial_event(room, channel, (&change, sip_status), cx);
+                self.apply_channel_change(channel, sequence, at, *change, cx);
+            }
+            ChannelChange::Ringing => {}
             ChannelChange::RecordingStarted { .. } | ChannelChange::RecordingStopped { .. } => {}
             ChannelChange::Created(identity) => self.keep_identity(channel, identity),
             ChannelChange::Answered(identity) => {
@@ -601,6 +616,8 @@ fn member_recording_input(sequence: u64, change: &ChannelChange) -> Option<(Room
             },
         )),
         ChannelChange::Created(_)
+        | ChannelChange::Ringing
+        | ChannelChange::Dialled { .. }
         | ChannelChange::Answered(_)
         | ChannelChange::Parked { .. }
         | ChannelChange::StepEnded { .. }

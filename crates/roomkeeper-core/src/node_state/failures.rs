@@ -26,8 +26,9 @@ impl NodeState {
         }
         let asks_for_snapshot = match &command.action {
             SwitchAction::Play(play) => play.opens_file(),
-            // A call that is gone needs no preparation, and its first transfer has the same effect.
-            SwitchAction::Prepare => false,
+            // A call that is gone needs no preparation, and its first transfer has the same effect. An attempt without a
+            // channel has its own rules.
+            SwitchAction::Prepare | SwitchAction::Dial { .. } | SwitchAction::CancelDial => false,
             // The deadline of the request repeats it.
             SwitchAction::StopGather => false,
             SwitchAction::Enter(_)
@@ -65,6 +66,12 @@ impl NodeState {
             }
             (SwitchAction::SetLock { locked }, _) => {
                 return self.lock_refused(room, *locked, error, cx);
+            }
+            (SwitchAction::Dial { .. }, Some(call)) => {
+                return self.dial_refused(room, call, error, cx);
+            }
+            (SwitchAction::CancelDial, Some(call)) if *error == CommandError::NoSuchChannel => {
+                return self.dial_not_found(room, call, cx);
             }
             (SwitchAction::Control(_), _) => RoomInput::ControlFailed,
             (SwitchAction::Enter(_), Some(call)) => RoomInput::NotEntered {
@@ -106,6 +113,8 @@ impl NodeState {
             SwitchAction::Park { .. } | SwitchAction::Break { .. } => self.not_parked(call, cx),
             SwitchAction::Step { .. }
             | SwitchAction::Enter(_)
+            | SwitchAction::Dial { .. }
+            | SwitchAction::CancelDial
             | SwitchAction::SetFlag { .. }
             | SwitchAction::Hold { .. }
             | SwitchAction::SetHearing { .. }
@@ -135,6 +144,7 @@ impl NodeState {
         match entity {
             EntityId::Room(id) => {
                 if self.rooms.contains_key(&id) {
+                    self.retry_dials(id, cx);
                     self.room_input(id, RoomInput::Deadline, cx);
                 }
             }

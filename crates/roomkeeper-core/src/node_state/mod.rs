@@ -6,6 +6,7 @@
 
 mod acting;
 mod calls;
+mod dial;
 mod events;
 mod failures;
 mod intent;
@@ -28,6 +29,7 @@ use smallvec::SmallVec;
 use uuid::Uuid;
 
 use crate::call::{CallNotification, CallState};
+use crate::dial::DialRules;
 use crate::entity::EntityId;
 use crate::ids::{AppId, CallId, ChannelId, CoreId, IdMap, IdSet, NodeId, RoomId};
 use crate::room::{LiveChange, RoomNotification, RoomState, RoomStatus};
@@ -97,6 +99,8 @@ pub struct Rules {
     pub timeouts: Timeouts,
     /// The directory for recordings on the nodes, an absolute path.
     pub recordings: String,
+    /// The calls that the operator allows.
+    pub dial: DialRules,
 }
 
 /// A notification for an app.

@@ -161,6 +161,12 @@ impl NodeState {
         text: &str,
         cx: &mut Context<'_>,
     ) -> Option<Accepted> {
+        if let (SwitchAction::Dial { .. }, Target::Member { room, call }) =
+            (&command.action, command.target)
+        {
+            self.dial_answered(room, call, true, cx);
+            return None;
+        }
         let SwitchAction::Play(play) = &command.action else {
             self.recording_answered(command, cx);
             return None;

@@ -202,12 +202,13 @@ impl NodeState {
             .collect()
     }
 
-    /// Returns the known calls that are not in the list. A call that FreeSWITCH may still recover is not missing.
+    /// Returns the known calls, and the dialled channels, that are not in the list. A call that FreeSWITCH may still recover is not missing.
     pub fn missing_from(&self, listed: &IdSet<ChannelId>) -> Vec<ChannelId> {
         let calls = self.calls.values();
         calls
             .filter(|call| self.recovery.is_none() || Some(call.core()) == self.core)
             .map(|call| call.id().channel())
+            .chain(self.dialled_channels())
             .filter(|channel| !listed.contains(channel))
             .collect()
     }
@@ -240,6 +241,11 @@ impl NodeState {
         let id = CallId::new(self.node, dump.channel);
         let answered_at = dump.identity.answered_at;
         self.keep_identity(dump.channel, dump.identity);
+        if dump.parked
+            && let Some(room) = self.dialling_room(dump.channel)
+        {
+            self.dial_answered(room, id, true, cx);
+        }
         let joining = self
             .call(id)
             .is_some_and(|s| matches!(s.status(), CallStatus::Joining(_)));
@@ -264,6 +270,9 @@ impl NodeState {
 
     /// Ends a call that does not exist at this fence, according to `uuid_exists`.
     pub fn end_vanished_call(&mut self, channel: ChannelId, fence: u64, cx: &mut Context<'_>) {
+        if let Some(room) = self.dialling_room(channel) {
+            return self.dial_not_found(room, CallId::new(self.node, channel), cx);
+        }
         let before = cx.out.notifications.len();
         // FreeSWITCH was asked for this id, so the call is over even if an event after the fence names it.
         let call = self.call(CallId::new(self.node, channel));

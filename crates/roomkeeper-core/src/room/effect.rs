@@ -8,6 +8,7 @@ use crate::play_url::PlayUrl;
 
 use super::control::RoomControl;
 use super::details::Update;
+use super::dial::{DialChange, DialEvent, DialOutcome, DialRequest};
 use super::flag::{Flags, MemberFlag};
 use super::member_settings::{MemberSettings, MemberUpdate};
 use super::play::{MemberPlayEvent, PlayCommand, PlayEvent};
@@ -156,6 +157,18 @@ pub enum RoomCommand {
         /// The action.
         action: RecordAction,
     },
+    /// Makes a call and puts it into the room once it is answered.
+    Dial {
+        /// The session that the call gets.
+        call: CallId,
+        /// The request.
+        request: Box<DialRequest>,
+    },
+    /// Ends a call that is not answered yet.
+    CancelDial {
+        /// The session of the attempt.
+        call: CallId,
+    },
 }
 
 impl RoomCommand {
@@ -165,6 +178,8 @@ impl RoomCommand {
             Self::Enter { call }
             | Self::Park { call }
             | Self::SetFlag { call, .. }
+            | Self::Dial { call, .. }
+            | Self::CancelDial { call }
             | Self::Hold { call, .. }
             | Self::SetHearing { call, .. }
             | Self::PlayTo { call, .. } => Some(*call),
@@ -307,6 +322,8 @@ pub enum RoomEvent {
         /// The event.
         event: MemberPlayEvent,
     },
+    /// An event of a dial-out.
+    Dial(DialEvent),
 }
 
 /// Declares the name of each event, and the list of all names.
@@ -342,10 +359,10 @@ impl RoomEvent {
         Self::HoldChanged { on: true, .. } => "conference.member.held",
         Self::HoldChanged { on: false, .. } => "conference.member.unheld",
         Self::JoinFailed { .. } => "conference.member.join_failed",
+        Self::Gathered { .. } => "conference.member.gathered",
         Self::MemberPlay { event: MemberPlayEvent::Started { .. }, .. } => "conference.member.play.started",
         Self::MemberPlay { event: MemberPlayEvent::Finished { .. }, .. } => "conference.member.play.finished",
         Self::MemberPlay { event: MemberPlayEvent::Stopped { .. }, .. } => "conference.member.play.stopped",
-        Self::Gathered { .. } => "conference.member.gathered",
         Self::Play(PlayEvent::Started { .. }) => "conference.play.started",
         Self::Play(PlayEvent::Finished { .. }) => "conference.play.finished",
         Self::Play(PlayEvent::Paused { .. }) => "conference.play.paused",
@@ -362,6 +379,12 @@ impl RoomEvent {
         Self::Recording { call: Some(_), change: RecordingChange::Paused, .. } => "conference.member.recording.paused",
         Self::Recording { call: Some(_), change: RecordingChange::Resumed, .. } => "conference.member.recording.resumed",
         Self::Recording { call: Some(_), change: RecordingChange::Failed, .. } => "conference.member.recording.failed",
+        Self::Dial(DialEvent { change: DialChange::Ringing, .. }) => "conference.call.ringing",
+        Self::Dial(DialEvent { change: DialChange::Answered, .. }) => "conference.call.answered",
+        Self::Dial(DialEvent { change: DialChange::Ended { outcome: DialOutcome::Busy, .. }, .. }) => "conference.call.busy",
+        Self::Dial(DialEvent { change: DialChange::Ended { outcome: DialOutcome::NoAnswer, .. }, .. }) => "conference.call.no_answer",
+        Self::Dial(DialEvent { change: DialChange::Ended { outcome: DialOutcome::Failed, .. }, .. }) => "conference.call.failed",
+        Self::Dial(DialEvent { change: DialChange::Ended { outcome: DialOutcome::Cancelled, .. }, .. }) => "conference.call.cancelled",
     }
 
     /// Returns the call of the event, if it has one.
@@ -375,8 +398,9 @@ impl RoomEvent {
             | Self::JoinFailed { call, .. }
             | Self::FlagChanged { call, .. }
             | Self::HoldChanged { call, .. }
-            | Self::MemberPlay { call, .. }
-            | Self::Gathered { call, .. } => Some(*call),
+            | Self::Gathered { call, .. }
+            | Self::MemberPlay { call, .. } => Some(*call),
+            Self::Dial(event) => Some(event.session),
             Self::Created { .. }
             | Self::Updated(_)
             | Self::Locked { .. }
@@ -424,6 +448,21 @@ pub enum RoomEffect {
     Notify(RoomNotification),
     /// Notifies live readers.
     Live(LiveChange),
+    /// A call that the room dialled was answered.
+    CallDialled {
+        /// The call.
+        call: CallId,
+        /// The caller's number, if the request has one.
+        caller_id: Option<String>,
+        /// The dialled destination.
+        did: String,
+        /// True if it joins the room; false if it must be hung up.
+        joins: bool,
+        /// True if derived from anything but the event of the answer.
+        synthesized: bool,
+    },
+    /// Requests a snapshot: the events of a dial-out may be lost.
+    CheckAgain,
     /// The call is in this room.
     CallEntered {
         /// The call.

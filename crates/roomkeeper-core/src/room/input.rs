@@ -11,6 +11,7 @@ use crate::time::Timestamp;
 
 use super::audio::HoldRequest;
 use super::details::Update;
+use super::dial::DialInput;
 use super::effect::{JoinFailure, LeftReason};
 use super::flag::{FlagRequest, Flags, MemberFlag, ReportedFlags};
 use super::member_settings::{MemberSettings, MemberUpdate};
@@ -320,6 +321,8 @@ pub enum RoomInput {
     },
     /// An input of the recording.
     Record(RecordInput),
+    /// An input of the dial-outs.
+    Dial(DialInput),
     /// A deadline may have passed.
     Deadline,
 }

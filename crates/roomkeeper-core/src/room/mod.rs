@@ -8,6 +8,7 @@
 pub mod audio;
 pub mod control;
 pub mod details;
+pub mod dial;
 pub mod effect;
 pub mod entry;
 pub mod flag;
@@ -30,6 +31,9 @@ mod transition;
 pub use audio::{Hold, HoldRequest, MEMBER_LIMITS, MemberAudio};
 pub use control::RoomControl;
 pub use details::{Actions, Details, Kind, Update};
+pub use dial::{
+    DialChange, DialEvent, DialInput, DialOut, DialOutcome, DialOuts, DialPhase, DialRequest,
+};
 pub use effect::{
     JoinFailure, LeftReason, LiveChange, RoomCommand, RoomEffect, RoomEvent, RoomNotification,
 };

@@ -5,6 +5,7 @@
 use crate::ids::{CallId, RecordingId, RoomId};
 use crate::time::Timestamp;
 
+use super::dial::DialOuts;
 use super::lock::{Lock, LockRequest};
 use super::member::Member;
 use super::playback::{Music, Opening, Operation, Playback};
@@ -32,6 +33,8 @@ pub struct RoomData {
     pub member_recordings: Vec<(CallId, Recording)>,
     /// All recordings, oldest first.
     pub recordings: Vec<RecordingId>,
+    /// The dial-outs in progress.
+    pub dials: Option<Box<DialOuts>>,
     /// The time of the last change that its owner can see.
     pub updated_at: Timestamp,
     /// The time of its end.
@@ -65,6 +68,7 @@ impl RoomState {
             recording,
             member_recordings,
             recordings,
+            dials,
             updated_at,
             ended_at,
             members,
@@ -81,6 +85,7 @@ impl RoomState {
             recording,
             member_recordings: member_recordings.into_iter().collect(),
             recordings,
+            dials,
             updated_at,
             ended_at,
             sequence,
@@ -172,6 +177,7 @@ mod tests {
             recording: None,
             member_recordings: Vec::new(),
             recordings: Vec::new(),
+            dials: None,
             updated_at: Timestamp::from_micros(2),
             ended_at: None,
             members: Vec::new(),

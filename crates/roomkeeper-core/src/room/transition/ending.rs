@@ -36,6 +36,7 @@ impl Transition<'_> {
                 deadline,
             });
         }
+        self.cancel_dials();
         // A member that moves needs no command: it leaves by its transfer, or has not arrived yet. If it does arrive, it is
         // parked like any call that enters.
         let members: Vec<(CallId, bool)> = self
@@ -72,6 +73,7 @@ impl Transition<'_> {
             && self.room.members.is_empty()
             && self.room.recording.is_none()
             && self.room.member_recordings.is_empty()
+            && self.room.dials.is_none()
         {
             self.room.status = RoomStatus::Terminated;
             self.room.ended_at = Some(self.now);
@@ -91,6 +93,7 @@ impl Transition<'_> {
                 self.leave(call, None, LeftReason::RoomDestroyed, true);
             }
             self.all_recordings_over();
+            self.drop_dials();
             self.finish_if_empty();
             return;
         }
@@ -100,6 +103,7 @@ impl Transition<'_> {
         }
         self.silence_deadline();
         self.recording_deadlines();
+        self.dial_deadlines();
         if self.room.lock.past_deadline(self.now) {
             self.room.changes.head = true;
         }

@@ -5,6 +5,7 @@
 //! everything else is idempotent.
 
 mod conference;
+mod dial;
 mod ending;
 mod hold;
 mod lock;
@@ -142,6 +143,7 @@ impl Transition<'_> {
             RoomInput::Play(input) => self.apply_playback(input),
             RoomInput::PlayTo { call, input } => self.apply_member_playback(call, input),
             RoomInput::Record(input) => self.record(input),
+            RoomInput::Dial(input) => self.apply_dial(input),
             RoomInput::Deadline => self.deadline(),
             RoomInput::ConferenceStarted(at) => self.conference_started(at),
             RoomInput::ConferenceEnded(at) => self.conference_ended(at),

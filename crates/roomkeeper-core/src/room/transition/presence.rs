@@ -67,6 +67,8 @@ impl Transition<'_> {
             return;
         }
         let call = member.call;
+        // The event of the answer is late, or was lost.
+        self.dial_answered(call, member.new_id, self.now + ENDING, true);
         let membership = Membership {
             core: at.core,
             conference: at.conference,
