@@ -34,6 +34,8 @@ mod recording;
 mod recovery;
 #[path = "rules/replicas.rs"]
 mod replicas;
+#[path = "rules/roles.rs"]
+mod roles;
 #[path = "rules/settings.rs"]
 mod settings;
 
@@ -232,7 +234,10 @@ impl World {
                             format!("updated {}", serde_json::to_string(&update).unwrap())
                         }
                         RoomEvent::Locked { locked } => format!("locked={locked}"),
-                        RoomEvent::Destroyed => "destroyed".to_owned(),
+                        RoomEvent::Destroyed { reason } => {
+                            let reason = reason.map(|reason| format!(" {}", reason.as_str()));
+                            format!("destroyed{}", reason.unwrap_or_default())
+                        }
                         RoomEvent::Recording { call, change, .. } => {
                             let of = if call.is_some() { "member " } else { "" };
                             format!("{of}recording {change:?}").to_lowercase()

@@ -19,6 +19,7 @@ mod program;
 mod support;
 
 mod backend;
+mod roles;
 mod row;
 mod shape;
 
@@ -80,6 +81,7 @@ fn rows() -> Vec<(&'static str, Vec<Entry>)> {
         ("member_audio", member_audio::rows()),
         ("moves", moves::rows()),
         ("settings", settings::rows()),
+        ("roles", roles::rows()),
         ("webhooks", webhooks::rows()),
         ("v_access", voipbin::access::rows()),
         ("v_conferences", voipbin::conferences::rows()),

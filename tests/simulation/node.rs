@@ -110,6 +110,10 @@ pub struct Call {
     parked_by: Option<ParkId>,
     /// The number of transfers that it still survives.
     forwards: u32,
+    /// The last transfer that was carried out, which a recovered call executes again.
+    last_plan: Option<Going>,
+    /// True if it was recovered and has entered no conference since.
+    enters_silently: bool,
 }
 
 impl Call {
@@ -167,6 +171,8 @@ pub struct Node {
     /// Instances without members whose end has not been reported yet.
     dying: Vec<(RoomId, Conference)>,
     pub calls: BTreeMap<ChannelId, Call>,
+    /// The calls of earlier processes that can be recovered.
+    tracked: BTreeMap<ChannelId, Call>,
     events: Vec<SwitchEvent>,
     /// The lists of channels after each of the last changes, oldest first.
     lists: VecDeque<Vec<ListedChannel>>,
@@ -187,6 +193,7 @@ impl Node {
             conferences: BTreeMap::new(),
             dying: Vec::new(),
             calls: BTreeMap::new(),
+            tracked: BTreeMap::new(),
             events: Vec::new(),
             lists: VecDeque::new(),
             came_in: BTreeMap::new(),
@@ -318,6 +325,8 @@ impl Node {
             mark: None,
             parked_by: None,
             forwards: FORWARDS,
+            last_plan: None,
+            enters_silently: false,
         };
         let identity = Self::identity(&call);
         self.calls.insert(channel, call);
@@ -369,7 +378,7 @@ impl Node {
         if !self.count_transfer(channel, plan) {
             return true;
         }
-        self.with(channel, |call| call.going = None);
+        self.with(channel, |call| call.last_plan = call.going.take());
         match going {
             Going::Into {
                 room,
@@ -399,7 +408,7 @@ impl Node {
             return false;
         }
         let _known = self.answer(channel);
-        self.with(channel, |call| call.going = None);
+        self.with(channel, |call| call.last_plan = call.going.take());
         if plan.parks {
             self.park(channel);
         } else {
@@ -462,7 +471,7 @@ impl Node {
             return false;
         };
         self.with(channel, |call| {
-            call.going = None;
+            call.last_plan = call.going.take();
             call.taken_out = true;
             call.place = Place::Between;
             call.reset_flags(muted, deaf);
@@ -539,8 +548,14 @@ impl Node {
             call.files.clear();
         });
         *self.came_in.entry((room, channel)).or_default() += 1;
-        let block = self.block(channel);
-        self.report_room(room, ConferenceChange::Added(block));
+        let mut is_silent = false;
+        self.with(channel, |call| {
+            is_silent = std::mem::take(&mut call.enters_silently)
+        });
+        if !is_silent {
+            let block = self.block(channel);
+            self.report_room(room, ConferenceChange::Added(block));
+        }
     }
 
     /// Removes a call from its conference, if it is in one. The last member ends it; `lingers` delays the event of that
@@ -614,6 +629,13 @@ impl Node {
             self.abort_step(channel);
             self.with(channel, |call| {
                 call.going = None;
+                call.last_plan = Some(Going::Into {
+                    room,
+                    muted,
+                    deaf: false,
+                    bound: false,
+                    plan: Plan::from_text("hangup_after_conference=false,park inline"),
+                });
                 call.sent_about = true;
             });
             self.remove_member(channel, false, lingers);
@@ -786,8 +808,42 @@ impl Node {
         self.sequence = 100;
         self.conferences.clear();
         self.dying.clear();
-        self.calls.clear();
         self.lists.clear();
+        let tracked = std::mem::take(&mut self.calls).into_iter();
+        self.tracked
+            .extend(tracked.filter(|(_, call)| call.answered));
+    }
+
+    /// Brings the calls of earlier processes back. Returns their number.
+    pub fn recover(&mut self) -> usize {
+        let tracked = std::mem::take(&mut self.tracked);
+        let count = tracked.len();
+        for (channel, mut call) in tracked {
+            let plan = call.last_plan.clone();
+            call.place = Place::Between;
+            call.going = None;
+            call.step = None;
+            call.held = false;
+            call.taps.clear();
+            call.enters_silently = true;
+            let identity = Self::identity(&call);
+            self.note_list();
+            self.calls.insert(channel, call);
+            self.report_channel(channel, ChannelChange::Created(identity));
+            match plan {
+                Some(Going::Into {
+                    room,
+                    muted,
+                    deaf,
+                    bound,
+                    plan,
+                }) if self.conferences.get(&room).is_none_or(|c| !c.locked) => {
+                    self.add_member(channel, room, (muted, deaf), bound, plan.meta);
+                }
+                _ => self.park(channel),
+            }
+        }
+        count
     }
 
     // ---- files --------------------------------------------------------------------------------------------------

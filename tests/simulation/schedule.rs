@@ -49,6 +49,10 @@ pub enum Request {
     UpdateMember {
         call: usize,
     },
+    EndOnExit {
+        call: usize,
+        on: bool,
+    },
     Join {
         call: usize,
         slot: usize,
@@ -278,6 +282,8 @@ pub enum Mood {
 #[derive(Clone, Debug)]
 pub struct Schedule {
     pub mood: Mood,
+    /// True if calls may outlive a restart of FreeSWITCH.
+    pub recovers: bool,
     pub steps: Vec<Step>,
 }
 
@@ -300,7 +306,11 @@ impl Schedule {
         for _ in 0..rng.within(5, 110) {
             step(&mut rng, mood, &mut steps);
         }
-        Self { mood, steps }
+        Self {
+            mood,
+            recovers: seed % 2 == 1,
+            steps,
+        }
     }
 }
 
@@ -530,7 +540,7 @@ fn add_doubt(rng: &mut Rng, steps: &mut Vec<Step>) {
 fn request(rng: &mut Rng) -> Request {
     let (call, slot) = (rng.below(8), rng.below(ROOMS));
     match rng.weighted(&[
-        4, 3, 1, 14, 5, 2, 4, 4, 1, 2, 4, 2, 1, 1, 2, 2, 4, 3, 1, 3, 6, 6, 2, 6, 3, 1,
+        4, 3, 1, 14, 5, 2, 4, 4, 1, 2, 4, 2, 1, 1, 2, 2, 4, 3, 1, 3, 6, 6, 2, 6, 3, 1, 1,
     ]) {
         0 => create(rng, slot),
         1 => Request::Delete { slot },
@@ -584,7 +594,11 @@ fn request(rng: &mut Rng) -> Request {
             call,
             files: rng.within(1, 3),
         },
-        _ => Request::StopTo { call },
+        25 => Request::StopTo { call },
+        _ => Request::EndOnExit {
+            call,
+            on: !rng.one_in(3),
+        },
     }
 }
 

@@ -39,6 +39,8 @@ pub struct WebhookLog {
     pub member_plays: BTreeMap<String, (String, String)>,
     /// The reported joins of each call into each room: all, and those that are not synthesized.
     pub joins: BTreeMap<(String, String), (usize, usize)>,
+    /// The calls that left a room for another one.
+    pub moved: BTreeSet<String>,
     /// The reported refusals of each call's joins into each room.
     pub refused: BTreeMap<(String, String), usize>,
 }
@@ -137,9 +139,19 @@ impl WebhookLog {
                     !self.member_plays.values().any(|of| *of == member),
                     "a member left while files played to it",
                 )?;
+                if data["to"].is_string() {
+                    self.moved.insert(call);
+                }
                 ensure(
                     data["to"].is_null() || data["reason"] == "moved",
                     "a member that does not move has another room",
+                )?;
+            }
+            "conference.member.reconnected" => {
+                let known = self.inside.get(&member);
+                ensure(
+                    known.is_some_and(|(known, _)| *known == membership),
+                    "a member returned that was not in the room",
                 )?;
             }
             "conference.recording.started" => {
@@ -288,8 +300,8 @@ impl WebhookLog {
             }
             "conference.member.updated" => {
                 ensure(
-                    data["labels"]["at"].is_string(),
-                    "a member was updated without its new label",
+                    data["labels"]["at"].is_string() || data["end_on_exit"].is_boolean(),
+                    "a member was updated without its new setting",
                 )?;
                 ensure(
                     self.inside.contains_key(&(room, call)),

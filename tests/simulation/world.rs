@@ -28,7 +28,7 @@ use roomkeeper_core::node_state::RecordedMember;
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::plan::Suspect;
 use roomkeeper_core::room::{
-    Details, FileId, Kind, Origin, PlayCommand, RoomState, RoomStatus, Update,
+    Details, FileId, Kind, MemberUpdate, Origin, PlayCommand, RoomState, RoomStatus, Update,
 };
 use roomkeeper_core::room::{MemberFlag, RecordAction};
 use roomkeeper_core::switch_command::{SwitchAction, SwitchCommand};
@@ -122,7 +122,8 @@ struct Room {
     id: RoomId,
     made: Knowledge,
     ended: Knowledge,
-    kind: Kind,
+    /// True if it can end without a request: it is for two members, or a member may take it along.
+    ends_by_itself: bool,
 }
 
 pub struct World {
@@ -136,10 +137,14 @@ pub struct World {
     runs: u128,
     tokens: u64,
     urls: usize,
+    /// True if a member ends any room that it leaves.
+    has_host: bool,
     /// The accepted requests for digits.
     gathers: Vec<String>,
     commands_up: bool,
     revives: bool,
+    /// True if calls may outlive a restart of FreeSWITCH.
+    recovers: bool,
     second_look_fails: bool,
     /// True if the system is quiet and a snapshot was taken since.
     looked: bool,
@@ -160,9 +165,9 @@ macro_rules! note {
 type Checked = Result<(), String>;
 
 impl World {
-    pub fn new(mood: Mood, traced: bool) -> Self {
+    pub fn new(mood: Mood, recovers: bool, traced: bool) -> Self {
         let side = |run| Side {
-            replica: Replica::start(run),
+            replica: Replica::start(run, recovers),
             wire: VecDeque::new(),
             behind: VecDeque::new(),
             connected: false,
@@ -180,9 +185,11 @@ impl World {
             runs: 2,
             tokens: 0,
             urls: 0,
+            has_host: false,
             gathers: Vec::new(),
             commands_up: true,
             revives: false,
+            recovers,
             second_look_fails: false,
             looked: false,
             got_park_command: BTreeSet::new(),
@@ -364,6 +371,8 @@ impl World {
             Step::Restart => {
                 self.shared.faults.fired(Fault::Restart);
                 self.node.restart();
+                // FreeSWITCH can recover a call after its time.
+                self.revives |= self.recovers;
                 for side in &mut self.sides {
                     // The connection breaks. The replica still reads events that arrived before, ahead of those of the
                     // next connection.
@@ -697,6 +706,24 @@ impl World {
                 };
                 Intent::new(Target::Member { room, call }, app, update)
             }
+            Request::EndOnExit { call, on } => {
+                let call = self.session(call)?;
+                let node_state = &self.sides[self.owner()].replica.node_state;
+                let room = node_state.call(call)?.status().room()?;
+                self.has_host = true;
+                for known in &mut self.rooms {
+                    // The setting goes along with a move.
+                    known.ends_by_itself = true;
+                }
+                let update = UpdateMember {
+                    update: Box::new(MemberUpdate {
+                        end_on_exit: Some(on),
+                        ..MemberUpdate::default()
+                    }),
+                    labels: LabelsUpdate::default(),
+                };
+                Intent::new(Target::Member { room, call }, app, update)
+            }
             Request::Join { call, slot, muted } => Intent::new(
                 Target::Member {
                     room: self.room(slot)?,
@@ -838,7 +865,7 @@ impl World {
             id,
             made: Knowledge::No,
             ended: Knowledge::No,
-            kind,
+            ends_by_itself: connect || self.has_host,
         });
         let actions = |text: &str| -> Vec<Action> { serde_json::from_str(text).unwrap() };
         let details = if acts {
@@ -1120,6 +1147,9 @@ impl World {
         if replica.stale || !self.sides[index].connected || !self.commands_up {
             return;
         }
+        if self.sides[index].replica.node_state.has_unrecovered_calls() {
+            self.recover_calls();
+        }
         let replica = &mut self.sides[index].replica;
         replica.wants = None;
         let after_gap = std::mem::take(&mut replica.missed);
@@ -1138,6 +1168,18 @@ impl World {
             },
         );
         self.sides[index].resync = Some(resync);
+    }
+
+    /// `sofia recover`, which recovers nothing while a SIP profile has not started.
+    fn recover_calls(&mut self) {
+        if self.tokens % 3 == 0 {
+            self.shared.faults.fired(Fault::NotRecovered);
+            return;
+        }
+        let recovered = self.node.recover();
+        note!(self, "          recovers {recovered} calls");
+        self.shared.faults.fired_times(Fault::Recovered, recovered);
+        self.flush();
     }
 
     fn raise_fence(&mut self, index: usize) -> (u64, u64, CoreId) {
@@ -1312,6 +1354,9 @@ impl World {
     fn resynced(&mut self, index: usize, resync: &Resync) {
         let side = &mut self.sides[index];
         side.resync = None;
+        if side.replica.node_state.recovery_deadline().is_some() {
+            side.replica.wants = Some("FreeSWITCH recovers calls");
+        }
         if resync.after_gap && side.replica.wants.is_none() {
             side.replica.wants = Some("the list of calls is written late");
         }
@@ -1348,7 +1393,7 @@ impl World {
         }
         self.runs += 1;
         self.sides[index] = Side {
-            replica: Replica::start(self.runs),
+            replica: Replica::start(self.runs, self.recovers),
             wire: VecDeque::new(),
             behind: VecDeque::new(),
             connected: false,
@@ -1433,6 +1478,9 @@ impl World {
     }
 
     fn deadlines(&mut self, index: usize) {
+        if self.sides[index].replica.is_recovery_over(&self.shared) {
+            self.apply(index, &[Item::RecoveryOver]);
+        }
         let due = self.sides[index].replica.due(&mut self.shared);
         if due.is_empty() {
             return;
@@ -1466,6 +1514,17 @@ impl World {
         self.looked = true;
         self.resync_failed(owner);
         self.whole_resync(owner)?;
+        // Snapshots follow each other while FreeSWITCH recovers calls.
+        for _ in 0..4 {
+            if self.sides[owner]
+                .replica
+                .node_state
+                .recovery_deadline()
+                .is_some()
+            {
+                self.whole_resync(owner)?;
+            }
+        }
         self.settle(owner)?;
         if self.sides[owner].replica.wants.is_some() {
             note!(self, "-- once more: {:?}", self.sides[owner].replica.wants);
@@ -1813,7 +1872,7 @@ impl World {
                 &open,
             )?;
             let what = match (room.made, room.ended) {
-                (Knowledge::Confirmed, Knowledge::No) if room.kind == Kind::Conference => {
+                (Knowledge::Confirmed, Knowledge::No) if !room.ends_by_itself => {
                     (!open).then_some("I2: a confirmed room is missing")
                 }
                 (_, Knowledge::Confirmed) => {
@@ -1839,9 +1898,10 @@ impl World {
             let session = CallId::new(node_id(), *channel);
             let key = (room.to_string(), session.to_string());
             let refused = log.refused.get(&key).copied().unwrap_or_default();
-            // Another client can take the call elsewhere before the join is repeated.
+            // Another client can take the call elsewhere before the join is repeated, or out of its room before it moves.
             let here = self.node.calls.get(channel);
-            let is_undisturbed = here.is_some_and(|call| !call.sent_about);
+            let is_undisturbed = here.is_some_and(|call| !call.sent_about)
+                && !log.moved.contains(&session.to_string());
             if self.mood == Mood::Calm && is_undisturbed && 2 * refused > *interrupted {
                 return Err(format!(
                     "{session} was refused {refused} times by {room} after {interrupted} interruptions"
@@ -1857,7 +1917,7 @@ impl World {
             let instances = self
                 .rooms
                 .iter()
-                .any(|r| r.id == *room && r.ended == Knowledge::No && r.kind == Kind::Conference);
+                .any(|r| r.id == *room && r.ended == Knowledge::No && !r.ends_by_itself);
             if instances {
                 let session = CallId::new(node_id(), *channel);
                 let key = (room.to_string(), session.to_string());

@@ -54,7 +54,11 @@ event_data! {
         #[serde(flatten)]
         settings: RoomSettingsText,
     }
-    RoomDestroyed {}
+    RoomDestroyed {
+        /// `member_left` if a member with `end_on_exit` has left.
+        #[schema(required = false)]
+        reason: String,
+    }
     MemberJoined {
         /// The caller's number.
         caller_id: String,

@@ -279,7 +279,7 @@ const fn confirmed_by(notification: &Notification) -> Option<(EntityId, Confirma
             RoomEvent::Locked { locked, .. } => {
                 (EntityId::Room(*room), Confirmation::Locked(*locked), true)
             }
-            RoomEvent::Destroyed => (EntityId::Room(*room), Confirmation::Destroyed, true),
+            RoomEvent::Destroyed { .. } => (EntityId::Room(*room), Confirmation::Destroyed, true),
             RoomEvent::Created { .. }
             | RoomEvent::Updated(_)
             | RoomEvent::Gathered { .. }

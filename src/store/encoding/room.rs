@@ -24,8 +24,8 @@ use roomkeeper_core::ids::{
 use roomkeeper_core::room::playback::Playback;
 use roomkeeper_core::room::state::Changes;
 use roomkeeper_core::room::{
-    Actions, Conference, Details, DialOut, DialOuts, Kind, Lock, LockRequest, Member, Origin,
-    Recording, Registration, RoomData, RoomSettings, RoomState, RoomStatus, Sparse,
+    Actions, Conference, Details, DialOut, DialOuts, EndReason, Kind, Lock, LockRequest, Member,
+    Origin, Recording, Registration, RoomData, RoomSettings, RoomState, RoomStatus, Sparse,
 };
 use roomkeeper_core::time::Timestamp;
 
@@ -96,6 +96,9 @@ struct StoredRun {
     /// The requested lock, its command and its deadline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lock_asked: Option<(bool, Option<CommandUid>, Timestamp)>,
+    /// A member whose exit ends the room has left.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    ended_by_member: bool,
     /// Members with a membership, for readers of the head alone.
     present: usize,
     seq: u64,
@@ -254,6 +257,7 @@ impl From<&RoomState> for StoredRun {
                 .lock()
                 .requested()
                 .map(|a| (a.lock, a.command_uid.clone(), a.deadline)),
+            ended_by_member: room.end_reason() == Some(EndReason::MemberLeft),
             present: room.present(),
             seq: room.sequence(),
             updated: room.updated_at(),
@@ -318,6 +322,7 @@ pub fn decode_room<'a>(
         registration: registration(id, &stored)?,
         status,
         instances: instances.collect(),
+        end_reason: run.ended_by_member.then_some(EndReason::MemberLeft),
         lock: Lock::restore(run.locked, run.lock_due, requested),
         playback: decode_playback(id, &stored)?,
         recording,

@@ -8,8 +8,8 @@ use roomkeeper_core::ids::{
 };
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::{
-    DialChange, DialEvent, MemberPlayEvent, MemberSettings, MemberUpdate, PlayEvent, PlayFailure,
-    RoomEvent, Update,
+    DialChange, DialEvent, EndReason, MemberPlayEvent, MemberSettings, MemberUpdate, PlayEvent,
+    PlayFailure, RoomEvent, Update,
 };
 
 /// The `data` of an event. Absent fields are not sent.
@@ -165,7 +165,11 @@ pub(super) fn room_data(fact: &RoomEvent) -> Data<'_> {
             music_url: music.as_ref(),
             ..none
         },
-        RoomEvent::Destroyed | RoomEvent::FlagChanged { .. } => none,
+        RoomEvent::Destroyed { reason } => Data {
+            reason: reason.map(EndReason::as_str),
+            ..none
+        },
+        RoomEvent::FlagChanged { .. } => none,
         RoomEvent::Gathered { result, .. } => gather_data(result),
         RoomEvent::Play(fact) => play_data(fact),
         RoomEvent::MemberPlay { event, .. } => member_play_data(event),

@@ -13,7 +13,7 @@ use roomkeeper_core::ids::{CallId, MemberId, OperationId, RecordingId, RoomId};
 use roomkeeper_core::labels::Labels;
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::{
-    DialChange, DialEvent, DialOutcome, JoinFailure, LeftReason, LiveChange, MemberFlag,
+    DialChange, DialEvent, DialOutcome, EndReason, JoinFailure, LeftReason, LiveChange, MemberFlag,
     MemberPlayEvent, MemberSettings, MemberUpdate, PlayEvent, PlayFailure, RecordingChange,
     RoomEvent, RoomNotification, RoomSettingsUpdate, Sparse, Tones, Update,
 };
@@ -156,7 +156,10 @@ fn room_events() -> Vec<RoomEvent> {
             },
         })),
         RoomEvent::Locked { locked: true },
-        RoomEvent::Destroyed,
+        RoomEvent::Destroyed { reason: None },
+        RoomEvent::Destroyed {
+            reason: Some(EndReason::MemberLeft),
+        },
         dial(DialChange::Ringing),
         dial(DialChange::Answered),
         dial(ended(DialOutcome::Busy)),
@@ -175,12 +178,16 @@ fn room_events() -> Vec<RoomEvent> {
             did: "747713001".to_owned(),
             muted: true,
             from: Some(other_room()),
-            settings: Sparse::new(MemberSettings { labels: labels() }),
+            settings: Sparse::new(MemberSettings {
+                labels: labels(),
+                ..MemberSettings::default()
+            }),
         },
         RoomEvent::MemberUpdated {
             call,
             update: Box::new(MemberUpdate {
                 labels: Some(labels()),
+                ..MemberUpdate::default()
             }),
         },
     ];

@@ -377,7 +377,13 @@ impl NodeState {
 
     /// Drops an entity that is over, once that is committed.
     pub fn drop_over(&mut self, entity: EntityId, now: Timestamp) {
+        // Of a call that ended with its core no event can come any longer; the call itself can return.
+        let is_of_core = match entity {
+            EntityId::Call(id) => self.call(id).map(CallState::core) == self.core,
+            EntityId::Room(_) => false,
+        };
         if self.forget_over(entity)
+            && is_of_core
             && let EntityId::Call(id) = entity
         {
             self.remember_ended(id.channel(), now);

@@ -125,7 +125,11 @@ impl NodeState {
             let state = self.call(call);
             // If an event has moved the call since the fence, the snapshot may show the call before or after the move.
             // The call's next event decides, or another snapshot if that event is lost.
-            if state.is_some_and(|state| state.is_elsewhere_since(room.room, fence)) {
+            // The numbers of a call that ended with its core say nothing about the present one.
+            let moved = |state: &&CallState| {
+                Some(state.core()) == self.core && state.is_elsewhere_since(room.room, fence)
+            };
+            if state.as_ref().is_some_and(moved) {
                 cx.out.resync = Some("a call has moved since the fence");
                 continue;
             }

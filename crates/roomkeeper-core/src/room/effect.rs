@@ -55,6 +55,22 @@ impl fmt::Display for LeftReason {
     }
 }
 
+/// The reason why a room ended, as the webhook gives it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EndReason {
+    /// A member with `end_on_exit` left.
+    MemberLeft,
+}
+
+impl EndReason {
+    /// Returns the word in the webhook.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::MemberLeft => "member_left",
+        }
+    }
+}
+
 /// The reason why a join failed, as the webhook gives it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum JoinFailure {
@@ -218,7 +234,10 @@ pub enum RoomEvent {
         locked: bool,
     },
     /// The room ended.
-    Destroyed,
+    Destroyed {
+        /// The reason, if it is no request of its owner and no time limit.
+        reason: Option<EndReason>,
+    },
     /// A recording changed.
     Recording {
         /// The recorded member; `None` for the room itself.
@@ -346,7 +365,7 @@ impl RoomEvent {
     named_events! {
         Self::Created { .. } => "conference.created",
         Self::Updated(_) | Self::Locked { .. } => "conference.updated",
-        Self::Destroyed => "conference.destroyed",
+        Self::Destroyed { .. } => "conference.destroyed",
         Self::MemberJoined { .. } => "conference.member.joined",
         Self::MemberUpdated { .. } => "conference.member.updated",
         Self::MemberLeft { .. } => "conference.member.left",
@@ -404,7 +423,7 @@ impl RoomEvent {
             Self::Created { .. }
             | Self::Updated(_)
             | Self::Locked { .. }
-            | Self::Destroyed
+            | Self::Destroyed { .. }
             | Self::Play(_) => None,
             Self::Recording { call, .. } => *call,
         }

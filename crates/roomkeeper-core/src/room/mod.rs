@@ -35,7 +35,8 @@ pub use dial::{
     DialChange, DialEvent, DialInput, DialOut, DialOutcome, DialOuts, DialPhase, DialRequest,
 };
 pub use effect::{
-    JoinFailure, LeftReason, LiveChange, RoomCommand, RoomEffect, RoomEvent, RoomNotification,
+    EndReason, JoinFailure, LeftReason, LiveChange, RoomCommand, RoomEffect, RoomEvent,
+    RoomNotification,
 };
 pub use entry::Entry;
 pub use flag::{FlagNames, FlagRequest, FlagRequests, Flags, MemberFlag, ReportedFlags};
@@ -44,7 +45,7 @@ pub use lock::{Lock, LockRequest};
 pub use member::{
     JoinAttempt, Member, MemberStatus, Membership, MembershipChange, MembershipStatus, Move,
 };
-pub use member_settings::{MemberSettings, MemberUpdate};
+pub use member_settings::{MemberSettings, MemberUpdate, Role};
 pub use play::{FileId, MemberPlayEvent, PlayCommand, PlayEvent, PlayFailure};
 pub use playback::{PlayInput, Playback};
 pub use recording::{

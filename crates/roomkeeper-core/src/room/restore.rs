@@ -6,6 +6,7 @@ use crate::ids::{CallId, RecordingId, RoomId};
 use crate::time::Timestamp;
 
 use super::dial::DialOuts;
+use super::effect::EndReason;
 use super::lock::{Lock, LockRequest};
 use super::member::Member;
 use super::playback::{Music, Opening, Operation, Playback};
@@ -23,6 +24,8 @@ pub struct RoomData {
     pub status: RoomStatus,
     /// The conference instances that are not known to be over, in any order.
     pub instances: Vec<Conference>,
+    /// The reason of its end, if it has one for the webhook.
+    pub end_reason: Option<EndReason>,
     /// Its lock.
     pub lock: Lock,
     /// Its playback.
@@ -63,6 +66,7 @@ impl RoomState {
             registration,
             status,
             mut instances,
+            end_reason,
             lock,
             playback,
             recording,
@@ -80,6 +84,7 @@ impl RoomState {
             registration: Some(registration),
             status,
             instances,
+            end_reason,
             lock,
             playback,
             recording,
@@ -172,6 +177,7 @@ mod tests {
             },
             status: RoomStatus::Progressing,
             instances: Vec::new(),
+            end_reason: None,
             lock: Lock::restore(false, false, None),
             playback: Playback::restore(Vec::new(), None, 0, false),
             recording: None,

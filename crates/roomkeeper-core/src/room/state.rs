@@ -10,6 +10,7 @@ use crate::time::Timestamp;
 
 use super::details::{Details, Kind};
 use super::dial::{DialOut, DialOuts};
+use super::effect::EndReason;
 use super::lock::Lock;
 use super::member::{
     Member, MemberStatus, Membership, MembershipChange, MembershipStatus, Tombstone,
@@ -119,6 +120,8 @@ pub struct RoomState {
     /// reported before the end of the last one, so there can be two for a moment.
     pub(super) instances: Vec<Conference>,
     pub(super) lock: Lock,
+    /// The reason of its end, if it has one for the webhook.
+    pub(super) end_reason: Option<EndReason>,
     /// The instance that has the settings, as far as this process has sent them. Not stored: a later owner sends them
     /// again.
     pub(super) controlled: Option<ConferenceId>,
@@ -166,6 +169,7 @@ impl RoomState {
             status: RoomStatus::Progressing,
             instances: Vec::new(),
             lock: Lock::default(),
+            end_reason: None,
             controlled: None,
             silent_at: None,
             talked_at: None,
@@ -336,6 +340,11 @@ impl RoomState {
     /// Returns the lock.
     pub const fn lock(&self) -> &Lock {
         &self.lock
+    }
+
+    /// Returns the reason of its end, if it has one for the webhook.
+    pub const fn end_reason(&self) -> Option<EndReason> {
+        self.end_reason
     }
 
     /// Returns the channel that has the floor.

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use crate::ids::CallId;
-use crate::room::effect::{JoinFailure, LeftReason, RoomCommand, RoomEvent};
+use crate::room::effect::{EndReason, JoinFailure, LeftReason, RoomCommand, RoomEvent};
 use crate::room::member::{JoinAttempt, MemberStatus};
+use crate::room::member_settings::MemberSettings;
 use crate::room::playback::PlayInput;
 use crate::room::recording::RecordInput;
 use crate::room::state::RoomStatus;
@@ -68,6 +69,14 @@ impl Transition<'_> {
         self.finish_if_empty();
     }
 
+    /// Ends the room if it must end with this member, which has left for good.
+    pub(super) fn end_with(&mut self, member: &MemberSettings) {
+        if member.end_on_exit && self.room.is_open() && self.room.registration.is_some() {
+            self.room.end_reason = Some(EndReason::MemberLeft);
+            self.end(self.now + ENDING, LeftReason::RoomDestroyed);
+        }
+    }
+
     pub(super) fn finish_if_empty(&mut self) {
         if matches!(self.room.status, RoomStatus::Terminating { .. })
             && self.room.members.is_empty()
@@ -79,7 +88,8 @@ impl Transition<'_> {
             self.room.ended_at = Some(self.now);
             self.updated();
             self.play(|playback| playback.conference_over(true));
-            self.notify(RoomEvent::Destroyed, None, false);
+            let reason = self.room.end_reason;
+            self.notify(RoomEvent::Destroyed { reason }, None, false);
         }
     }
 

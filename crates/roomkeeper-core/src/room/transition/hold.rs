@@ -85,8 +85,9 @@ impl Transition<'_> {
                 hold.wanted = held;
             }
             let late = hold.adjusting.take_if(|at| passed(*at)).is_some();
-            // An unknown value is set once, after the request; then a snapshot decides.
-            expired.is_some() || (late && hold.hears.is_some())
+            // A value whose change nothing confirms is unknown, and is set once more; then an event or a snapshot decides.
+            let unconfirmed = late && hold.hears.take().is_some();
+            expired.is_some() || unconfirmed
         });
         if is_wrong == Some(true) {
             self.adjust_hearing(call);

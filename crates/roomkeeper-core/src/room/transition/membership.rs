@@ -203,6 +203,8 @@ impl Transition<'_> {
         }
         if let Some(member) = self.room.remove_member(call) {
             let returns = !turned_away && returns_after(reason);
+            // A member that could not return is gone.
+            let has_left = member.moving.as_deref() == Some(&Move::Back);
             let moving = member.moving.filter(|_| returns);
             let command_uid = match member.status {
                 MemberStatus::Joining { command_uid, .. } => command_uid,
@@ -219,6 +221,9 @@ impl Transition<'_> {
                 command_uid.clone(),
                 matches!(reason, JoinFailure::Orphan),
             );
+            if has_left {
+                self.end_with(&member.settings);
+            }
             if let Some(Move::From { room, flags }) = moving.as_deref() {
                 self.effects.push(RoomEffect::MoveFailed {
                     call,

@@ -542,6 +542,9 @@ impl Transition<'_> {
             // to the end.
             self.play(|playback| playback.conference_over(synthesized));
         }
+        if to.is_none() && ends_on_exit(reason) {
+            self.end_with(&member.settings);
+        }
         self.end_broken_pair();
     }
 
@@ -589,5 +592,17 @@ impl Transition<'_> {
         self.effects
             .push(RoomEffect::CallStrayed { call, sequence });
         self.command(RoomCommand::Park { call });
+    }
+}
+
+/// Returns true if a member that leaves for this reason takes a room along that ends on its exit.
+const fn ends_on_exit(reason: LeftReason) -> bool {
+    match reason {
+        LeftReason::Hangup | LeftReason::Removed | LeftReason::Moved => true,
+        // The room ends already, or its node was lost with all members.
+        LeftReason::RoomDestroyed
+        | LeftReason::Timeout
+        | LeftReason::Silence
+        | LeftReason::Orphan => false,
     }
 }
