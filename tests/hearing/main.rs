@@ -19,8 +19,11 @@ mod program;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod hold;
 mod judge;
+mod keypad;
 mod members;
+mod moves;
 mod party;
 mod playback;
 mod recording;
@@ -66,6 +69,9 @@ fn all() -> Vec<(&'static str, Vec<Test>)> {
     vec![
         ("rooms", rooms::tests()),
         ("members", members::tests()),
+        ("hold", hold::tests()),
+        ("keypad", keypad::tests()),
+        ("moves", moves::tests()),
         ("playback", playback::tests()),
         ("recording", recording::tests()),
     ]

@@ -12,7 +12,11 @@ use crate::program::poll;
 use crate::scene::{Room, Scene};
 use crate::tests;
 
-tests![recording_has_the_voices_of_the_room];
+tests![
+    recording_has_the_voices_of_the_room,
+    pause_is_cut_out_of_a_recording,
+    recording_of_a_member_has_its_voice_alone,
+];
 
 /// The tones in each tenth of a second of a recording.
 pub fn tones_in(room: &Room<'_>, recording: &str) -> Vec<BTreeSet<Tone>> {
@@ -62,4 +66,72 @@ async fn recording_has_the_voices_of_the_room(scene: &Scene) {
     let count = |tones: &BTreeSet<Tone>| windows.iter().filter(|heard| *heard == tones).count();
     assert!(count(&both) >= 6, "both voices: {windows:?}");
     assert!(count(&BTreeSet::from([B])) >= 6, "one voice: {windows:?}");
+}
+
+/// Waits until the file of a recording that has stopped has this many windows.
+async fn complete_file(room: &Room<'_>, recording: &str, least: usize) -> Vec<BTreeSet<Tone>> {
+    poll::until(
+        "the file is complete",
+        Duration::from_secs(10),
+        async || {
+            let windows = tones_in(room, recording);
+            (windows.len() >= least).then_some(windows)
+        },
+    )
+    .await
+}
+
+async fn pause_is_cut_out_of_a_recording(scene: &Scene) {
+    let room = scene.room().await;
+    let [a, b] = room.parties([A, B]).await;
+    a.command("conference/mute", &json!({})).await;
+    room.webhook("conference.member.muted", 1).await;
+    let started = room.command("recording/start", &json!({})).await;
+    let recording = started["recording_id"].as_str().unwrap();
+    room.webhook("conference.recording.started", 1).await;
+    judge(&[a.hears(&[&b]), b.hears(&[])]).await;
+    room.command("recording/pause", &json!({})).await;
+    room.webhook("conference.recording.paused", 1).await;
+    // This voice is heard during the pause only.
+    a.command("conference/unmute", &json!({})).await;
+    room.webhook("conference.member.unmuted", 1).await;
+    judge(&[a.hears(&[&b]), b.hears(&[&a])]).await;
+    a.command("conference/mute", &json!({})).await;
+    room.webhook("conference.member.muted", 2).await;
+    judge(&[a.hears(&[&b]), b.hears(&[])]).await;
+    room.command("recording/resume", &json!({})).await;
+    room.webhook("conference.recording.resumed", 1).await;
+    judge(&[a.hears(&[&b]), b.hears(&[])]).await;
+    room.command("recording/stop", &json!({})).await;
+    room.webhook("conference.recording.stopped", 1).await;
+
+    let windows = complete_file(&room, recording, 12).await;
+    let only = BTreeSet::from([B]);
+    assert!(
+        windows.iter().all(|heard| heard.is_subset(&only)),
+        "{windows:?}"
+    );
+    let voiced = windows.iter().filter(|heard| **heard == only).count();
+    assert!(voiced >= 12, "both parts: {windows:?}");
+}
+
+async fn recording_of_a_member_has_its_voice_alone(scene: &Scene) {
+    let room = scene.room().await;
+    let [a, b] = room.parties([A, B]).await;
+    judge(&[a.hears(&[&b]), b.hears(&[&a])]).await;
+    let started = room.member(&a, "recording/start", &json!({})).await;
+    let recording = started["recording_id"].as_str().unwrap();
+    room.webhook("conference.member.recording.started", 1).await;
+    judge(&[a.hears(&[&b]), b.hears(&[&a])]).await;
+    room.member(&a, "recording/stop", &json!({})).await;
+    room.webhook("conference.member.recording.stopped", 1).await;
+
+    let windows = complete_file(&room, recording, 6).await;
+    let only = BTreeSet::from([A]);
+    assert!(
+        windows.iter().all(|heard| heard.is_subset(&only)),
+        "{windows:?}"
+    );
+    let voiced = windows.iter().filter(|heard| **heard == only).count();
+    assert!(voiced >= 5, "{windows:?}");
 }

@@ -112,7 +112,19 @@ impl Scene {
     /// Creates a room, on each node in turn.
     pub async fn room(&self) -> Room<'_> {
         let number = self.rooms.fetch_add(1, Ordering::SeqCst);
-        let node = &self.nodes[number % self.nodes.len()];
+        self.room_on(number % self.nodes.len(), number).await
+    }
+
+    /// Creates two rooms on one node.
+    pub async fn two_rooms(&self) -> (Room<'_>, Room<'_>) {
+        let number = self.rooms.fetch_add(2, Ordering::SeqCst);
+        let node = number % self.nodes.len();
+        let first = self.room_on(node, number).await;
+        (first, self.room_on(node, number + 1).await)
+    }
+
+    async fn room_on(&self, node: usize, number: usize) -> Room<'_> {
+        let node = &self.nodes[node];
         let body = json!({ "name": format!("hearing{number}"), "node": node.id });
         let answer = self
             .world
