@@ -135,6 +135,8 @@ async fn member_is_muted_deafened_and_removed() {
         ("mute", "conference.member.muted"),
         ("deaf", "conference.member.deafened"),
         ("undeaf", "conference.member.undeafened"),
+        ("hold", "conference.member.held"),
+        ("unhold", "conference.member.unheld"),
         ("kick", "conference.member.left"),
     ] {
         let done = document(

@@ -287,6 +287,21 @@ fn set_hearing(room: RoomId, call: CallId, deafens: bool) -> Request {
     .fails_with(ENDS_OF_MEMBER)
 }
 
+fn set_hold(room: RoomId, call: CallId, holds: bool) -> Request {
+    let (verb, event) = if holds {
+        ("hold", "conference.member.held")
+    } else {
+        ("unhold", "conference.member.unheld")
+    };
+    Request::post(
+        path(room, &format!("/members/{call}/{verb}")),
+        format!("{verb} {call}"),
+    )
+    .with_uid()
+    .confirmed_by(Subject::Call(call), event)
+    .fails_with(ENDS_OF_MEMBER)
+}
+
 fn kick(room: RoomId, call: CallId) -> Request {
     Request::post(
         path(room, &format!("/members/{call}/kick")),
@@ -328,6 +343,17 @@ pub async fn run_member(options: MemberOptions) -> Result<(), Failure> {
         MemberArguments::Unmute(target) => (target, |_, call| set_speech(call, false)),
         MemberArguments::Deaf(target) => (target, |room, call| set_hearing(room, call, true)),
         MemberArguments::Undeaf(target) => (target, |room, call| set_hearing(room, call, false)),
+        MemberArguments::Hold { target, music } => {
+            let room = lookup::room(&api, &target.room).await?;
+            let call = lookup::member(&api, room, &target.member).await?;
+            let request = set_hold(room, call, true);
+            let request = match music {
+                Some(url) => request.with("music_url", url),
+                None => request,
+            };
+            return execute::run(&api, request, target.wait, options.view.view.json).await;
+        }
+        MemberArguments::Unhold(target) => (target, |room, call| set_hold(room, call, false)),
         MemberArguments::Kick(target) => (target, kick),
         MemberArguments::Move { target, to, muted } => {
             let room = lookup::room(&api, &target.room).await?;

@@ -93,6 +93,8 @@ const SCRIPT: &[&str] = &[
     "member mute",
     "member deaf",
     "member undeaf",
+    "member hold",
+    "member unhold",
     "room unmute-all",
     "room mute-all",
     "room record",

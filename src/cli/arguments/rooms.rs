@@ -280,6 +280,19 @@ pub enum MemberArguments {
     /// Undeafens a member.
     #[command(after_help = wait_help!("member undeaf standup 527121101"))]
     Undeaf(MemberTarget),
+    /// Puts a member on hold: it neither hears the room nor is heard.
+    #[command(after_help = wait_help!("member hold standup 527121101 --wait"))]
+    Hold {
+        /// The member.
+        #[command(flatten)]
+        target: MemberTarget,
+        /// The URL of the music. If omitted, the member hears silence.
+        #[arg(long)]
+        music: Option<String>,
+    },
+    /// Takes a member off hold.
+    #[command(after_help = wait_help!("member unhold standup 527121101"))]
+    Unhold(MemberTarget),
     /// Moves a member to another room of its node.
     #[command(after_help = wait_help!("member move standup 527121101 breakout --wait"))]
     Move {

@@ -44,6 +44,7 @@ test("a member joins, is counted and listed, and leaves", () => {
     joinedAt: Date.parse("2026-05-06T12:34:56Z"),
     muted: true,
     deaf: false,
+    held: false,
   });
   assert.equal(waiting(state).length, 0);
   assert.equal(state.announcement.text, "527 joined standup");
@@ -106,6 +107,13 @@ test("mute is pending until its event arrives", () => {
   state = run(state, makeEvent("conference.member.muted", {}, CALL));
   assert.equal(state.members.get(ROOM).get(CALL).muted, true);
   assert.equal(state.pending.size, 0);
+});
+
+test("held and unheld change the member", () => {
+  let state = run(room(), join(CALL), makeEvent("conference.member.held", {}, CALL));
+  assert.equal(state.members.get(ROOM).get(CALL).held, true);
+  state = run(state, makeEvent("conference.member.unheld", {}, CALL));
+  assert.equal(state.members.get(ROOM).get(CALL).held, false);
 });
 
 test("deafened and undeafened change the member", () => {

@@ -95,7 +95,7 @@ function memberTable(room, { state, now, act }) {
       cells: [
         h("span", { class: "with-copy" }, h("b", null, member.caller_id || "(no caller id)"), copyButton(member.uuid, `the call id of ${member.caller_id}`, act)),
         member.did || "–",
-        h("span", { class: "marks" }, member.status && member.status !== "joined" && mark("warn", member.status, { key: "status" }), member.muted && mark("plain", "Muted", { key: "muted" }), member.deaf && mark("plain", "Deaf", { key: "deaf" })),
+        h("span", { class: "marks" }, member.status && member.status !== "joined" && mark("warn", member.status, { key: "status" }), member.muted && mark("plain", "Muted", { key: "muted" }), member.deaf && mark("plain", "Deaf", { key: "deaf" }), member.held && mark("plain", "On hold", { key: "held" })),
         member.joined_at ? elapsed(now - Date.parse(member.joined_at)) : "–",
         hangupButton({ ...member, app_id: room.app_id }, state, now, act),
       ],
