@@ -287,6 +287,7 @@ fn in_body(
                 "urls",
                 "url",
                 "music_url",
+                "alone_url",
                 "secret",
                 "since",
                 "prompt_url",
