@@ -10,6 +10,7 @@ from typing import Union
 
 from .generated.models import (
     CallAnsweredEvent,
+    CallDtmfEvent,
     CallGatheredEvent,
     CallHangupEvent,
     CallNewEvent,
@@ -22,6 +23,7 @@ from .generated.models import (
     ConferenceCreatedEvent,
     ConferenceDestroyedEvent,
     ConferenceMemberDeafenedEvent,
+    ConferenceMemberDtmfEvent,
     ConferenceMemberGatheredEvent,
     ConferenceMemberHeldEvent,
     ConferenceMemberJoinedEvent,
@@ -65,6 +67,7 @@ from .generated.models import (
 #: An event of a webhook or of the event stream.
 Event = Union[
     CallAnsweredEvent,
+    CallDtmfEvent,
     CallGatheredEvent,
     CallHangupEvent,
     CallNewEvent,
@@ -77,6 +80,7 @@ Event = Union[
     ConferenceCreatedEvent,
     ConferenceDestroyedEvent,
     ConferenceMemberDeafenedEvent,
+    ConferenceMemberDtmfEvent,
     ConferenceMemberGatheredEvent,
     ConferenceMemberHeldEvent,
     ConferenceMemberJoinFailedEvent,
@@ -119,6 +123,7 @@ Event = Union[
 
 EVENTS: dict[str, type[Event]] = {
     "call.answered": CallAnsweredEvent,
+    "call.dtmf": CallDtmfEvent,
     "call.gathered": CallGatheredEvent,
     "call.hangup": CallHangupEvent,
     "call.new": CallNewEvent,
@@ -131,6 +136,7 @@ EVENTS: dict[str, type[Event]] = {
     "conference.created": ConferenceCreatedEvent,
     "conference.destroyed": ConferenceDestroyedEvent,
     "conference.member.deafened": ConferenceMemberDeafenedEvent,
+    "conference.member.dtmf": ConferenceMemberDtmfEvent,
     "conference.member.gathered": ConferenceMemberGatheredEvent,
     "conference.member.held": ConferenceMemberHeldEvent,
     "conference.member.join_failed": ConferenceMemberJoinFailedEvent,
@@ -173,6 +179,7 @@ EVENTS: dict[str, type[Event]] = {
 
 #: The paths whose body takes a `command_uid`.
 COMMAND_PATHS = (
+    re.compile(r"(?:/.*)?/api/v1/conferences/[^/]+/hangup"),
     re.compile(r"(?:/.*)?/api/v1/conferences/[^/]+/lock"),
     re.compile(r"(?:/.*)?/api/v1/conferences/[^/]+/members/[^/]+/deaf"),
     re.compile(r"(?:/.*)?/api/v1/conferences/[^/]+/members/[^/]+/dtmf"),
@@ -189,6 +196,7 @@ COMMAND_PATHS = (
     re.compile(r"(?:/.*)?/api/v1/conferences/[^/]+/members/[^/]+/stop"),
     re.compile(r"(?:/.*)?/api/v1/conferences/[^/]+/members/[^/]+/undeaf"),
     re.compile(r"(?:/.*)?/api/v1/conferences/[^/]+/members/[^/]+/unhold"),
+    re.compile(r"(?:/.*)?/api/v1/conferences/[^/]+/mute"),
     re.compile(r"(?:/.*)?/api/v1/conferences/[^/]+/pause"),
     re.compile(r"(?:/.*)?/api/v1/conferences/[^/]+/play"),
     re.compile(r"(?:/.*)?/api/v1/conferences/[^/]+/recording/pause"),
@@ -197,6 +205,7 @@ COMMAND_PATHS = (
     re.compile(r"(?:/.*)?/api/v1/conferences/[^/]+/recording/stop"),
     re.compile(r"(?:/.*)?/api/v1/conferences/[^/]+/stop"),
     re.compile(r"(?:/.*)?/api/v1/conferences/[^/]+/unlock"),
+    re.compile(r"(?:/.*)?/api/v1/conferences/[^/]+/unmute"),
     re.compile(r"(?:/.*)?/api/v1/conferences/[^/]+/volume"),
     re.compile(r"(?:/.*)?/api/v1/sessions/[^/]+/commands/answer"),
     re.compile(r"(?:/.*)?/api/v1/sessions/[^/]+/commands/conference/leave"),

@@ -36,6 +36,7 @@ from .generated.api.conferences import (
     delete_room,
     get_dial_out,
     get_room,
+    hang_up_members,
     hold_member,
     kick_member,
     list_dial_outs,
@@ -43,9 +44,12 @@ from .generated.api.conferences import (
     list_rooms,
     lock_room,
     move_member,
+    mute_members,
+    run_commands,
     undeafen_member,
     unhold_member,
     unlock_room,
+    unmute_members,
     update_member,
     update_room,
 )
@@ -91,7 +95,11 @@ from .generated.api.webhooks import (
     update_webhook,
 )
 from .generated.models import (
+    BulkCommand,
+    BulkResult,
     Command,
+    CommandResults,
+    Commands,
     Conference,
     Conferencecall,
     ConferencecallList,
@@ -109,6 +117,7 @@ from .generated.models import (
     Join,
     KeypadOperation,
     ListDeliveriesStatus,
+    ListMembersSort,
     LockCommand,
     MemberCommand,
     MemberList,
@@ -254,6 +263,10 @@ class Operations:
         """End a call."""
         return cast(Operation, self._call(hang_up_call.sync_detailed, uuid=uuid, body=body))
 
+    def hang_up_members(self, room_id: str, *, body: BulkCommand | Unset = UNSET) -> BulkResult:
+        """Hang up all members."""
+        return cast(BulkResult, self._call(hang_up_members.sync_detailed, room_id=room_id, body=body))
+
     def hold_member(self, room_id: str, uuid: str, *, body: Hold | Unset = UNSET) -> MemberCommand:
         """Put a member on hold."""
         return cast(MemberCommand, self._call(hold_member.sync_detailed, room_id=room_id, uuid=uuid, body=body))
@@ -311,9 +324,29 @@ class Operations:
         """List the dial-outs of a conference."""
         return cast(DialOutList, self._call(list_dial_outs.sync_detailed, room_id=room_id))
 
-    def list_members(self, room_id: str, *, limit: int | Unset = UNSET, cursor: str | Unset = UNSET) -> MemberList:
+    def list_members(
+        self,
+        room_id: str,
+        *,
+        limit: int | Unset = UNSET,
+        cursor: str | Unset = UNSET,
+        muted: bool | Unset = UNSET,
+        label_key: str | Unset = UNSET,
+        sort: ListMembersSort | Unset = UNSET,
+    ) -> MemberList:
         """List a conference's members."""
-        return cast(MemberList, self._call(list_members.sync_detailed, room_id=room_id, limit=limit, cursor=cursor))
+        return cast(
+            MemberList,
+            self._call(
+                list_members.sync_detailed,
+                room_id=room_id,
+                limit=limit,
+                cursor=cursor,
+                muted=muted,
+                label_key=label_key,
+                sort=sort,
+            ),
+        )
 
     def list_nodes(self) -> NodeList:
         """List the nodes."""
@@ -350,6 +383,10 @@ class Operations:
         """Mute a member."""
         return cast(MemberCommand, self._call(mute_member.sync_detailed, uuid=uuid, body=body))
 
+    def mute_members(self, room_id: str, *, body: BulkCommand | Unset = UNSET) -> BulkResult:
+        """Mute all members."""
+        return cast(BulkResult, self._call(mute_members.sync_detailed, room_id=room_id, body=body))
+
     def pause_member_recording(self, room_id: str, uuid: str, *, body: Command | Unset = UNSET) -> RecordingOperation:
         """Pause the recording of one member."""
         return cast(
@@ -385,6 +422,10 @@ class Operations:
     def rotate_webhook_secret(self, id: str, *, body: WebhookRotation | Unset = UNSET) -> WebhookSecret:
         """Replace the secret of a webhook endpoint."""
         return cast(WebhookSecret, self._call(rotate_webhook_secret.sync_detailed, id=id, body=body))
+
+    def run_commands(self, room_id: str, *, body: Commands) -> CommandResults:
+        """Run many commands."""
+        return cast(CommandResults, self._call(run_commands.sync_detailed, room_id=room_id, body=body))
 
     def send_digits(self, uuid: str, *, body: Dtmf) -> KeypadOperation:
         """Send tones to a call."""
@@ -481,6 +522,10 @@ class Operations:
     def unmute_member(self, uuid: str, *, body: Command | Unset = UNSET) -> MemberCommand:
         """Unmute a member."""
         return cast(MemberCommand, self._call(unmute_member.sync_detailed, uuid=uuid, body=body))
+
+    def unmute_members(self, room_id: str, *, body: BulkCommand | Unset = UNSET) -> BulkResult:
+        """Unmute all members."""
+        return cast(BulkResult, self._call(unmute_members.sync_detailed, room_id=room_id, body=body))
 
     def update_conference(self, conference_id: UUID, *, body: VoipbinUpdate | Unset = UNSET) -> Conference:
         """Change a conference."""

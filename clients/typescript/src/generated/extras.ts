@@ -11,6 +11,7 @@ export type LiveEvent =
 
 /** The paths whose body takes a `command_uid`. */
 export const COMMAND_PATHS: readonly RegExp[] = [
+  /^(?:\/.*)?\/api\/v1\/conferences\/[^\/]+\/hangup$/,
   /^(?:\/.*)?\/api\/v1\/conferences\/[^\/]+\/lock$/,
   /^(?:\/.*)?\/api\/v1\/conferences\/[^\/]+\/members\/[^\/]+\/deaf$/,
   /^(?:\/.*)?\/api\/v1\/conferences\/[^\/]+\/members\/[^\/]+\/dtmf$/,
@@ -27,6 +28,7 @@ export const COMMAND_PATHS: readonly RegExp[] = [
   /^(?:\/.*)?\/api\/v1\/conferences\/[^\/]+\/members\/[^\/]+\/stop$/,
   /^(?:\/.*)?\/api\/v1\/conferences\/[^\/]+\/members\/[^\/]+\/undeaf$/,
   /^(?:\/.*)?\/api\/v1\/conferences\/[^\/]+\/members\/[^\/]+\/unhold$/,
+  /^(?:\/.*)?\/api\/v1\/conferences\/[^\/]+\/mute$/,
   /^(?:\/.*)?\/api\/v1\/conferences\/[^\/]+\/pause$/,
   /^(?:\/.*)?\/api\/v1\/conferences\/[^\/]+\/play$/,
   /^(?:\/.*)?\/api\/v1\/conferences\/[^\/]+\/recording\/pause$/,
@@ -35,6 +37,7 @@ export const COMMAND_PATHS: readonly RegExp[] = [
   /^(?:\/.*)?\/api\/v1\/conferences\/[^\/]+\/recording\/stop$/,
   /^(?:\/.*)?\/api\/v1\/conferences\/[^\/]+\/stop$/,
   /^(?:\/.*)?\/api\/v1\/conferences\/[^\/]+\/unlock$/,
+  /^(?:\/.*)?\/api\/v1\/conferences\/[^\/]+\/unmute$/,
   /^(?:\/.*)?\/api\/v1\/conferences\/[^\/]+\/volume$/,
   /^(?:\/.*)?\/api\/v1\/sessions\/[^\/]+\/commands\/answer$/,
   /^(?:\/.*)?\/api\/v1\/sessions\/[^\/]+\/commands\/conference\/leave$/,

@@ -104,6 +104,47 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/conferences/{room_id}/commands": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Run many commands
+         * @description The commands run a few at a time, those of one call in order. Each has the answer, the webhooks, the `command_uid` and
+         *     the cooldown that it would have alone; one that fails stops no other.
+         */
+        post: operations["runCommands"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/conferences/{room_id}/hangup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Hang up all members
+         * @description Ends the call of each member. The conference stays. Its webhooks are those of the single command.
+         */
+        post: operations["hangUpMembers"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/conferences/{room_id}/lock": {
         parameters: {
             query?: never;
@@ -492,6 +533,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/conferences/{room_id}/mute": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Mute all members
+         * @description Mutes each member that is not muted. Its webhooks are those of the single command, each with the `command_uid`.
+         */
+        post: operations["muteMembers"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/conferences/{room_id}/pause": {
         parameters: {
             query?: never;
@@ -649,6 +710,26 @@ export interface paths {
          * @description Its webhook is `conference.updated` with `locked`.
          */
         post: operations["unlockRoom"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/conferences/{room_id}/unmute": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Unmute all members
+         * @description Unmutes each member that is muted. Its webhooks are those of the single command, each with the `command_uid`.
+         */
+        post: operations["unmuteMembers"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1307,6 +1388,23 @@ export interface webhooks {
         patch?: never;
         trace?: never;
     };
+    "call.dtmf": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A call sent a digit outside of a conference */
+        post: operations["onCallDtmf"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "call.gathered": {
         parameters: {
             query?: never;
@@ -1505,6 +1603,23 @@ export interface webhooks {
         put?: never;
         /** A member was deafened */
         post: operations["onConferenceMemberDeafened"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "conference.member.dtmf": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A member sent a digit */
+        post: operations["onConferenceMemberDtmf"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2103,6 +2218,30 @@ export interface components {
             /** Format: date-time */
             timestamp: string;
         };
+        /** @description The members that a command leaves out. */
+        BulkCommand: {
+            command_uid?: components["schemas"]["CommandUid"] | null;
+            /** @description The members that are left out. */
+            except?: components["schemas"]["SessionId"][] | null;
+        };
+        /** @description A member for which a command failed. */
+        BulkFailure: {
+            error: string;
+            session: components["schemas"]["SessionId"];
+            /**
+             * Format: int32
+             * @description The status that the command alone would have.
+             */
+            status: number;
+        };
+        /** @description The results of a command to many members. */
+        BulkResult: {
+            /** @description The members for which FreeSWITCH accepted the command; a webhook confirms each. */
+            accepted: number;
+            failed: components["schemas"]["BulkFailure"][];
+            /** @description The members that had the wanted state. */
+            unchanged: number;
+        };
         CallAnswered: {
             command_uid?: components["schemas"]["CommandUid"];
             synthesized?: components["schemas"]["Synthesized"];
@@ -2125,6 +2264,11 @@ export interface components {
          * @enum {string}
          */
         CallDirection: "inbound" | "outbound";
+        CallDtmfEvent: components["schemas"]["CallEnvelope"] & {
+            data: components["schemas"]["DigitReceived"];
+            /** @enum {string} */
+            event: "call.dtmf";
+        };
         CallEnded: {
             /** @description FreeSWITCH's name of the hang-up cause. */
             cause: string;
@@ -2172,12 +2316,36 @@ export interface components {
         Command: {
             command_uid?: components["schemas"]["CommandUid"] | null;
         };
+        /** @description A command: the last part of its path, and the fields of its body. */
+        CommandEntry: {
+            /**
+             * @description With `session`: `join`, `leave`, `mute`, `unmute`, `answer`, `hangup`, `kick`, `deaf`, `undeaf`, `move`,
+             *     `update`, `gather`, `gather/stop`, `dtmf`, `recording/start`, `recording/stop`, `recording/pause`, `recording/resume`. Without it: `lock`,
+             *     `unlock`, `play`, `pause`, `stop`, `volume`, `update`, and the same commands of a recording.
+             */
+            command: string;
+            session?: components["schemas"]["SessionId"] | null;
+        };
+        /** @description The answer that the command alone would have. */
+        CommandResult: {
+            body: Record<string, never>;
+            /** Format: int32 */
+            status: number;
+        };
+        /** @description The results, in the order of the commands. */
+        CommandResults: {
+            results: components["schemas"]["CommandResult"][];
+        };
         /**
          * @description An idempotency key, repeated in the webhook that the command leads to. Generated if omitted. A request with the same
          *     key for the same call or conference within 60 seconds of the response gets the same response, and the command is not
          *     executed again. If the rest of the body differs, the response is 409.
          */
         CommandUid: string;
+        /** @description Commands to a conference and its members, in order. */
+        Commands: {
+            commands: components["schemas"]["CommandEntry"][];
+        };
         /** @description A conference. */
         Conference: {
             conferencecall_ids: string[];
@@ -2249,6 +2417,11 @@ export interface components {
             data: components["schemas"]["MemberFlagChanged"];
             /** @enum {string} */
             event: "conference.member.deafened";
+        };
+        ConferenceMemberDtmfEvent: components["schemas"]["MemberEnvelope"] & {
+            data: components["schemas"]["DigitReceived"];
+            /** @enum {string} */
+            event: "conference.member.dtmf";
         };
         ConferenceMemberGatheredEvent: components["schemas"]["MemberEnvelope"] & {
             data: components["schemas"]["DigitsGathered"];
@@ -2588,6 +2761,16 @@ export interface components {
             /** @description The destination. */
             to: string;
         };
+        DigitReceived: {
+            command_uid?: components["schemas"]["CommandUid"];
+            digit: string;
+            /**
+             * Format: int32
+             * @description The duration of the tone, in milliseconds.
+             */
+            duration_ms: number;
+            synthesized?: components["schemas"]["Synthesized"];
+        };
         DigitsGathered: {
             command_uid?: components["schemas"]["CommandUid"];
             /** @description The digits so far. */
@@ -2842,6 +3025,11 @@ export interface components {
             did: string;
             /** @description The member is on hold. Present only while this is `true`. */
             held?: boolean;
+            /**
+             * Format: date-time
+             * @description The time of the request to join, or of the first event.
+             */
+            joined_at: string;
             muted: boolean;
             recording_status?: components["schemas"]["RecordingStatus"] | null;
             uuid: components["schemas"]["SessionId"];
@@ -3397,7 +3585,7 @@ export interface components {
             retry?: number | null;
         };
         /** @enum {string} */
-        StreamFilter: "*" | "conference.*" | "conference.created" | "conference.updated" | "conference.destroyed" | "conference.member.*" | "conference.member.joined" | "conference.member.updated" | "conference.member.left" | "conference.member.reconnected" | "conference.member.move_failed" | "conference.member.muted" | "conference.member.unmuted" | "conference.member.deafened" | "conference.member.undeafened" | "conference.member.held" | "conference.member.unheld" | "conference.member.join_failed" | "conference.member.gathered" | "conference.member.play.*" | "conference.member.play.started" | "conference.member.play.finished" | "conference.member.play.stopped" | "conference.play.*" | "conference.play.started" | "conference.play.finished" | "conference.play.paused" | "conference.play.resumed" | "conference.play.stopped" | "conference.play.volume_changed" | "conference.recording.*" | "conference.recording.started" | "conference.recording.stopped" | "conference.recording.paused" | "conference.recording.resumed" | "conference.recording.failed" | "conference.member.recording.*" | "conference.member.recording.started" | "conference.member.recording.stopped" | "conference.member.recording.paused" | "conference.member.recording.resumed" | "conference.member.recording.failed" | "conference.call.*" | "conference.call.ringing" | "conference.call.answered" | "conference.call.busy" | "conference.call.no_answer" | "conference.call.failed" | "conference.call.cancelled" | "call.*" | "call.new" | "call.answered" | "call.gathered" | "call.hangup" | "member.*" | "member.talking" | "member.floor";
+        StreamFilter: "*" | "conference.*" | "conference.created" | "conference.updated" | "conference.destroyed" | "conference.member.*" | "conference.member.joined" | "conference.member.updated" | "conference.member.left" | "conference.member.reconnected" | "conference.member.move_failed" | "conference.member.muted" | "conference.member.unmuted" | "conference.member.deafened" | "conference.member.undeafened" | "conference.member.held" | "conference.member.unheld" | "conference.member.join_failed" | "conference.member.dtmf" | "conference.member.gathered" | "conference.member.play.*" | "conference.member.play.started" | "conference.member.play.finished" | "conference.member.play.stopped" | "conference.play.*" | "conference.play.started" | "conference.play.finished" | "conference.play.paused" | "conference.play.resumed" | "conference.play.stopped" | "conference.play.volume_changed" | "conference.recording.*" | "conference.recording.started" | "conference.recording.stopped" | "conference.recording.paused" | "conference.recording.resumed" | "conference.recording.failed" | "conference.member.recording.*" | "conference.member.recording.started" | "conference.member.recording.stopped" | "conference.member.recording.paused" | "conference.member.recording.resumed" | "conference.member.recording.failed" | "conference.call.*" | "conference.call.ringing" | "conference.call.answered" | "conference.call.busy" | "conference.call.no_answer" | "conference.call.failed" | "conference.call.cancelled" | "call.*" | "call.new" | "call.answered" | "call.gathered" | "call.dtmf" | "call.hangup" | "member.*" | "member.talking" | "member.floor";
         StreamGapEvent: components["schemas"]["StreamEnvelope"] & {
             data: components["schemas"]["StreamInterrupted"];
             /** @enum {string} */
@@ -3558,7 +3746,7 @@ export interface components {
             status?: number | null;
         };
         /** @enum {string} */
-        WebhookFilter: "*" | "conference.*" | "conference.created" | "conference.updated" | "conference.destroyed" | "conference.member.*" | "conference.member.joined" | "conference.member.updated" | "conference.member.left" | "conference.member.reconnected" | "conference.member.move_failed" | "conference.member.muted" | "conference.member.unmuted" | "conference.member.deafened" | "conference.member.undeafened" | "conference.member.held" | "conference.member.unheld" | "conference.member.join_failed" | "conference.member.gathered" | "conference.member.play.*" | "conference.member.play.started" | "conference.member.play.finished" | "conference.member.play.stopped" | "conference.play.*" | "conference.play.started" | "conference.play.finished" | "conference.play.paused" | "conference.play.resumed" | "conference.play.stopped" | "conference.play.volume_changed" | "conference.recording.*" | "conference.recording.started" | "conference.recording.stopped" | "conference.recording.paused" | "conference.recording.resumed" | "conference.recording.failed" | "conference.member.recording.*" | "conference.member.recording.started" | "conference.member.recording.stopped" | "conference.member.recording.paused" | "conference.member.recording.resumed" | "conference.member.recording.failed" | "conference.call.*" | "conference.call.ringing" | "conference.call.answered" | "conference.call.busy" | "conference.call.no_answer" | "conference.call.failed" | "conference.call.cancelled" | "call.*" | "call.new" | "call.answered" | "call.gathered" | "call.hangup" | "webhook.*" | "webhook.disabled" | "webhook.test";
+        WebhookFilter: "*" | "conference.*" | "conference.created" | "conference.updated" | "conference.destroyed" | "conference.member.*" | "conference.member.joined" | "conference.member.updated" | "conference.member.left" | "conference.member.reconnected" | "conference.member.move_failed" | "conference.member.muted" | "conference.member.unmuted" | "conference.member.deafened" | "conference.member.undeafened" | "conference.member.held" | "conference.member.unheld" | "conference.member.join_failed" | "conference.member.dtmf" | "conference.member.gathered" | "conference.member.play.*" | "conference.member.play.started" | "conference.member.play.finished" | "conference.member.play.stopped" | "conference.play.*" | "conference.play.started" | "conference.play.finished" | "conference.play.paused" | "conference.play.resumed" | "conference.play.stopped" | "conference.play.volume_changed" | "conference.recording.*" | "conference.recording.started" | "conference.recording.stopped" | "conference.recording.paused" | "conference.recording.resumed" | "conference.recording.failed" | "conference.member.recording.*" | "conference.member.recording.started" | "conference.member.recording.stopped" | "conference.member.recording.paused" | "conference.member.recording.resumed" | "conference.member.recording.failed" | "conference.call.*" | "conference.call.ringing" | "conference.call.answered" | "conference.call.busy" | "conference.call.no_answer" | "conference.call.failed" | "conference.call.cancelled" | "call.*" | "call.new" | "call.answered" | "call.gathered" | "call.dtmf" | "call.hangup" | "webhook.*" | "webhook.disabled" | "webhook.test";
         /** @description The `webhook-id` of an event. */
         WebhookId: string;
         WebhookRecovered: {
@@ -4342,6 +4530,127 @@ export interface operations {
             504: components["responses"]["Unanswered"];
         };
     };
+    runCommands: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The conference. */
+                room_id: components["parameters"]["RoomIdPath"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "commands": [
+                 *         {
+                 *           "command": "mute",
+                 *           "session": "acW68-0b6b4f0a-6a4e-4a3e-9d4e-6f6b0c9d2a11"
+                 *         },
+                 *         {
+                 *           "command": "lock"
+                 *         }
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["Commands"];
+            };
+        };
+        responses: {
+            /** @description A result for each command, in order. */
+            207: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "results": [
+                     *         {
+                     *           "body": {
+                     *             "room_id": "acW68-room-550e8400-e29b-41d4-a716-446655440000",
+                     *             "status": "muted"
+                     *           },
+                     *           "status": 202
+                     *         },
+                     *         {
+                     *           "body": {
+                     *             "status": "in_progress"
+                     *           },
+                     *           "status": 202
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["CommandResults"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Foreign"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    hangUpMembers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The conference. */
+                room_id: components["parameters"]["RoomIdPath"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "except": [
+                 *         "acW68-0b6b4f0a-6a4e-4a3e-9d4e-6f6b0c9d2a11"
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["BulkCommand"];
+            };
+        };
+        responses: {
+            /** @description The results. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "accepted": 3,
+                     *       "failed": [],
+                     *       "unchanged": 0
+                     *     }
+                     */
+                    "application/json": components["schemas"]["BulkResult"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Foreign"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["CommandConflict"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     lockRoom: {
         parameters: {
             query?: never;
@@ -4398,6 +4707,14 @@ export interface operations {
                 limit?: components["parameters"]["LimitQuery"];
                 /** @description The `cursor` of the previous page, unchanged. */
                 cursor?: components["parameters"]["CursorQuery"];
+                /** @description Only muted members, or only others. */
+                muted?: boolean;
+                /**
+                 * @description Only members that have this value of the label `key`. More labels can be given, each as `label.` and its key; a
+                 *     member must have all.
+                 */
+                "label.key"?: string;
+                sort?: "joined_at";
             };
             header?: never;
             path: {
@@ -4421,6 +4738,7 @@ export interface operations {
                      *         {
                      *           "caller_id": "527121102",
                      *           "did": "747713001",
+                     *           "joined_at": "2026-05-06T12:34:56Z",
                      *           "muted": false,
                      *           "uuid": "acW68-0b6b4f0a-6a4e-4a3e-9d4e-6f6b0c9d2a11"
                      *         }
@@ -5428,6 +5746,58 @@ export interface operations {
             504: components["responses"]["Unanswered"];
         };
     };
+    muteMembers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The conference. */
+                room_id: components["parameters"]["RoomIdPath"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "except": [
+                 *         "acW68-0b6b4f0a-6a4e-4a3e-9d4e-6f6b0c9d2a11"
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["BulkCommand"];
+            };
+        };
+        responses: {
+            /** @description The results. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "accepted": 3,
+                     *       "failed": [],
+                     *       "unchanged": 1
+                     *     }
+                     */
+                    "application/json": components["schemas"]["BulkResult"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Foreign"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["CommandConflict"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     pausePlayback: {
         parameters: {
             query?: never;
@@ -5883,6 +6253,58 @@ export interface operations {
             502: components["responses"]["Refused"];
             503: components["responses"]["Unavailable"];
             504: components["responses"]["Unanswered"];
+        };
+    };
+    unmuteMembers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The conference. */
+                room_id: components["parameters"]["RoomIdPath"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "except": [
+                 *         "acW68-0b6b4f0a-6a4e-4a3e-9d4e-6f6b0c9d2a11"
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["BulkCommand"];
+            };
+        };
+        responses: {
+            /** @description The results. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "accepted": 3,
+                     *       "failed": [],
+                     *       "unchanged": 1
+                     *     }
+                     */
+                    "application/json": components["schemas"]["BulkResult"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Foreign"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["CommandConflict"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["Unavailable"];
         };
     };
     setPlaybackVolume: {
@@ -7909,6 +8331,29 @@ export interface operations {
             "2XX": components["responses"]["Received"];
         };
     };
+    onCallDtmf: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The same for every attempt: handle each id once. */
+                "webhook-id": components["parameters"]["WebhookId"];
+                /** @description The time of the attempt in Unix seconds: refuse requests older than five minutes. */
+                "webhook-timestamp": components["parameters"]["WebhookTimestamp"];
+                /** @description `v1,` and an HMAC-SHA256 in base64 over id, timestamp and body, joined by dots; two of them, separated by a space, while the secret is replaced. */
+                "webhook-signature": components["parameters"]["WebhookSignature"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CallDtmfEvent"];
+            };
+        };
+        responses: {
+            "2XX": components["responses"]["Received"];
+        };
+    };
     onCallGathered: {
         parameters: {
             query?: never;
@@ -8179,6 +8624,29 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": components["schemas"]["ConferenceMemberDeafenedEvent"];
+            };
+        };
+        responses: {
+            "2XX": components["responses"]["Received"];
+        };
+    };
+    onConferenceMemberDtmf: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The same for every attempt: handle each id once. */
+                "webhook-id": components["parameters"]["WebhookId"];
+                /** @description The time of the attempt in Unix seconds: refuse requests older than five minutes. */
+                "webhook-timestamp": components["parameters"]["WebhookTimestamp"];
+                /** @description `v1,` and an HMAC-SHA256 in base64 over id, timestamp and body, joined by dots; two of them, separated by a space, while the secret is replaced. */
+                "webhook-signature": components["parameters"]["WebhookSignature"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConferenceMemberDtmfEvent"];
             };
         };
         responses: {

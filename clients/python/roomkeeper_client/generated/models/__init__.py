@@ -1,12 +1,17 @@
 """Contains all the data models used in inputs/outputs"""
 
 from .app_envelope import AppEnvelope
+from .bulk_command import BulkCommand
+from .bulk_failure import BulkFailure
+from .bulk_result import BulkResult
 from .call_answered import CallAnswered
 from .call_answered_event import CallAnsweredEvent
 from .call_answered_event_event import CallAnsweredEventEvent
 from .call_arrived import CallArrived
 from .call_arrived_direction import CallArrivedDirection
 from .call_direction import CallDirection
+from .call_dtmf_event import CallDtmfEvent
+from .call_dtmf_event_event import CallDtmfEventEvent
 from .call_ended import CallEnded
 from .call_envelope import CallEnvelope
 from .call_gathered_event import CallGatheredEvent
@@ -17,6 +22,11 @@ from .call_new_event import CallNewEvent
 from .call_new_event_event import CallNewEventEvent
 from .call_state import CallState
 from .command import Command
+from .command_entry import CommandEntry
+from .command_result import CommandResult
+from .command_result_body import CommandResultBody
+from .command_results import CommandResults
+from .commands import Commands
 from .conference import Conference
 from .conference_call_answered_event import ConferenceCallAnsweredEvent
 from .conference_call_answered_event_event import ConferenceCallAnsweredEventEvent
@@ -38,6 +48,8 @@ from .conference_destroyed_event_event import ConferenceDestroyedEventEvent
 from .conference_list import ConferenceList
 from .conference_member_deafened_event import ConferenceMemberDeafenedEvent
 from .conference_member_deafened_event_event import ConferenceMemberDeafenedEventEvent
+from .conference_member_dtmf_event import ConferenceMemberDtmfEvent
+from .conference_member_dtmf_event_event import ConferenceMemberDtmfEventEvent
 from .conference_member_gathered_event import ConferenceMemberGatheredEvent
 from .conference_member_gathered_event_event import ConferenceMemberGatheredEventEvent
 from .conference_member_held_event import ConferenceMemberHeldEvent
@@ -165,6 +177,7 @@ from .dial_out_list import DialOutList
 from .dial_out_started import DialOutStarted
 from .dial_out_status import DialOutStatus
 from .dial_progressed import DialProgressed
+from .digit_received import DigitReceived
 from .digits_gathered import DigitsGathered
 from .disabled_reason import DisabledReason
 from .dtmf import Dtmf
@@ -183,6 +196,7 @@ from .keypad_operation import KeypadOperation
 from .keypad_status import KeypadStatus
 from .left_reason import LeftReason
 from .list_deliveries_status import ListDeliveriesStatus
+from .list_members_sort import ListMembersSort
 from .live_envelope import LiveEnvelope
 from .lock_command import LockCommand
 from .lock_status import LockStatus
@@ -307,12 +321,17 @@ from .webhooks import Webhooks
 
 __all__ = (
     "AppEnvelope",
+    "BulkCommand",
+    "BulkFailure",
+    "BulkResult",
     "CallAnswered",
     "CallAnsweredEvent",
     "CallAnsweredEventEvent",
     "CallArrived",
     "CallArrivedDirection",
     "CallDirection",
+    "CallDtmfEvent",
+    "CallDtmfEventEvent",
     "CallEnded",
     "CallEnvelope",
     "CallGatheredEvent",
@@ -323,6 +342,11 @@ __all__ = (
     "CallNewEventEvent",
     "CallState",
     "Command",
+    "CommandEntry",
+    "CommandResult",
+    "CommandResultBody",
+    "CommandResults",
+    "Commands",
     "Conference",
     "ConferenceCallAnsweredEvent",
     "ConferenceCallAnsweredEventEvent",
@@ -344,6 +368,8 @@ __all__ = (
     "ConferenceList",
     "ConferenceMemberDeafenedEvent",
     "ConferenceMemberDeafenedEventEvent",
+    "ConferenceMemberDtmfEvent",
+    "ConferenceMemberDtmfEventEvent",
     "ConferenceMemberGatheredEvent",
     "ConferenceMemberGatheredEventEvent",
     "ConferenceMemberHeldEvent",
@@ -429,6 +455,7 @@ __all__ = (
     "DialOutStarted",
     "DialOutStatus",
     "DialProgressed",
+    "DigitReceived",
     "DigitsGathered",
     "DisabledReason",
     "Dtmf",
@@ -447,6 +474,7 @@ __all__ = (
     "KeypadStatus",
     "LeftReason",
     "ListDeliveriesStatus",
+    "ListMembersSort",
     "LiveEnvelope",
     "LockCommand",
     "LockStatus",

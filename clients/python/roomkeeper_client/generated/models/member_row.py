@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
@@ -21,6 +22,8 @@ T = TypeVar("T", bound="MemberRow")
 class MemberRow:
     caller_id: str
     did: str
+    joined_at: datetime.datetime
+    """ The time of the request to join, or of the first event. """
     muted: bool
     uuid: str
     """ A call: its node, and the UUID of its channel in lower case. """
@@ -43,6 +46,8 @@ class MemberRow:
         caller_id = self.caller_id
 
         did = self.did
+
+        joined_at = self.joined_at.isoformat()
 
         muted = self.muted
 
@@ -76,6 +81,7 @@ class MemberRow:
             {
                 "caller_id": caller_id,
                 "did": did,
+                "joined_at": joined_at,
                 "muted": muted,
                 "uuid": uuid,
             }
@@ -103,6 +109,8 @@ class MemberRow:
         caller_id = d.pop("caller_id")
 
         did = d.pop("did")
+
+        joined_at = datetime.datetime.fromisoformat(d.pop("joined_at"))
 
         muted = d.pop("muted")
 
@@ -148,6 +156,7 @@ class MemberRow:
         member_row = cls(
             caller_id=caller_id,
             did=did,
+            joined_at=joined_at,
             muted=muted,
             uuid=uuid,
             end_on_exit=end_on_exit,

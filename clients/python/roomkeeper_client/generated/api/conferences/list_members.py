@@ -7,6 +7,7 @@ import httpx
 from ... import errors
 from ...client import AuthenticatedClient, Client
 from ...models.failure import Failure
+from ...models.list_members_sort import ListMembersSort
 from ...models.member_list import MemberList
 from ...types import UNSET, Response, Unset
 
@@ -16,6 +17,9 @@ def _get_kwargs(
     *,
     limit: int | Unset = UNSET,
     cursor: str | Unset = UNSET,
+    muted: bool | Unset = UNSET,
+    label_key: str | Unset = UNSET,
+    sort: ListMembersSort | Unset = UNSET,
 ) -> dict[str, Any]:
 
     params: dict[str, Any] = {}
@@ -23,6 +27,16 @@ def _get_kwargs(
     params["limit"] = limit
 
     params["cursor"] = cursor
+
+    params["muted"] = muted
+
+    params["label.key"] = label_key
+
+    json_sort: str | Unset = UNSET
+    if not isinstance(sort, Unset):
+        json_sort = sort
+
+    params["sort"] = json_sort
 
     params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
 
@@ -98,6 +112,9 @@ def sync_detailed(
     client: AuthenticatedClient | Client,
     limit: int | Unset = UNSET,
     cursor: str | Unset = UNSET,
+    muted: bool | Unset = UNSET,
+    label_key: str | Unset = UNSET,
+    sort: ListMembersSort | Unset = UNSET,
 ) -> Response[Failure | MemberList]:
     """List a conference's members
 
@@ -108,6 +125,9 @@ def sync_detailed(
         limit (int | Unset): The maximum number of rows. A larger number is reduced to the allowed
             maximum.
         cursor (str | Unset):
+        muted (bool | Unset):
+        label_key (str | Unset):
+        sort (ListMembersSort | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -121,6 +141,9 @@ def sync_detailed(
         room_id=room_id,
         limit=limit,
         cursor=cursor,
+        muted=muted,
+        label_key=label_key,
+        sort=sort,
     )
 
     response = client.get_httpx_client().request(
@@ -136,6 +159,9 @@ def sync(
     client: AuthenticatedClient | Client,
     limit: int | Unset = UNSET,
     cursor: str | Unset = UNSET,
+    muted: bool | Unset = UNSET,
+    label_key: str | Unset = UNSET,
+    sort: ListMembersSort | Unset = UNSET,
 ) -> Failure | MemberList | None:
     """List a conference's members
 
@@ -146,6 +172,9 @@ def sync(
         limit (int | Unset): The maximum number of rows. A larger number is reduced to the allowed
             maximum.
         cursor (str | Unset):
+        muted (bool | Unset):
+        label_key (str | Unset):
+        sort (ListMembersSort | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -160,6 +189,9 @@ def sync(
         client=client,
         limit=limit,
         cursor=cursor,
+        muted=muted,
+        label_key=label_key,
+        sort=sort,
     ).parsed
 
 
@@ -169,6 +201,9 @@ async def asyncio_detailed(
     client: AuthenticatedClient | Client,
     limit: int | Unset = UNSET,
     cursor: str | Unset = UNSET,
+    muted: bool | Unset = UNSET,
+    label_key: str | Unset = UNSET,
+    sort: ListMembersSort | Unset = UNSET,
 ) -> Response[Failure | MemberList]:
     """List a conference's members
 
@@ -179,6 +214,9 @@ async def asyncio_detailed(
         limit (int | Unset): The maximum number of rows. A larger number is reduced to the allowed
             maximum.
         cursor (str | Unset):
+        muted (bool | Unset):
+        label_key (str | Unset):
+        sort (ListMembersSort | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -192,6 +230,9 @@ async def asyncio_detailed(
         room_id=room_id,
         limit=limit,
         cursor=cursor,
+        muted=muted,
+        label_key=label_key,
+        sort=sort,
     )
 
     response = await client.get_async_httpx_client().request(**kwargs)
@@ -205,6 +246,9 @@ async def asyncio(
     client: AuthenticatedClient | Client,
     limit: int | Unset = UNSET,
     cursor: str | Unset = UNSET,
+    muted: bool | Unset = UNSET,
+    label_key: str | Unset = UNSET,
+    sort: ListMembersSort | Unset = UNSET,
 ) -> Failure | MemberList | None:
     """List a conference's members
 
@@ -215,6 +259,9 @@ async def asyncio(
         limit (int | Unset): The maximum number of rows. A larger number is reduced to the allowed
             maximum.
         cursor (str | Unset):
+        muted (bool | Unset):
+        label_key (str | Unset):
+        sort (ListMembersSort | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -230,5 +277,8 @@ async def asyncio(
             client=client,
             limit=limit,
             cursor=cursor,
+            muted=muted,
+            label_key=label_key,
+            sort=sort,
         )
     ).parsed
