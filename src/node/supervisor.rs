@@ -37,13 +37,14 @@ const FENCE_QUEUE: usize = 8;
 const STABLE_AFTER: Duration = Duration::from_secs(10);
 
 /// The subscribed events, besides those of conferences and fences.
-pub const EVENTS: [&str; 10] = [
+pub const EVENTS: [&str; 11] = [
     "CHANNEL_CREATE",
     "CHANNEL_ANSWER",
     "CHANNEL_PARK",
     "CHANNEL_EXECUTE_COMPLETE",
     "CHANNEL_HANGUP",
     "CHANNEL_DESTROY",
+    "MEDIA_BUG_START",
     "RECORD_START",
     "RECORD_STOP",
     "HEARTBEAT",

@@ -23,6 +23,7 @@ mod row;
 mod shape;
 
 mod access;
+mod coach;
 mod commands;
 mod control;
 mod create;
@@ -68,6 +69,7 @@ fn rows() -> Vec<(&'static str, Vec<Entry>)> {
         ("play", play::rows()),
         ("control", control::rows()),
         ("recording", recording::rows()),
+        ("coach", coach::rows()),
         ("join", join::rows()),
         ("leave", leave::rows()),
         ("mute", mute::rows()),

@@ -105,6 +105,13 @@ pub enum Request {
         call: usize,
         pause: bool,
     },
+    Coach {
+        call: usize,
+        coach: usize,
+    },
+    Uncoach {
+        call: usize,
+    },
     Lock {
         slot: usize,
         lock: bool,
@@ -514,7 +521,7 @@ fn add_doubt(rng: &mut Rng, steps: &mut Vec<Step>) {
 fn request(rng: &mut Rng) -> Request {
     let (call, slot) = (rng.below(8), rng.below(ROOMS));
     match rng.weighted(&[
-        4, 3, 1, 14, 5, 2, 4, 4, 1, 2, 4, 2, 1, 1, 2, 2, 4, 3, 1, 3, 6, 6, 2,
+        4, 3, 1, 14, 5, 2, 4, 4, 1, 2, 4, 2, 1, 1, 2, 2, 4, 3, 1, 3, 6, 6, 2, 5, 1,
     ]) {
         0 => create(rng, slot),
         1 => Request::Delete { slot },
@@ -558,7 +565,12 @@ fn request(rng: &mut Rng) -> Request {
         },
         20 => Request::Move { call, slot },
         21 => Request::Gather { call },
-        _ => Request::StopGather { call },
+        22 => Request::StopGather { call },
+        23 => Request::Coach {
+            call,
+            coach: rng.below(8),
+        },
+        _ => Request::Uncoach { call },
     }
 }
 

@@ -4,7 +4,7 @@
 
 use crate::entity::{EntityId, Target};
 use crate::gather::{Gather as Request, Tones};
-use crate::ids::{AppId, CommandUid, MemberId, NodeId, OperationId, RecordingId, RoomId};
+use crate::ids::{AppId, CallId, CommandUid, MemberId, NodeId, OperationId, RecordingId, RoomId};
 use crate::labels::{InvalidLabel, LabelsUpdate};
 use crate::play_url::PlayUrl;
 use crate::room::{
@@ -85,6 +85,14 @@ impl Intent {
         }
     }
 
+    /// Returns the call that the action names beside the target.
+    const fn other_call(&self) -> Option<CallId> {
+        match &self.action {
+            Action::Coach(coach) => Some(coach.coach),
+            _ => None,
+        }
+    }
+
     /// Returns the rooms of a join or a move that are on another node than the call.
     pub fn foreign_rooms(&self) -> impl Iterator<Item = RoomId> + use<> {
         let node = self.node();
@@ -95,7 +103,9 @@ impl Intent {
     /// Returns the entities that it names.
     pub fn entities(&self) -> impl Iterator<Item = EntityId> + use<> {
         let new_room = self.new_room().map(EntityId::Room);
-        self.target.entities().chain(new_room)
+        let other_call = self.other_call().map(EntityId::Call);
+        let others = new_room.into_iter().chain(other_call);
+        self.target.entities().chain(others)
     }
 
     /// Returns the room that a member is to move to.
@@ -200,6 +210,10 @@ commands! {
     StopRecording => RecordingAccepted, |_| "record_stop";
     /// Pauses or resumes the recording.
     PauseRecording => RecordingAccepted, |set| if set.pause { "record_pause" } else { "record_resume" };
+    /// Makes a call coach a member of a room.
+    Coach => CoachAccepted, |_| "coach";
+    /// Ends the coaching of a member.
+    Uncoach => CoachAccepted, |_| "uncoach";
     /// Plays files into a room, after those that already play.
     Play => OperationAccepted, |_| "play";
     /// Pauses or resumes the playback.
@@ -307,6 +321,17 @@ pub struct StartRecording;
 /// See [`Action::StopRecording`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct StopRecording;
+
+/// See [`Action::Coach`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Coach {
+    /// The call that coaches the member.
+    pub coach: CallId,
+}
+
+/// See [`Action::Uncoach`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Uncoach;
 
 /// See [`Action::PauseRecording`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -447,6 +472,13 @@ pub enum LockAccepted {
 pub struct RecordingAccepted {
     /// Its id.
     pub recording: RecordingId,
+}
+
+/// A coaching is about to begin or to end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CoachAccepted {
+    /// The call that coaches.
+    pub coach: CallId,
 }
 
 /// An operation is in progress.
@@ -607,6 +639,21 @@ pub enum Refusal {
     /// 409.
     #[error("the conference is not being recorded")]
     NotRecording,
+    /// 409.
+    #[error("a session cannot coach itself")]
+    CoachItself,
+    /// 409.
+    #[error("the session has a coach already")]
+    AlreadyCoached,
+    /// 409.
+    #[error("the session has no coach")]
+    NotCoached,
+    /// 409.
+    #[error("the coach must be answered and parked, outside of any conference")]
+    CoachNotParked,
+    /// 409.
+    #[error("the session coaches a member of a conference")]
+    Coaching,
     /// 409.
     #[error("the session is already being recorded")]
     AlreadyRecordingMember,

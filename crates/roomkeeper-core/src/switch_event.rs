@@ -205,6 +205,8 @@ pub enum ChannelChange {
         /// `Application-Response`.
         response: String,
     },
+    /// `MEDIA_BUG_START` of an `eavesdrop`: another call listens to this channel. The event does not name that call.
+    ListenedTo,
     /// `RECORD_START` of a recording of ours.
     RecordingStarted {
         /// `variable_roomkeeper_recording_room`.
@@ -340,4 +342,6 @@ pub struct ChannelDump {
     pub parked: bool,
     /// `variable_roomkeeper_park`.
     pub parked_by: Option<ParkId>,
+    /// The channel that it listens to, if it runs `eavesdrop`.
+    pub listens_to: Option<ChannelId>,
 }

@@ -296,6 +296,7 @@ impl Rehearsal {
                     return;
                 }
                 ChannelChange::StepEnded { .. }
+                | ChannelChange::ListenedTo
                 | ChannelChange::RecordingStarted { .. }
                 | ChannelChange::RecordingStopped { .. }
                 | ChannelChange::HungUp { .. } => return,

@@ -3,6 +3,7 @@
 //! Owns its routes, handlers and wire types. The wire types are separate from the domain types, so that each can change
 //! alone. Each module lists its routes, and the attribute above a handler is its part of the OpenAPI document.
 
+mod coaching;
 mod command;
 mod commands;
 mod create;
@@ -32,6 +33,7 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .merge(moves::routes())
         .merge(playback::routes())
         .merge(recording::routes())
+        .merge(coaching::routes())
         .merge(sessions::routes())
         .merge(commands::routes())
         .merge(keypad::routes())

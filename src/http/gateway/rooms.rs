@@ -151,6 +151,10 @@ pub(super) struct MemberRow {
     #[schema(value_type = Option<RecordingStatusText>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     recording_status: Option<&'static str>,
+    /// The session of its coach. Omitted while it has none.
+    #[schema(value_type = Option<SessionIdText>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    coach: Option<String>,
     #[serde(flatten)]
     #[schema(value_type = MemberSettingsText)]
     settings: Sparse<MemberSettings>,
@@ -344,7 +348,9 @@ pub(super) async fn members(
             .into_iter()
             .map(|(call, member)| {
                 let recording = room.member_recordings().get(call);
-                MemberRow::from_member(*call, member, recording)
+                let coach = room.coaches().get(call).filter(|coach| coach.began);
+                let coach = coach.map(|coach| coach.call);
+                MemberRow::from_member(*call, member, recording, coach)
             })
             .collect(),
         cursor,
@@ -380,7 +386,12 @@ impl RoomRow {
 }
 
 impl MemberRow {
-    fn from_member(call: CallId, member: &Member, recording: Option<&Recording>) -> Self {
+    fn from_member(
+        call: CallId,
+        member: &Member,
+        recording: Option<&Recording>,
+        coach: Option<CallId>,
+    ) -> Self {
         Self {
             uuid: call.to_string(),
             did: member.did.to_string(),
@@ -388,6 +399,7 @@ impl MemberRow {
             muted: !member.flags.speak,
             deaf: !member.flags.hear,
             recording_status: recording.map(Recording::status_name),
+            coach: coach.map(|coach| coach.to_string()),
             settings: member.settings.clone(),
         }
     }

@@ -90,6 +90,15 @@ event_data! {
         to: String,
     }
     MemberFlagChanged {}
+    MemberCoached {
+        /// The session of the coach.
+        coach: String,
+    }
+    MemberCoachEnded {
+        /// The session of the coach.
+        coach: String,
+        reason: CoachEndReason,
+    }
     DigitsGathered {
         operation_id: Uuid,
         /// The digits so far.
@@ -150,6 +159,19 @@ enum LeftReason {
     RoomDestroyed,
     Timeout,
     Silence,
+    Orphan,
+}
+
+/// The reason why a coaching ended or did not begin.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+enum CoachEndReason {
+    Requested,
+    MemberLeft,
+    Hangup,
+    Removed,
+    Timeout,
+    Refused,
     Orphan,
 }
 
@@ -319,6 +341,8 @@ envelopes! {
     MemberReconnected,
     MemberMoveFailed,
     MemberFlagChanged,
+    MemberCoached,
+    MemberCoachEnded,
     MemberJoinFailed,
     DigitsGathered,
     PlaybackStarted,

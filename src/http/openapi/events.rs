@@ -57,6 +57,9 @@ fn describe(event: &str) -> Option<(&'static str, String)> {
         "conference.member.undeafened": "A member was undeafened", MemberFlagChanged;
         "conference.member.gathered": "A request for digits of a member ended", DigitsGathered;
         "conference.member.join_failed": "A call did not join", MemberJoinFailed;
+        "conference.member.coached": "A member got a coach", MemberCoached;
+        "conference.member.uncoached": "A member has no coach any longer", MemberCoachEnded;
+        "conference.member.coach_failed": "A member did not get a coach", MemberCoachEnded;
         "conference.play.started": "A playback operation was accepted", PlaybackStarted;
         "conference.play.finished": "The last file of a playback operation ended", PlaybackFinished;
         "conference.play.paused": "Playback was paused", PlaybackChanged;

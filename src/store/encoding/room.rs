@@ -24,8 +24,8 @@ use roomkeeper_core::ids::{
 use roomkeeper_core::room::playback::Playback;
 use roomkeeper_core::room::state::Changes;
 use roomkeeper_core::room::{
-    Actions, Conference, Details, Kind, Lock, LockRequest, Member, Origin, Recording, Registration,
-    RoomData, RoomSettings, RoomState, RoomStatus, Sparse,
+    Actions, Conference, Details, Kind, Lock, LockRequest, Member, MemberCoach, Origin, Recording,
+    Registration, RoomData, RoomSettings, RoomState, RoomStatus, Sparse,
 };
 use roomkeeper_core::time::Timestamp;
 
@@ -108,6 +108,9 @@ struct StoredRun {
     /// The recordings of members in progress.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     member_recordings: Vec<(CallId, StoredRecording)>,
+    /// Members and their coaches, each with true if it coaches already.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    coaches: Vec<(CallId, CallId, bool)>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     recordings: Vec<RecordingId>,
     /// The time at which the room ends unless a member has talked since.
@@ -254,6 +257,11 @@ impl From<&RoomState> for StoredRun {
                 .iter()
                 .map(|(call, recording)| (*call, encode_recording(recording)))
                 .collect(),
+            coaches: room
+                .coaches()
+                .iter()
+                .map(|(member, coach)| (*member, coach.call, coach.began))
+                .collect(),
             recordings: room.recordings().to_vec(),
             silent: room.silent_at(),
         }
@@ -311,6 +319,11 @@ pub fn decode_room<'a>(
         playback: decode_playback(id, &stored)?,
         recording,
         member_recordings,
+        coaches: run
+            .coaches
+            .into_iter()
+            .map(|(member, call, began)| (member, MemberCoach { call, began }))
+            .collect(),
         recordings: run.recordings,
         updated_at: run.updated,
         ended_at: run.ended,

@@ -3,10 +3,12 @@
 use serde::Serialize;
 
 use roomkeeper_core::call::{CallEvent, GatherResult};
-use roomkeeper_core::ids::{CommandUid, EndpointId, MemberId, OperationId, RecordingId, RoomId};
+use roomkeeper_core::ids::{
+    CallId, CommandUid, EndpointId, MemberId, OperationId, RecordingId, RoomId,
+};
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::{
-    MemberSettings, MemberUpdate, PlayEvent, PlayFailure, RoomEvent, Update,
+    CoachChange, MemberSettings, MemberUpdate, PlayEvent, PlayFailure, RoomEvent, Update,
 };
 
 /// The `data` of an event. Absent fields are not sent.
@@ -56,6 +58,8 @@ pub(super) struct Data<'a> {
     pub(super) volume: Option<i8>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) recording_id: Option<RecordingId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) coach: Option<CallId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) endpoint_id: Option<&'a EndpointId>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -122,6 +126,14 @@ pub(super) fn room_data(fact: &RoomEvent) -> Data<'_> {
         },
         RoomEvent::MemberUpdated { call: _, update } => Data {
             member_update: Some(update),
+            ..none
+        },
+        RoomEvent::Coach { coach, change, .. } => Data {
+            coach: Some(*coach),
+            reason: match change {
+                CoachChange::Began => None,
+                CoachChange::Failed(why) | CoachChange::Ended(why) => Some(why.as_str()),
+            },
             ..none
         },
         RoomEvent::MemberLeft { reason, to, .. } => Data {

@@ -49,6 +49,7 @@ pub enum Form {
     Kill,
     Record,
     RecordMember,
+    Coach,
     /// Writes the variable of a call's current step.
     SetStep,
     Step,
@@ -218,6 +219,13 @@ fn is_step(text: &str) -> bool {
 /// The beginning of every transfer's plan.
 const PLAN: &str = "multiset:^^;max_session_transfers=70;transfer_history=;hangup_after_conference=false;park_timeout=";
 
+/// The id of a park command in a plan.
+const PARK_ID: &str = ";confvar_roomkeeper_meta=;roomkeeper_park=";
+
+/// The variables and the application of a coach.
+const COACH: &str =
+    ";eavesdrop_whisper_bleg=true;eavesdrop_whisper_aleg=;eavesdrop_enable_dtmf=false,eavesdrop:";
+
 fn read_api(words: &[&str], known: &Known) -> Option<Form> {
     let channel = |text: &str| known.channels.contains(text);
     let room = |text: &str| known.rooms.contains(text);
@@ -230,10 +238,14 @@ fn read_api(words: &[&str], known: &Known) -> Option<Form> {
         ["uuid_exists", c] | ["uuid_dump", c, "json"] if channel(c) => Form::Connection,
         ["uuid_transfer", c, plan, "inline"] if channel(c) => {
             let rest = plan.strip_prefix(PLAN)?.strip_suffix(",park")?;
+            if let Some((variables, member)) = rest.split_once(COACH) {
+                let (seconds, id) = variables.split_once(PARK_ID)?;
+                let is_ours = is_number(seconds) && is_number(id) && channel(member);
+                return is_ours.then_some(Form::Coach);
+            }
             match rest.split_once(',') {
                 None => {
-                    let (seconds, command) =
-                        rest.split_once(";confvar_roomkeeper_meta=;roomkeeper_park=")?;
+                    let (seconds, command) = rest.split_once(PARK_ID)?;
                     (is_number(seconds) && is_number(command)).then_some(Form::Park)?
                 }
                 Some((variables, rest)) => {

@@ -25,6 +25,8 @@ pub enum EventKind<'a> {
     ChannelHangupComplete,
     /// `CHANNEL_DESTROY`
     ChannelDestroy,
+    /// `MEDIA_BUG_START`
+    MediaBugStart,
     /// `RECORD_START`
     RecordStart,
     /// `RECORD_STOP`

@@ -92,6 +92,10 @@ impl NodeState {
                 let is_known = known.is_some_and(|room| room.recordings().contains(recording));
                 (!is_known && room.node() == self.node).then_some(EntityId::Room(*room))
             }
+            SwitchEventKind::Channel {
+                channel,
+                change: ChannelChange::ListenedTo,
+            } => self.room_of_unknown_coach(*channel).map(EntityId::Room),
             SwitchEventKind::Channel { .. } => None,
         }
     }
@@ -333,6 +337,7 @@ impl NodeState {
         let id = CallId::new(self.node, channel);
         match change {
             ChannelChange::RecordingStarted { .. } | ChannelChange::RecordingStopped { .. } => {}
+            ChannelChange::ListenedTo => self.listened_to(channel, sequence, cx),
             ChannelChange::Created(identity) => self.keep_identity(channel, identity),
             ChannelChange::Answered(identity) => {
                 self.keep_identity(channel, identity);
@@ -572,6 +577,7 @@ fn member_recording_input(sequence: u64, change: &ChannelChange) -> Option<(Room
         | ChannelChange::Answered(_)
         | ChannelChange::Parked { .. }
         | ChannelChange::StepEnded { .. }
+        | ChannelChange::ListenedTo
         | ChannelChange::HungUp { .. }
         | ChannelChange::Destroyed { .. } => None,
     }

@@ -39,6 +39,7 @@ impl NodeState {
             | SwitchAction::Record { .. }
             | SwitchAction::Step { .. }
             | SwitchAction::Break { .. }
+            | SwitchAction::Coach { .. }
             | SwitchAction::SendDigits { .. }
             | SwitchAction::Answer
             | SwitchAction::Hangup { .. } => true,
@@ -98,6 +99,9 @@ impl NodeState {
                 self.call_input(call, CallInput::StepRefused { step: *id }, cx);
             }
             SwitchAction::Park { .. } | SwitchAction::Break { .. } => self.not_parked(call, cx),
+            SwitchAction::Coach { id, .. } => {
+                self.call_input(call, CallInput::CoachRefused(*id), cx);
+            }
             SwitchAction::Step { .. }
             | SwitchAction::Enter(_)
             | SwitchAction::SetFlag { .. }

@@ -34,6 +34,7 @@ impl NodeState {
             CallStatus::Parked | CallStatus::InRoom(_) => {}
             CallStatus::Ringing => return Err(Refusal::NotAnswered),
             CallStatus::Acting(_) => return Err(Refusal::RunningActions),
+            CallStatus::Coaching => return Err(Refusal::Coaching),
             CallStatus::Joining(_) | CallStatus::Moving { .. } => {
                 return Err(Refusal::StillJoining);
             }

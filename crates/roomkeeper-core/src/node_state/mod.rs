@@ -6,6 +6,7 @@
 
 mod acting;
 mod calls;
+mod coaching;
 mod events;
 mod failures;
 mod intent;
@@ -30,7 +31,7 @@ use uuid::Uuid;
 use crate::call::{CallNotification, CallState};
 use crate::entity::EntityId;
 use crate::ids::{AppId, CallId, ChannelId, CoreId, IdMap, IdSet, NodeId, RoomId};
-use crate::room::{LiveChange, RoomNotification, RoomState, RoomStatus};
+use crate::room::{LiveChange, RoomInput, RoomNotification, RoomState, RoomStatus};
 use crate::time::Timestamp;
 
 use super::switch_command::SwitchCommand;
@@ -200,6 +201,8 @@ pub struct NodeState {
     rules: Rules,
     /// True while the node can be reached.
     reachable: bool,
+    /// Inputs of rooms that wait until the effects of others are applied.
+    deferred: Vec<(RoomId, RoomInput)>,
     orphans: Orphans,
 }
 
@@ -224,6 +227,7 @@ impl NodeState {
             unreadable: BTreeSet::new(),
             rules,
             reachable: false,
+            deferred: Vec::new(),
             orphans: Orphans::default(),
         }
     }

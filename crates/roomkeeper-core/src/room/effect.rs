@@ -5,6 +5,7 @@ use std::fmt;
 use crate::gather::GatherResult;
 use crate::ids::{CallId, CommandUid, MemberId, RecordingId, RoomId};
 
+use super::coach::CoachChange;
 use super::control::RoomControl;
 use super::details::Update;
 use super::flag::{Flags, MemberFlag};
@@ -255,6 +256,15 @@ pub enum RoomEvent {
         /// The new value.
         on: bool,
     },
+    /// A coaching began, failed or ended.
+    Coach {
+        /// The member that hears the coach.
+        call: CallId,
+        /// The coach.
+        coach: CallId,
+        /// The change.
+        change: CoachChange,
+    },
     /// A request for digits of a member ended.
     Gathered {
         /// The call.
@@ -297,6 +307,9 @@ impl RoomEvent {
         Self::FlagChanged { flag: MemberFlag::Hear, on: false, .. } => MemberFlag::Hear.names(false).event,
         Self::FlagChanged { flag: MemberFlag::Hear, on: true, .. } => MemberFlag::Hear.names(true).event,
         Self::JoinFailed { .. } => "conference.member.join_failed",
+        Self::Coach { change: CoachChange::Began, .. } => "conference.member.coached",
+        Self::Coach { change: CoachChange::Ended(_), .. } => "conference.member.uncoached",
+        Self::Coach { change: CoachChange::Failed(_), .. } => "conference.member.coach_failed",
         Self::Gathered { .. } => "conference.member.gathered",
         Self::Play(PlayEvent::Started { .. }) => "conference.play.started",
         Self::Play(PlayEvent::Finished { .. }) => "conference.play.finished",
@@ -325,6 +338,7 @@ impl RoomEvent {
             | Self::MemberReconnected { call, .. }
             | Self::MoveFailed { call, .. }
             | Self::JoinFailed { call, .. }
+            | Self::Coach { call, .. }
             | Self::FlagChanged { call, .. }
             | Self::Gathered { call, .. } => Some(*call),
             Self::Created { .. }
@@ -425,6 +439,13 @@ pub enum RoomEffect {
         call: CallId,
         /// The sequence of the event.
         sequence: u64,
+    },
+    /// A member that has a coach has left this room.
+    CoachedLeft {
+        /// The member.
+        member: CallId,
+        /// The coach.
+        coach: CallId,
     },
     /// The call is still in this room after all.
     CallStays {

@@ -8,6 +8,7 @@ use crate::gather::GatherResult;
 use crate::ids::{CallId, CommandUid, CoreId, MemberId, RoomId};
 use crate::time::Timestamp;
 
+use super::coach::CoachChange;
 use super::details::Update;
 use super::effect::{JoinFailure, LeftReason};
 use super::flag::{FlagRequest, Flags, MemberFlag, ReportedFlags};
@@ -288,6 +289,26 @@ pub enum RoomInput {
     Play(PlayInput),
     /// An input of the recording.
     Record(RecordInput),
+    /// A caller requests that a call coaches a member.
+    Coach {
+        /// The member.
+        member: CallId,
+        /// The coach.
+        coach: CallId,
+    },
+    /// A coaching began, failed or ended.
+    CoachChanged {
+        /// The member.
+        member: CallId,
+        /// The coach.
+        coach: CallId,
+        /// The change.
+        change: CoachChange,
+        /// The caller's id of the command.
+        command_uid: Option<CommandUid>,
+        /// True if derived from a snapshot, not from an event.
+        synthesized: bool,
+    },
     /// A deadline may have passed.
     Deadline,
 }

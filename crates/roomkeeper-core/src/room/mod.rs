@@ -5,6 +5,7 @@
 //! [`apply`] left in the state, and then carries out the [`RoomEffect`]s.
 #![doc = include_str!("LIFECYCLE.md")]
 
+pub mod coach;
 pub mod control;
 pub mod details;
 pub mod effect;
@@ -26,6 +27,7 @@ pub mod state;
 pub mod tones;
 mod transition;
 
+pub use coach::{CoachChange, CoachEnd, MemberCoach};
 pub use control::RoomControl;
 pub use details::{Actions, Details, Kind, Update};
 pub use effect::{

@@ -5,6 +5,7 @@
 use crate::ids::{CallId, RecordingId, RoomId};
 use crate::time::Timestamp;
 
+use super::coach::MemberCoach;
 use super::lock::{Lock, LockRequest};
 use super::member::Member;
 use super::playback::{Opening, Operation, Playback};
@@ -30,6 +31,8 @@ pub struct RoomData {
     pub recording: Option<Recording>,
     /// The active recordings of members.
     pub member_recordings: Vec<(CallId, Recording)>,
+    /// The coach of each member that has one.
+    pub coaches: Vec<(CallId, MemberCoach)>,
     /// All recordings, oldest first.
     pub recordings: Vec<RecordingId>,
     /// The time of the last change that its owner can see.
@@ -64,6 +67,7 @@ impl RoomState {
             playback,
             recording,
             member_recordings,
+            coaches,
             recordings,
             updated_at,
             ended_at,
@@ -80,6 +84,7 @@ impl RoomState {
             playback,
             recording,
             member_recordings: member_recordings.into_iter().collect(),
+            coaches: coaches.into_iter().collect(),
             recordings,
             updated_at,
             ended_at,
@@ -165,6 +170,7 @@ mod tests {
             playback: Playback::restore(Vec::new(), None, 0, false),
             recording: None,
             member_recordings: Vec::new(),
+            coaches: Vec::new(),
             recordings: Vec::new(),
             updated_at: Timestamp::from_micros(2),
             ended_at: None,

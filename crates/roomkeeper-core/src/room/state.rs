@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::ids::{AppId, CallId, ChannelId, ConferenceId, CoreId, MemberId, RecordingId, RoomId};
 use crate::time::Timestamp;
 
+use super::coach::MemberCoach;
 use super::details::{Details, Kind};
 use super::lock::Lock;
 use super::member::{
@@ -132,6 +133,8 @@ pub struct RoomState {
     pub(super) recording: Option<Recording>,
     /// The active recordings of members. A recording can outlive its membership until FreeSWITCH confirms its end.
     pub(super) member_recordings: BTreeMap<CallId, Recording>,
+    /// The coach of each member that has one.
+    pub(super) coaches: BTreeMap<CallId, MemberCoach>,
     /// All recordings, oldest first.
     pub(super) recordings: Vec<RecordingId>,
     /// The time of the last change that its owner can see.
@@ -171,6 +174,7 @@ impl RoomState {
             playback: Playback::default(),
             recording: None,
             member_recordings: BTreeMap::new(),
+            coaches: BTreeMap::new(),
             recordings: Vec::new(),
             updated_at: Timestamp::default(),
             ended_at: None,
@@ -249,6 +253,11 @@ impl RoomState {
             None => self.recording.as_ref(),
             Some(call) => self.member_recordings.get(&call),
         }
+    }
+
+    /// Returns the coach of each member that has one.
+    pub const fn coaches(&self) -> &BTreeMap<CallId, MemberCoach> {
+        &self.coaches
     }
 
     /// Returns all recordings, oldest first.
@@ -528,6 +537,7 @@ impl RoomState {
                 "it is over, and has a recording or no time of its end",
             )?;
             ensure(self.members.is_empty(), "it is over and has members")?;
+            ensure(self.coaches.is_empty(), "it is over and has coaches")?;
         }
         Ok(())
     }

@@ -72,6 +72,7 @@ impl Transition<'_> {
             && self.room.members.is_empty()
             && self.room.recording.is_none()
             && self.room.member_recordings.is_empty()
+            && self.room.coaches.is_empty()
         {
             self.room.status = RoomStatus::Terminated;
             self.room.ended_at = Some(self.now);
@@ -91,6 +92,7 @@ impl Transition<'_> {
                 self.leave(call, None, LeftReason::RoomDestroyed, true);
             }
             self.all_recordings_over();
+            self.all_coaches_over();
             self.finish_if_empty();
             return;
         }

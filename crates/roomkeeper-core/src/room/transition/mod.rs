@@ -4,6 +4,7 @@
 //! a membership opens only above the end of the last one; flags of a higher sequence win, whenever they arrive;
 //! everything else is idempotent.
 
+mod coaching;
 mod conference;
 mod ending;
 mod lock;
@@ -132,6 +133,14 @@ impl Transition<'_> {
             }
             RoomInput::Play(input) => self.apply_playback(input),
             RoomInput::Record(input) => self.record(input),
+            RoomInput::Coach { member, coach } => self.coach(member, coach),
+            RoomInput::CoachChanged {
+                member,
+                coach,
+                change,
+                command_uid,
+                synthesized,
+            } => self.coach_changed((member, coach), change, command_uid, synthesized),
             RoomInput::Deadline => self.deadline(),
             RoomInput::ConferenceStarted(at) => self.conference_started(at),
             RoomInput::ConferenceEnded(at) => self.conference_ended(at),
