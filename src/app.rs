@@ -41,7 +41,9 @@ use crate::http::{
 };
 use crate::media::fetch::FetcherError;
 use crate::node::{NodeConfig, Timing};
-use crate::reconciler::{CommandSettings, Controller, OutboxSignals, Reconciler, Settings};
+use crate::reconciler::{
+    CommandSettings, Controller, DialTemplates, OutboxSignals, Reconciler, Settings,
+};
 use crate::shutdown::{ShutdownPhases, stop_signal};
 use crate::store::redis::RedisOptions;
 use crate::store::{self, OpenError, Store};
@@ -294,6 +296,7 @@ fn api_settings(config: &Config) -> ApiSettings {
         command_hold: COMMAND_HOLD + config.fleet.command_timeout * 2,
         play: PlayRules::configured(&config.play),
         webhooks: config.webhooks,
+        max_dials: config.dial.max_per_app,
         ..ApiSettings::configured(&config.http)
     }
 }
@@ -392,11 +395,13 @@ fn follow_apps(
 ) -> watch::Receiver<Rules> {
     let timeouts = timeouts(config);
     let recordings = config.recording.directory.clone();
+    let dial = config.dial.rules.clone();
     let rules_of = move |apps: &Registry| Rules {
         dids: apps.dids(),
         apps: apps.ids(),
         timeouts,
         recordings: recordings.clone(),
+        dial: dial.clone(),
     };
     let changes = apps.watch();
     let (rules, told_rules) = watch::channel(rules_of(apps));
@@ -522,6 +527,10 @@ pub fn command_settings(config: &Config) -> Result<CommandSettings, AppError> {
         speech_engine: fit("speech.engine", Voice::new(&*speech.engine))?,
         speech_voice: fit("speech.voice", Voice::new(&*speech.voice))?,
         park_timeout: config.calls.park_timeout,
+        dial: DialTemplates {
+            number: config.dial.number.clone(),
+            address: config.dial.address.clone(),
+        },
         links: None,
     })
 }

@@ -423,7 +423,7 @@ impl World {
                     notification.event
                 );
                 seen.sequence = notification.sequence;
-                seen.destroyed = matches!(notification.event, RoomEvent::Destroyed);
+                seen.destroyed = matches!(notification.event, RoomEvent::Destroyed { .. });
             }
         }
         for entity in self.node_state.take_touched() {

@@ -8,6 +8,8 @@ mod actions;
 mod coaching;
 #[path = "rules/connect.rs"]
 mod connect;
+#[path = "rules/dial.rs"]
+mod dial;
 #[path = "rules/gather.rs"]
 mod gather;
 #[path = "rules/interrupted.rs"]
@@ -18,6 +20,8 @@ mod late;
 mod live;
 #[path = "rules/lock.rs"]
 mod lock;
+#[path = "rules/member_audio.rs"]
+mod member_audio;
 #[path = "rules/moves.rs"]
 mod moves;
 #[path = "rules/operator.rs"]
@@ -32,6 +36,8 @@ mod recording;
 mod recovery;
 #[path = "rules/replicas.rs"]
 mod replicas;
+#[path = "rules/roles.rs"]
+mod roles;
 #[path = "rules/settings.rs"]
 mod settings;
 
@@ -230,7 +236,10 @@ impl World {
                             format!("updated {}", serde_json::to_string(&update).unwrap())
                         }
                         RoomEvent::Locked { locked } => format!("locked={locked}"),
-                        RoomEvent::Destroyed => "destroyed".to_owned(),
+                        RoomEvent::Destroyed { reason } => {
+                            let reason = reason.map(|reason| format!(" {}", reason.as_str()));
+                            format!("destroyed{}", reason.unwrap_or_default())
+                        }
                         RoomEvent::Coach { change, .. } => match change {
                             CoachChange::Began => "coached".to_owned(),
                             CoachChange::Failed(why) => format!("coach_failed {}", why.as_str()),
@@ -271,6 +280,11 @@ impl World {
                         RoomEvent::FlagChanged { flag, on, .. } => flag.names(on).state.to_owned(),
                         RoomEvent::Gathered { result, .. } => gathered(&result),
                         RoomEvent::Play(event) => playback::words(&event),
+                        RoomEvent::Dial(event) => dial::words(&event),
+                        RoomEvent::HoldChanged { on, music, .. } => {
+                            member_audio::hold_words(on, music.as_ref())
+                        }
+                        RoomEvent::MemberPlay { event, .. } => member_audio::words(&event),
                     };
                     format!("{text}{uid}{synthesized}")
                 }
@@ -743,7 +757,7 @@ fn hold_is_not_mute() {
     let mut held = block(call(1), false);
     held.hold = true;
     world.conference(1, 1, 1, ConferenceChange::Flags(held));
-    world.expect_notifications(&[]);
+    world.expect_notifications(&["held"]);
 }
 
 #[test]

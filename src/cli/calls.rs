@@ -12,7 +12,7 @@ use super::arguments::{CallArguments, CallOptions, GatherOptions, IdView, Sessio
 use super::client::Client;
 use super::request::{Request, Subject};
 use super::show::{self, CallFilter, Query};
-use super::{Failure, execute, fleet, lookup};
+use super::{Failure, dial, execute, fleet, lookup};
 
 /// Executes a command for calls.
 ///
@@ -59,6 +59,9 @@ async fn run_for_app(api: &Client, command: CallArguments, view: IdView) -> Resu
             };
             return show::show(api, Query::Calls(filter), view, None).await;
         }
+        CallArguments::Dial { .. }
+        | CallArguments::Dialling { .. }
+        | CallArguments::Cancel { .. } => return dial::run(api, command, view).await,
         CallArguments::Answer { target, wait } => {
             let call = lookup::call(api, &target.call).await?;
             let request = command_to(call, "answer")

@@ -118,6 +118,9 @@ pub async fn run_call(admin: &Client, command: CallArguments, view: IdView) -> R
             execute::run(admin, request, wait, view.view.json).await
         }
         CallArguments::Show { .. }
+        | CallArguments::Dial { .. }
+        | CallArguments::Dialling { .. }
+        | CallArguments::Cancel { .. }
         | CallArguments::Answer { .. }
         | CallArguments::Gather { .. }
         | CallArguments::GatherStop { .. }

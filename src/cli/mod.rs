@@ -18,6 +18,7 @@
 //! | [`table`] | tables that fit the terminal, times with a named zone |
 //! | [`terminal`] | the terminal's width, colours and progress bars |
 //! | [`line`](mod@line) | an event as one line |
+//! | `dial` | the commands for dial-outs |
 //! | [`rooms`], [`calls`], [`webhooks`], [`apps`], [`nodes`], [`audit`], [`contexts`] | their commands |
 //! | [`show`], [`fleet`] | the rooms and calls of an app, and of all apps |
 //! | [`replay`] | replay of a recording |
@@ -32,6 +33,7 @@ pub mod client;
 pub mod consent;
 pub mod context_file;
 pub mod contexts;
+mod dial;
 pub mod execute;
 mod failure;
 pub mod fleet;

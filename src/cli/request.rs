@@ -181,11 +181,14 @@ impl Confirmation {
                 _ => Verdict::Confirmed,
             });
         }
-        if !self.failures.contains(&name) {
+        // A dial-out with another attempt to come has not failed yet.
+        if !self.failures.contains(&name) || !data["retry_at"].is_null() {
             return None;
         }
         // The end of the object ends each command to it; a failure is that of one command.
-        let is_end = !name.ends_with("failed") && !name.ends_with("play.stopped");
+        let is_end = !name.ends_with("failed")
+            && !name.ends_with("play.stopped")
+            && !name.starts_with("conference.call.");
         let is_ours = is_end || (!has_other_uid && is_of_operation);
         is_ours.then(|| Verdict::Failed(failure(name, data)))
     }
@@ -262,7 +265,9 @@ impl Outcome {
         let is_new = confirmation.is_some_and(|each| each.subject == Subject::NewRoom);
         let awaits_event =
             confirmation.is_some_and(|each| !is_new && !each.is_settled(&self.answer));
-        let mut ids = ["operation_id", "recording_id"].map(name).concat();
+        let mut ids = ["operation_id", "recording_id", "call_id"]
+            .map(name)
+            .concat();
         if is_new {
             ids += &name("room_id");
         }

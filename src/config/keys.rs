@@ -142,6 +142,41 @@ pub const KEYS: &[KeyDoc] = &[
         "seconds after which the node itself hangs up a parked call",
     ),
     doc(
+        "dial.number",
+        "none",
+        "dial string for numbers with `${number}` in it, as in `sofia/gateway/trunk/${number}`; without it no app can call a number (see *Calls to the outside*)",
+    ),
+    doc(
+        "dial.address",
+        "none",
+        "dial string for SIP addresses with `${address}` in it, as in `sofia/external/${address}`",
+    ),
+    doc(
+        "dial.max_per_app",
+        "20",
+        "dial-outs of an app that may be in progress",
+    ),
+    doc(
+        "dial.allow[].app",
+        "required",
+        "app that may call these destinations, or `*` for all apps; without an entry no app can call anybody",
+    ),
+    doc(
+        "dial.allow[].numbers",
+        "[]",
+        "beginnings of allowed numbers, as in `+49`, or `*`",
+    ),
+    doc(
+        "dial.allow[].domains",
+        "[]",
+        "hosts of allowed SIP addresses",
+    ),
+    doc(
+        "dial.allow[].callers",
+        "[]",
+        "beginnings of the callers' numbers that the app may show; empty: any number, or none",
+    ),
+    doc(
         "conference.profile",
         "\"roomkeeper\"",
         "profile of rooms in the nodes' `conference.conf.xml`",

@@ -12,6 +12,7 @@ mod errors;
 mod keys;
 mod read;
 mod read_apps;
+mod read_dial;
 mod store_tls;
 mod summary;
 mod tree;
@@ -27,9 +28,9 @@ pub use keys::{KEYS, KeyDoc, key_table_markdown};
 pub use read_apps::{MOST_REQUESTS, customer_of, is_did};
 pub use store_tls::StoreTls;
 pub use types::{
-    AppConfig, CallsConfig, ConferenceConfig, Config, FleetConfig, HttpConfig, LimitsConfig,
-    MediaProxyConfig, NodeConfig, PlayConfig, RecordingConfig, SpeechConfig, StoreConfig,
-    StoreKind,
+    AppConfig, CallsConfig, ConferenceConfig, Config, DialConfig, FleetConfig, HttpConfig,
+    LimitsConfig, MediaProxyConfig, NodeConfig, PlayConfig, RecordingConfig, SpeechConfig,
+    StoreConfig, StoreKind,
 };
 pub use values::{ApiKeyDigest, NodeAddress};
 

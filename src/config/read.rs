@@ -11,6 +11,7 @@ use secrecy::SecretString;
 use url::{Host, Url};
 
 use super::read_apps::read_apps;
+use super::read_dial::read_dial;
 use super::store_tls::read_tls;
 use super::tree::{Problems, Section, Tree};
 use super::values::KEY_FORM;
@@ -41,6 +42,7 @@ pub(super) fn read_config(tree: Tree, problems: &mut Problems) -> Option<Config>
     let (webhooks, max_pending) = read_webhook_policy(root.section("webhooks"));
     let play = read_play(root.section("play"));
     let calls = read_calls(root.section("calls"));
+    let dial = read_dial(root.section("dial"));
     let conference = read_conference(root.section("conference"));
     let recording = read_recording(root.section("recording"));
     let speech = read_speech(root.section("speech"));
@@ -77,6 +79,7 @@ pub(super) fn read_config(tree: Tree, problems: &mut Problems) -> Option<Config>
         webhooks,
         play,
         calls,
+        dial,
         conference,
         recording,
         speech,

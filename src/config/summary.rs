@@ -98,8 +98,22 @@ impl Config {
         Ok(())
     }
 
+    fn write_dial(&self, s: &mut String) -> fmt::Result {
+        let rules = &self.dial.rules;
+        let route = |has: bool| if has { "set" } else { "none" };
+        writeln!(
+            s,
+            "dial: number {}, address {}, {} permissions, at most {} per app",
+            route(rules.numbers_have_route),
+            route(rules.addresses_have_route),
+            rules.permissions.len(),
+            self.dial.max_per_app
+        )
+    }
+
     fn write_rooms(&self, s: &mut String) -> fmt::Result {
         writeln!(s, "calls: park_timeout {:?}", self.calls.park_timeout)?;
+        self.write_dial(s)?;
         writeln!(
             s,
             "conference: profile {}, connect_profile {}, join_timeout {:?}, action_timeout {:?}, keep_ended {:?}",

@@ -486,6 +486,7 @@ fn summary_hides_secrets() {
     webhooks: https to public addresses, at most 100000 pending
     play: media.example.com, allow_private false, proxy http://127.0.0.1:8082/ at 127.0.0.1:8082, at most 536870912 bytes
     calls: park_timeout 3600s
+    dial: number set, address set, 1 permissions, at most 20 per app
     conference: profile roomkeeper, connect_profile roomkeeper-connect, join_timeout 10s, action_timeout 300s, keep_ended 3600s
     recording: directory /var/lib/freeswitch/recordings, keep 2592000s
     speech: module mod_flite, engine flite, voice kal

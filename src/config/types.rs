@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use freeswitch_esl::command::DialTemplate;
 use ipnet::IpNet;
 use secrecy::SecretString;
 use uuid::Uuid;
@@ -14,6 +15,7 @@ use crate::store::deliveries::QueueLimits;
 use crate::telemetry::{LogConfig, TelemetryConfig};
 use crate::webhook::endpoint::Endpoint;
 use crate::webhook::guard::Policy;
+use roomkeeper_core::dial::DialRules;
 use roomkeeper_core::ids::{AppId, NodeId};
 use roomkeeper_core::play_url::PlayUrl;
 
@@ -33,6 +35,8 @@ pub struct Config {
     pub play: PlayConfig,
     /// Calls outside of rooms.
     pub calls: CallsConfig,
+    /// Calls that apps may make.
+    pub dial: DialConfig,
     /// Rooms.
     pub conference: ConferenceConfig,
     /// Recordings of rooms.
@@ -133,6 +137,19 @@ pub struct MediaProxyConfig {
 pub struct CallsConfig {
     /// Time limit of a parked call.
     pub park_timeout: Duration,
+}
+
+/// Calls that apps may make.
+#[derive(Clone, Debug)]
+pub struct DialConfig {
+    /// The allowed destinations.
+    pub rules: DialRules,
+    /// The dial string of numbers.
+    pub number: Option<DialTemplate>,
+    /// The dial string of SIP addresses.
+    pub address: Option<DialTemplate>,
+    /// The limit of an app's dial-outs in progress.
+    pub max_per_app: u32,
 }
 
 /// Rooms.

@@ -140,14 +140,16 @@ impl ApiError {
     pub(crate) fn refused(refusal: &Refusal, hide_foreign: bool) -> Self {
         let words = refusal.to_string();
         match refusal {
-            Refusal::CallNotFound | Refusal::RoomNotFound | Refusal::NotInRoom => {
-                Self::new(StatusCode::NOT_FOUND, words)
-            }
+            Refusal::CallNotFound
+            | Refusal::RoomNotFound
+            | Refusal::NotInRoom
+            | Refusal::DialNotFound => Self::new(StatusCode::NOT_FOUND, words),
             Refusal::ForeignCall if hide_foreign => Self::refused(&Refusal::CallNotFound, true),
             Refusal::ForeignRoom if hide_foreign => Self::refused(&Refusal::RoomNotFound, true),
-            Refusal::ForeignCall | Refusal::ForeignRoom | Refusal::NoOwner => {
-                Self::new(StatusCode::FORBIDDEN, words)
-            }
+            Refusal::ForeignCall
+            | Refusal::ForeignRoom
+            | Refusal::NoOwner
+            | Refusal::DestinationNotAllowed => Self::new(StatusCode::FORBIDDEN, words),
             Refusal::OtherNode {
                 call_node: session_node,
                 room_node,
@@ -159,6 +161,7 @@ impl ApiError {
             | Refusal::StillLeaving
             | Refusal::InOtherRoom { .. }
             | Refusal::FlagAlreadySet { .. }
+            | Refusal::HoldAlreadySet { .. }
             | Refusal::NameFixed
             | Refusal::NoMembers
             | Refusal::RoomFull
@@ -174,6 +177,7 @@ impl ApiError {
             | Refusal::Coaching
             | Refusal::RecordingStarting
             | Refusal::TooManyRecordings
+            | Refusal::TooManyDials
             | Refusal::Labels(_)
             | Refusal::NothingPlaying
             | Refusal::TooMuchPlaying

@@ -45,6 +45,7 @@ mod body;
 mod console;
 pub mod cooldown;
 mod cursor;
+mod dial_slots;
 mod error;
 mod events;
 mod gateway;

@@ -53,6 +53,8 @@ pub struct ApiSettings {
     pub webhooks: Policy,
     /// The settings of event streams.
     pub streams: StreamSettings,
+    /// The limit of an app's dial-outs in progress.
+    pub max_dials: u32,
     /// The host names that the pages accept.
     pub page_hosts: AllowedHosts,
 }
@@ -72,6 +74,7 @@ impl Default for ApiSettings {
             play: PlayRules::default(),
             webhooks: Policy::default(),
             streams: StreamSettings::default(),
+            max_dials: 20,
             page_hosts: AllowedHosts::Any,
         }
     }

@@ -282,6 +282,7 @@ pub fn command_error(failure: ApiFailure) -> CommandError {
                 || text.starts_with("invalid session id")
                 || text == "ERROR"
                 || text.starts_with("Non-Existant")
+                || (text.starts_with("Member: ") && text.ends_with(" not found."))
                 || (text.starts_with("Conference ") && text.ends_with(" not found")) =>
         {
             CommandError::NoSuchChannel

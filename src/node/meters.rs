@@ -45,6 +45,8 @@ impl EventMeters {
 fn event(kind: &EventKind<'_>) -> &'static str {
     match kind {
         EventKind::ChannelCreate => "CHANNEL_CREATE",
+        EventKind::ChannelProgress => "CHANNEL_PROGRESS",
+        EventKind::ChannelProgressMedia => "CHANNEL_PROGRESS_MEDIA",
         EventKind::ChannelAnswer => "CHANNEL_ANSWER",
         EventKind::ChannelPark => "CHANNEL_PARK",
         EventKind::ChannelUnpark => "CHANNEL_UNPARK",

@@ -37,8 +37,10 @@ const FENCE_QUEUE: usize = 8;
 const STABLE_AFTER: Duration = Duration::from_secs(10);
 
 /// The subscribed events, besides those of conferences and fences.
-pub const EVENTS: [&str; 11] = [
+pub const EVENTS: [&str; 13] = [
     "CHANNEL_CREATE",
+    "CHANNEL_PROGRESS",
+    "CHANNEL_PROGRESS_MEDIA",
     "CHANNEL_ANSWER",
     "CHANNEL_PARK",
     "CHANNEL_EXECUTE_COMPLETE",

@@ -28,7 +28,7 @@ use roomkeeper_core::ids::{NodeId, RoomId};
 use super::backlog::{Backlog, QueuedItem};
 use super::messages::{ActorMessage, Waiting};
 use super::render::CommandSettings;
-use super::send::{answer_has_content, caller_result, send};
+use super::send::{answer_has_content, caller_result, may_take_minutes, send};
 use roomkeeper_core::switch_command::{Priority, SwitchCommand};
 
 /// The most prompt commands that wait for the sending task. It never blocks, so one or two batches of the actor are enough;
@@ -146,6 +146,7 @@ impl Dispatch {
         self.lock().backlog.reset_in_flight();
         let mut sender = Sender {
             in_flight: FuturesUnordered::new(),
+            dialling: FuturesUnordered::new(),
             paused_until: None,
             meters: Meters::new(node.id()),
             dispatch: self.clone(),
@@ -222,6 +223,8 @@ struct Sender {
     settings: CommandSettings,
     actor: mpsc::Sender<ActorMessage>,
     in_flight: FuturesUnordered<SendFuture>,
+    /// Commands that wait for a callee. The limit of dial-outs bounds them.
+    dialling: FuturesUnordered<SendFuture>,
     paused_until: Option<Instant>,
 }
 
@@ -247,6 +250,7 @@ impl Sender {
                 .unwrap_or_else(|| Instant::now() + RETRY_INTERVAL);
             tokio::select! {
                 Some(outcome) = self.in_flight.next() => self.record_outcome(outcome),
+                Some(outcome) = self.dialling.next() => self.record_outcome(outcome),
                 () = dispatch.shared.more.notified() => {}
                 Ok(()) = link.changed() => {}
                 () = tokio::time::sleep_until(wake), if waiting > 0 => {}
@@ -268,7 +272,11 @@ impl Sender {
             // This queues the command, and starts its span, before it returns.
             let answer = span.in_scope(|| send(&command, &self.settings, &self.node));
             let (node, actor) = (self.node.id(), self.actor.clone());
-            self.in_flight.push(Box::pin(async move {
+            let in_flight = match may_take_minutes(&command) {
+                true => &self.dialling,
+                false => &self.in_flight,
+            };
+            in_flight.push(Box::pin(async move {
                 let result = answer.await;
                 let (kind, came) = (command.name(), outcome(&result));
                 span.record("outcome", came);

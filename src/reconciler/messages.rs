@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 
 use roomkeeper_core::call::{Checkpoint, StepId};
 use roomkeeper_core::command_error::CommandError;
+use roomkeeper_core::entity::Target;
 use roomkeeper_core::ids::{ChannelId, CoreId, RoomId};
 use roomkeeper_core::node_state::RecordedMember;
 use roomkeeper_core::room::FileId;
@@ -56,11 +57,11 @@ pub(super) enum ActorMessage {
         core: CoreId,
         fence: u64,
     },
-    /// Rooms in which FreeSWITCH plays nothing.
+    /// Rooms and members that FreeSWITCH plays nothing to.
     Silent {
-        rooms: Vec<RoomId>,
-        confirmed: BTreeSet<(RoomId, FileId)>,
-        reply: oneshot::Sender<BTreeSet<(RoomId, FileId)>>,
+        targets: Vec<Target>,
+        confirmed: BTreeSet<(Target, FileId)>,
+        reply: oneshot::Sender<BTreeSet<(Target, FileId)>>,
     },
     /// Checkpoints of channels.
     Checkpoints(Vec<(ChannelId, StepId, Option<Checkpoint>)>),
@@ -151,8 +152,8 @@ pub(super) struct OpenQuestions {
     pub(super) wanted: Vec<ChannelId>,
     /// Known calls that are not listed.
     pub(super) missing: Vec<ChannelId>,
-    /// Rooms in which something should play.
-    pub(super) playing: Vec<RoomId>,
+    /// Rooms and members that something should play to.
+    pub(super) playing: Vec<Target>,
     /// Calls that should be busy with a step.
     pub(super) acting: Vec<(ChannelId, StepId)>,
     /// Members that should be recorded.

@@ -61,7 +61,7 @@ use store_poller::{PollTarget, StorePoller};
 
 pub use crate::node::Link;
 pub use depths::Depths;
-pub use render::{CommandSettings, text as command_text};
+pub use render::{CommandSettings, DialTemplates, text as command_text};
 pub use reply::IntentError;
 pub use roomkeeper_core::intent::{Accepted, Decision, Depth, Intent, Refusal, Requester};
 pub use settings::Settings;

@@ -6,22 +6,26 @@ use crate::clock;
 use crate::media::link::Links;
 use freeswitch_esl::command::{
     Api, AppName, ChannelUuid, CollectDigits, Command, ConferenceCommand, ConferenceName,
-    ConferenceSound, ConferenceVarName, DigitPrompt, DtmfTones, ExecutionId, HangupCause, JoinFlag,
-    Line, MarkedResult, MediaUrl, MemberAction, MemberSelector, ProfileName, RecordVerb,
-    RecordingPath, Unfit, VarName, VarValue, Voice,
+    ConferenceSound, ConferenceVarName, DialString, DialTemplate, DigitPrompt, DtmfTones,
+    ExecutionId, HangupCause, JoinFlag, Line, MarkedResult, MediaUrl, MemberAction, MemberSelector,
+    Origination, ProfileName, QuotedText, RecordVerb, RecordingPath, SipHeaderName, Unfit, VarName,
+    VarValue, Voice,
 };
 use roomkeeper_core::action::Step;
 use roomkeeper_core::call::StepId;
+use roomkeeper_core::dial::{CallerName, Destination, PhoneNumber, SipHeader};
 use roomkeeper_core::entity::Target;
 use roomkeeper_core::gather::{Gather, Prompt};
 use roomkeeper_core::ids::{CallId, RoomId};
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::{
-    Entry, Kind, MemberFlag, PlayCommand, RecordAction, RoomControl, Tone,
+    DialRequest, Entry, Kind, MemberFlag, PlayCommand, RecordAction, RoomControl, Tone,
 };
 
 use super::plans;
-use super::variables::{DIGITS_VARIABLE, META_VARIABLE, RECORDING_VARIABLE, STEP_VARIABLE};
+use super::variables::{
+    APP_VARIABLE, DIAL_VARIABLE, DIGITS_VARIABLE, META_VARIABLE, RECORDING_VARIABLE, STEP_VARIABLE,
+};
 use roomkeeper_core::conference_meta as meta;
 use roomkeeper_core::switch_command::{SwitchAction, SwitchCommand};
 
@@ -38,8 +42,32 @@ pub struct CommandSettings {
     pub speech_voice: Voice,
     /// The time after which FreeSWITCH hangs up a parked call.
     pub park_timeout: Duration,
+    /// The forms of dial strings.
+    pub dial: DialTemplates,
     /// Links to the media proxy. Without them FreeSWITCH fetches files from their own servers.
     pub links: Option<Links>,
+}
+
+/// The forms of dial strings; a destination without one cannot be called.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct DialTemplates {
+    /// That of numbers.
+    pub number: Option<DialTemplate>,
+    /// That of SIP addresses.
+    pub address: Option<DialTemplate>,
+}
+
+impl DialTemplates {
+    /// Returns the dial string of a destination.
+    fn dial_string(&self, to: &Destination) -> Result<DialString, Unfit> {
+        let template = match to {
+            Destination::Number(_) => &self.number,
+            Destination::Address(_) => &self.address,
+        };
+        let what = "a destination without a configured route";
+        let template = template.as_ref().ok_or(Unfit::Reserved { what })?;
+        template.fill(&to.to_string())
+    }
 }
 
 /// The text of a switch command for operators. Shows a step by its application.
@@ -170,17 +198,7 @@ fn conference_command(
             VarValue::new(meta::encode(registration))?,
         ),
         SwitchAction::Control(control) => room_control(control, settings)?,
-        SwitchAction::Play(PlayCommand::Start { file, url, volume }) => ConferenceCommand::Play {
-            operation: file.operation.uuid(),
-            index: file.index,
-            volume: *volume,
-            url: MediaUrl::new(location(url, settings).as_str())?,
-        },
-        SwitchAction::Play(PlayCommand::Toggle { .. }) => ConferenceCommand::PausePlay,
-        SwitchAction::Play(PlayCommand::Stop) => ConferenceCommand::StopPlay,
-        SwitchAction::Play(PlayCommand::Volume { volume }) => {
-            ConferenceCommand::FileVolume(*volume)
-        }
+        SwitchAction::Play(command) => play_command(command, None, settings)?,
         SwitchAction::Record { path, action, .. } => {
             let path = RecordingPath::new(path)?;
             match action {
@@ -191,6 +209,29 @@ fn conference_command(
             }
         }
         _ => return Err(wrong_target("a room")),
+    })
+}
+
+/// The command of a playback in a room, or to one member.
+fn play_command(
+    command: &PlayCommand,
+    member: Option<ChannelUuid>,
+    settings: &CommandSettings,
+) -> Result<ConferenceCommand, Unfit> {
+    Ok(match (command, member) {
+        (PlayCommand::Start { file, url, volume }, _) => ConferenceCommand::Play {
+            operation: file.operation.uuid(),
+            index: file.index,
+            volume: *volume,
+            url: MediaUrl::new(location(url, settings).as_str())?,
+            member,
+        },
+        (PlayCommand::Stop, _) => ConferenceCommand::StopPlay(member),
+        (PlayCommand::Toggle { .. }, None) => ConferenceCommand::PausePlay,
+        (PlayCommand::Volume { volume }, None) => ConferenceCommand::FileVolume(*volume),
+        (PlayCommand::Toggle { .. } | PlayCommand::Volume { .. }, Some(_)) => {
+            return Err(wrong_target("a member"));
+        }
     })
 }
 
@@ -243,6 +284,7 @@ fn call_command(
         ),
         SwitchAction::Prepare => Api::SetVars(channel, plans::preparation()?),
         SwitchAction::Answer => Api::Answer(channel),
+        SwitchAction::CancelDial => Api::Kill(channel, None),
         SwitchAction::StopGather => Api::StopDigits(channel),
         SwitchAction::SendDigits { tones } => {
             let digits = DtmfTones::new(tones.digits())?;
@@ -261,15 +303,29 @@ fn member_command(
     channel: ChannelUuid,
     settings: &CommandSettings,
 ) -> Result<Api, Unfit> {
-    if let SwitchAction::SetFlag { flag, on } = action {
-        let action = match (flag, on) {
+    if let SwitchAction::Dial { request, entry } = action {
+        return dial(request, entry, room, channel, settings);
+    }
+    let on_member = match action {
+        SwitchAction::SetFlag { flag, on } => Some(match (flag, on) {
             (MemberFlag::Speak, true) => MemberAction::Unmute,
             (MemberFlag::Speak, false) => MemberAction::Mute,
             (MemberFlag::Hear, true) => MemberAction::Undeaf,
             (MemberFlag::Hear, false) => MemberAction::Deaf,
-        };
+        }),
+        SwitchAction::SetHearing { on: true } => Some(MemberAction::Undeaf),
+        SwitchAction::SetHearing { on: false } => Some(MemberAction::Deaf),
+        SwitchAction::Hold { on: true } => Some(MemberAction::Hold),
+        SwitchAction::Hold { on: false } => Some(MemberAction::Unhold),
+        _ => None,
+    };
+    if let Some(action) = on_member {
         let member = MemberSelector::Channel(channel);
         let command = ConferenceCommand::Member(action, member);
+        return Ok(Api::Conference(name(room)?, command));
+    }
+    if let SwitchAction::Play(command) = action {
+        let command = play_command(command, Some(channel), settings)?;
         return Ok(Api::Conference(name(room)?, command));
     }
     if let SwitchAction::Record { path, action, .. } = action {
@@ -284,7 +340,19 @@ fn member_command(
     let SwitchAction::Enter(entry) = action else {
         return call_command(action, channel, settings);
     };
-    let entry = plans::Entry {
+    Ok(Api::Transfer(
+        channel,
+        plans::enter(plan_entry(entry, room, settings)?, settings.park_timeout)?,
+    ))
+}
+
+/// The entry of a call, as its plan needs it.
+fn plan_entry(
+    entry: &Entry,
+    room: RoomId,
+    settings: &CommandSettings,
+) -> Result<plans::Entry, Unfit> {
+    Ok(plans::Entry {
         name: name(room)?,
         profile: match entry.kind {
             Kind::Conference => settings.profile.clone(),
@@ -298,11 +366,47 @@ fn member_command(
             .as_ref()
             .map(|registration| VarValue::new(meta::encode_for_plan(registration)))
             .transpose()?,
+    })
+}
+
+/// Makes a call that executes the plan of a join once it is answered.
+fn dial(
+    request: &DialRequest,
+    entry: &Entry,
+    room: RoomId,
+    channel: ChannelUuid,
+    settings: &CommandSettings,
+) -> Result<Api, Unfit> {
+    let header = |header: &SipHeader| {
+        Ok((
+            SipHeaderName::new(header.name())?,
+            QuotedText::new(header.value())?,
+        ))
     };
-    Ok(Api::Transfer(
-        channel,
-        plans::enter(entry, settings.park_timeout)?,
-    ))
+    let from = request.from.as_ref().map(PhoneNumber::as_str);
+    let name = request.caller_name.as_ref().map(CallerName::as_str);
+    let dialled_by = (
+        VarName::new(DIAL_VARIABLE)?,
+        VarValue::new(room.to_string())?,
+    );
+    let app = entry.registration.as_ref().map(|registration| {
+        let app = VarValue::new(registration.app.as_str())?;
+        Ok((VarName::new(APP_VARIABLE)?, app))
+    });
+    Ok(Api::Originate(Box::new(Origination {
+        uuid: channel,
+        timeout: request.timeout(),
+        caller_number: from.map(QuotedText::new).transpose()?,
+        caller_name: name.map(QuotedText::new).transpose()?,
+        headers: request
+            .headers
+            .iter()
+            .map(header)
+            .collect::<Result<_, Unfit>>()?,
+        variables: app.transpose()?.into_iter().chain([dialled_by]).collect(),
+        to: settings.dial.dial_string(&request.to)?,
+        plan: plans::enter(plan_entry(entry, room, settings)?, settings.park_timeout)?,
+    })))
 }
 
 /// Returns the flags that a member has from the start.

@@ -18,7 +18,8 @@ use freeswitch_esl::command::{
     Api, ChannelUuid, ConferenceCommand, ConferenceName, TableForm, VarName,
 };
 use roomkeeper_core::call::{Checkpoint, StepId};
-use roomkeeper_core::ids::{ChannelId, CoreId, RoomId};
+use roomkeeper_core::entity::Target;
+use roomkeeper_core::ids::{ChannelId, CoreId};
 use roomkeeper_core::node_state::RecordedMember;
 use roomkeeper_core::room::FileId;
 use roomkeeper_core::room::plan::Suspect;
@@ -328,30 +329,31 @@ impl Resync<'_> {
         Ok(())
     }
 
-    /// Queries playback for every room in which something should play, because no list shows it. A file that two
+    /// Queries playback for every room and member that something should play to, because no list shows it. A file that two
     /// reports lack has ended without an event.
     async fn playback(
         &self,
-        playing: Vec<RoomId>,
-        confirmed: BTreeSet<(RoomId, FileId)>,
-    ) -> Result<BTreeSet<(RoomId, FileId)>, ResyncError> {
-        let rooms: Vec<RoomId> = futures_util::stream::iter(playing)
-            .filter_map(|room| async move {
-                let name = ConferenceName::new(room.to_string()).ok()?;
-                let command = Api::Conference(name, ConferenceCommand::PlayStatus);
+        playing: Vec<Target>,
+        confirmed: BTreeSet<(Target, FileId)>,
+    ) -> Result<BTreeSet<(Target, FileId)>, ResyncError> {
+        let targets: Vec<Target> = futures_util::stream::iter(playing)
+            .filter_map(|target| async move {
+                let name = ConferenceName::new(target.room()?.to_string()).ok()?;
+                let member = target.call().map(|call| call.channel().uuid().into());
+                let command = Api::Conference(name, ConferenceCommand::PlayStatus(member));
                 // Only this answer proves that nothing plays.
                 let silent = self.node.api(command).await.is_ok_and(
                     |reply| matches!(reply, ApiReply::Err(text) if text == "Nothing is playing"),
                 );
-                silent.then_some(room)
+                silent.then_some(target)
             })
             .collect()
             .await;
-        if rooms.is_empty() {
+        if targets.is_empty() {
             return Ok(BTreeSet::new());
         }
         self.request(|reply| ActorMessage::Silent {
-            rooms,
+            targets,
             confirmed,
             reply,
         })

@@ -1,6 +1,7 @@
 //! Sends one switch command to its node, and reads FreeSWITCH's answer for the caller.
 
 use std::future::Future;
+use std::time::Duration;
 
 use futures_util::future::Either;
 
@@ -17,6 +18,9 @@ use roomkeeper_core::switch_command::{SwitchAction, SwitchCommand};
 use super::render::{self, CommandSettings};
 use super::reply::IntentError;
 
+/// The time that FreeSWITCH may take beyond the callee's to answer a command that dials.
+const DIAL_GRACE: Duration = Duration::from_secs(15);
+
 /// Sends a command. It is queued before this returns, so that commands reach FreeSWITCH in the order of the calls.
 pub(super) fn send(
     command: &SwitchCommand,
@@ -29,8 +33,8 @@ pub(super) fn send(
         }
         _ => Either::Right(render::with_variables(command, settings).map(|rendered| {
             let before = rendered.before.map(|api| node.api(api));
-            let answer = if is_slow(command) {
-                Either::Left(node.job_within(rendered.command, OPENING))
+            let answer = if let Some(timeout) = job_timeout(command) {
+                Either::Left(node.job_within(rendered.command, timeout))
             } else {
                 Either::Right(node.api(rendered.command))
             };
@@ -96,9 +100,19 @@ fn send_step(
     }
 }
 
-/// Returns true for a command that opens a file. It runs as a job, because FreeSWITCH fetches the file before it answers.
-const fn is_slow(command: &SwitchCommand) -> bool {
-    matches!(&command.action, SwitchAction::Play(play) if play.opens_file())
+/// Returns the timeout of a command that runs as a job, because FreeSWITCH fetches a file or waits for the callee before
+/// it answers.
+fn job_timeout(command: &SwitchCommand) -> Option<Duration> {
+    match &command.action {
+        SwitchAction::Play(play) if play.opens_file() => Some(OPENING),
+        SwitchAction::Dial { request, .. } => Some(request.timeout() + DIAL_GRACE),
+        _ => None,
+    }
+}
+
+/// Returns true for a command whose answer can take minutes. Nobody waits for it when the program ends.
+pub(super) const fn may_take_minutes(command: &SwitchCommand) -> bool {
+    matches!(command.action, SwitchAction::Dial { .. })
 }
 
 /// Returns true if the answer to the command changes the node state.
@@ -112,6 +126,7 @@ pub(super) const fn answer_has_content(command: &SwitchCommand) -> bool {
             matches!(command.target, Target::Member { .. })
                 && matches!(action, RecordAction::Pause | RecordAction::Resume)
         }
+        SwitchAction::Dial { .. } => true,
         _ => false,
     }
 }
@@ -154,8 +169,6 @@ pub(super) fn caller_result(
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use uuid::Uuid;
 
     use roomkeeper_core::entity::Target;

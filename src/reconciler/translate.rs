@@ -31,19 +31,23 @@ pub fn switch_event(event: &Event) -> Option<SwitchEvent> {
     let kind = event.kind();
     let what = match &kind {
         EventKind::Conference(action) => conference(event, action)?,
-        EventKind::ChannelCreate => channel(event, |e| ChannelChange::Created(identity(e)))?,
-        EventKind::ChannelAnswer => channel(event, |e| ChannelChange::Answered(identity(e)))?,
-        EventKind::ChannelPark => channel(event, |e| ChannelChange::Parked {
+        EventKind::ChannelCreate => dialled(event, |e| ChannelChange::Created(identity(e)))?,
+        EventKind::ChannelProgress | EventKind::ChannelProgressMedia => {
+            dialling_room(event)?;
+            dialled(event, |_| ChannelChange::Ringing)?
+        }
+        EventKind::ChannelAnswer => dialled(event, |e| ChannelChange::Answered(identity(e)))?,
+        EventKind::ChannelPark => dialled(event, |e| ChannelChange::Parked {
             identity: identity(e),
             by: park_id(e.get("variable_roomkeeper_park").as_deref()),
         })?,
         EventKind::ChannelHangup | EventKind::ChannelHangupComplete => {
-            channel(event, |e| ChannelChange::HungUp {
+            dialled(event, |e| ChannelChange::HungUp {
                 cause: cause(e).unwrap_or_else(|| "UNKNOWN".to_owned()),
             })?
         }
         EventKind::ChannelDestroy => {
-            channel(event, |e| ChannelChange::Destroyed { cause: cause(e) })?
+            dialled(event, |e| ChannelChange::Destroyed { cause: cause(e) })?
         }
         EventKind::ChannelExecuteComplete => {
             // Most of these belong to applications that the dialplan runs.
@@ -113,6 +117,29 @@ fn channel(event: &Event, change: impl FnOnce(&Event) -> ChannelChange) -> Optio
     })
 }
 
+/// A change of a channel that a dial-out may have made.
+fn dialled(event: &Event, change: impl FnOnce(&Event) -> ChannelChange) -> Option<SwitchEventKind> {
+    let Some(room) = dialling_room(event) else {
+        return channel(event, change);
+    };
+    channel(event, |event| ChannelChange::Dialled {
+        room,
+        change: Box::new(change(event)),
+        sip_status: sip_status(event),
+    })
+}
+
+/// The room that dialled the channel.
+fn dialling_room(event: &Event) -> Option<RoomId> {
+    event.get("variable_roomkeeper_dial")?.parse().ok()
+}
+
+/// The status of the callee's last SIP response. The first variable is not set if FreeSWITCH itself gave up.
+fn sip_status(event: &Event) -> Option<u16> {
+    let status = |name: &str| event.get(name)?.parse().ok();
+    status("variable_sip_term_status").or_else(|| status("variable_sip_invite_failure_status"))
+}
+
 fn cause(event: &Event) -> Option<String> {
     event
         .hangup_cause()
@@ -154,12 +181,29 @@ fn conference(event: &Event, action: &ConferenceAction<'_>) -> Option<SwitchEven
             Some(file) => ConferenceChange::FileOpened {
                 file,
                 failed: event.get("Error").is_some(),
+                member: None,
             },
             None => ConferenceChange::Other,
         },
-        ConferenceAction::PlayFileDone => {
-            played_file(event).map_or(ConferenceChange::Other, ConferenceChange::FileEnded)
-        }
+        ConferenceAction::PlayFileDone => match played_file(event) {
+            Some(file) => ConferenceChange::FileEnded { file, member: None },
+            None => ConferenceChange::Other,
+        },
+        ConferenceAction::PlayFileMember => match member_file(event) {
+            Some((file, member)) => ConferenceChange::FileOpened {
+                file,
+                failed: false,
+                member: Some(member),
+            },
+            None => ConferenceChange::Other,
+        },
+        ConferenceAction::PlayFileMemberDone => match member_file(event) {
+            Some((file, member)) => ConferenceChange::FileEnded {
+                file,
+                member: Some(member),
+            },
+            None => ConferenceChange::Other,
+        },
         ConferenceAction::StartRecording => match recording(&event.get("Path")?) {
             Some(recording) => ConferenceChange::RecordingStarted {
                 recording,
@@ -186,8 +230,6 @@ fn conference(event: &Event, action: &ConferenceAction<'_>) -> Option<SwitchEven
         // These can arrive for a member that is already leaving, so they do not confirm its presence.
         ConferenceAction::KickMember
         | ConferenceAction::HupMember
-        | ConferenceAction::PlayFileMember
-        | ConferenceAction::PlayFileMemberDone
         | ConferenceAction::BgdialResult
         | ConferenceAction::RejectedJoinOnly
         | ConferenceAction::Other(_) => ConferenceChange::Other,
@@ -233,6 +275,12 @@ pub fn lists_recording(list: &str, id: RecordingId) -> bool {
 /// The id of our file that an event concerns; `None` for other files, such as the sound that announces a member.
 fn played_file(event: &Event) -> Option<FileId> {
     quirk_file_of_its_path(&event.get("File")?)
+}
+
+/// The id of our file that is played to one member, and that member. The event of a file that ended with its membership has
+/// no member block; nothing follows from it, because the end of the membership ended the file.
+fn member_file(event: &Event) -> Option<(FileId, ChannelId)> {
+    Some((played_file(event)?, event.unique_id()?.parse().ok()?))
 }
 
 /// In `play-file`, the parameters beside the path belong to the file that plays, not to the opened one. So they are parsed

@@ -338,7 +338,7 @@ mod tests {
             r#"{"name":"weekly \"standup\""}"#,
         );
         check(
-            room_message_with(RoomEvent::Destroyed, None, false),
+            room_message_with(RoomEvent::Destroyed { reason: None }, None, false),
             "conference.destroyed",
             &ids,
             "{}",
@@ -383,7 +383,10 @@ mod tests {
             did: String::new(),
             muted: false,
             from: None,
-            settings: Sparse::new(MemberSettings { labels: labels() }),
+            settings: Sparse::new(MemberSettings {
+                labels: labels(),
+                ..MemberSettings::default()
+            }),
         };
         check(
             room_message_with(labelled, None, false),
@@ -397,6 +400,7 @@ mod tests {
             call: session,
             update: Box::new(MemberUpdate {
                 labels: Some(labels()),
+                ..MemberUpdate::default()
             }),
         };
         check(

@@ -120,7 +120,7 @@ async fn room_is_shown_with_its_members() {
         members[0],
         json!({
             "uuid": session_id("acW68", 1).to_string(), "did": "747713001", "caller_id": "527121102",
-            "muted": true, "deaf": false, "status": "joined", "joined_at": "1970-01-01T00:00:00Z",
+            "muted": true, "deaf": false, "held": false, "status": "joined", "joined_at": "1970-01-01T00:00:00Z",
         })
     );
     for (path, status) in [

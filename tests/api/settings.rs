@@ -210,6 +210,7 @@ async fn rows_have_the_settings_that_are_set() {
         call,
         update: Box::new(MemberUpdate {
             labels: set(json!({"seat": "12"})),
+            ..MemberUpdate::default()
         }),
         command_uid: None,
     };

@@ -30,6 +30,7 @@ use roomkeeper::supervise::ShutdownPhase;
 use roomkeeper::tenants::Registry;
 use roomkeeper::webhook::backpressure::Backpressure;
 use roomkeeper_core::call::{self, CallInput, CallState, Direction};
+use roomkeeper_core::dial::{DialPermission, DialRules};
 use roomkeeper_core::entity::Target;
 use roomkeeper_core::ids::{
     AppId, CallId, ChannelId, ConferenceId, CoreId, MemberId, NodeId, RecordingId, RoomId,
@@ -101,7 +102,7 @@ impl Double {
     /// Decides an intent by the rules and the stored state.
     async fn decide(&self, intent: &Intent, depth: Depth) -> Result<Decision, IntentError> {
         self.report(intent.node()).map_err(|_| intent.not_found())?;
-        let mut node_state = NodeState::new(intent.node(), Rules::default());
+        let mut node_state = NodeState::new(intent.node(), rules());
         for entity in intent.entities() {
             match entity {
                 EntityId::Room(id) if id.node() == intent.node() => {
@@ -278,6 +279,22 @@ impl Controller for Double {
             return Err(CommandError::Down { retry_after }.into());
         }
         Ok(self.store.request_resync(node).await?)
+    }
+}
+
+/// Both apps may call German numbers and one host.
+fn rules() -> Rules {
+    Rules {
+        dial: DialRules {
+            numbers_have_route: true,
+            addresses_have_route: true,
+            permissions: vec![DialPermission {
+                numbers: vec!["+49".to_owned()],
+                domains: vec!["pbx.example.com".to_owned()],
+                ..DialPermission::default()
+            }],
+        },
+        ..Rules::default()
     }
 }
 

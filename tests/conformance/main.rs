@@ -19,6 +19,7 @@ mod program;
 mod support;
 
 mod backend;
+mod roles;
 mod row;
 mod shape;
 
@@ -33,6 +34,7 @@ mod keypad;
 mod leave;
 mod limits;
 mod list;
+mod member_audio;
 mod members;
 mod moderation;
 mod moves;
@@ -78,8 +80,10 @@ fn rows() -> Vec<(&'static str, Vec<Entry>)> {
         ("limits", limits::rows()),
         ("nodes", nodes::rows()),
         ("moderation", moderation::rows()),
+        ("member_audio", member_audio::rows()),
         ("moves", moves::rows()),
         ("settings", settings::rows()),
+        ("roles", roles::rows()),
         ("webhooks", webhooks::rows()),
         ("v_access", voipbin::access::rows()),
         ("v_conferences", voipbin::conferences::rows()),

@@ -77,6 +77,7 @@ pub fn settings(rules: watch::Receiver<Rules>) -> Settings {
             speech_engine: Voice::new("flite").unwrap(),
             speech_voice: Voice::new("slt").unwrap(),
             park_timeout: Duration::from_secs(3_600),
+            dial: roomkeeper::reconciler::DialTemplates::default(),
             links: None,
         },
         lease_ttl: Duration::from_secs(10),
@@ -109,6 +110,7 @@ impl World {
             apps: BTreeSet::from([app()]),
             timeouts: Timeouts::default(),
             recordings: "/var/lib/freeswitch/recordings".to_owned(),
+            ..Rules::default()
         });
         let mut settings = settings(rules_receiver);
         rules.send_modify(|rules| change(&mut settings, &mut rules.timeouts));

@@ -145,7 +145,9 @@ impl World {
 }
 
 /// Stores a room with all its members, and reads it.
-fn reread(room: &mut roomkeeper_core::room::RoomState) -> roomkeeper_core::room::RoomState {
+pub(super) fn reread(
+    room: &mut roomkeeper_core::room::RoomState,
+) -> roomkeeper_core::room::RoomState {
     let mut changes = room.take_changes();
     changes.head = true;
     changes.registration = true;

@@ -11,7 +11,7 @@ use roomkeeper::store::EntityId;
 use roomkeeper::store::room::{decode_room, decode_room_head, encode_room};
 use roomkeeper::store::{Fields, Record, Version};
 use roomkeeper_core::entity::Target;
-use roomkeeper_core::ids::{CoreId, OperationId, RoomId};
+use roomkeeper_core::ids::{CoreId, OperationId};
 use roomkeeper_core::intent::{Accepted, Intent, Refusal};
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::playback::{FileState, OPENING};
@@ -23,7 +23,7 @@ use uuid::Uuid;
 use super::{World, call, conference_id, core, demo, room};
 
 /// The files that FreeSWITCH did not play according to one report.
-type Suspects = BTreeSet<(RoomId, FileId)>;
+type Suspects = BTreeSet<(Target, FileId)>;
 
 /// Formats a domain event as these tests write it.
 pub fn words(event: &PlayEvent) -> String {
@@ -92,24 +92,32 @@ impl World {
         self.file(ConferenceChange::FileOpened {
             file,
             failed: false,
+            member: None,
         });
     }
 
     fn not_opened(&mut self, operation: OperationId, index: u16) {
         let file = FileId { operation, index };
-        self.file(ConferenceChange::FileOpened { file, failed: true });
+        self.file(ConferenceChange::FileOpened {
+            file,
+            failed: true,
+            member: None,
+        });
     }
 
     fn ended(&mut self, operation: OperationId, index: u16) {
-        self.file(ConferenceChange::FileEnded(FileId { operation, index }));
+        self.file(ConferenceChange::FileEnded {
+            file: FileId { operation, index },
+            member: None,
+        });
     }
 
     /// Applies FreeSWITCH's answer to the last command.
-    fn answers(&mut self, command: &SwitchCommand, text: &str) -> Option<Accepted> {
+    pub(super) fn answers(&mut self, command: &SwitchCommand, text: &str) -> Option<Accepted> {
         self.with(|node_state, cx| node_state.apply_answer(command, text, cx))
     }
 
-    fn refuses(&mut self, command: &SwitchCommand, error: &CommandError) {
+    pub(super) fn refuses(&mut self, command: &SwitchCommand, error: &CommandError) {
         self.with(|node_state, cx| node_state.revert_command(command, error, cx));
     }
 
@@ -176,7 +184,9 @@ impl World {
     }
 
     fn is_silent(&mut self, confirmed: &Suspects) -> Suspects {
-        self.with(|node_state, cx| node_state.apply_silence_report(&[room(1)], confirmed, cx))
+        self.with(|node_state, cx| {
+            node_state.apply_silence_report(&[Target::Room(room(1))], confirmed, cx)
+        })
     }
 }
 
@@ -544,11 +554,15 @@ fn playback_events_below_the_fence_count() {
                 index: 0,
             },
             failed: false,
+            member: None,
         },
-        ConferenceChange::FileEnded(FileId {
-            operation: op,
-            index: 0,
-        }),
+        ConferenceChange::FileEnded {
+            file: FileId {
+                operation: op,
+                index: 0,
+            },
+            member: None,
+        },
     ] {
         let event = SwitchEvent {
             core: core(),
@@ -574,8 +588,8 @@ fn file_missing_from_two_reports_has_ended() {
     world.ordered();
     world.notifications.clear();
     assert_eq!(
-        world.with(|node_state, _| node_state.playing_rooms()),
-        [room(1)]
+        world.with(|node_state, _| node_state.playing_targets()),
+        [Target::Room(room(1))]
     );
     let first = world.is_silent(&BTreeSet::new());
     assert_eq!(first.len(), 1);
@@ -602,10 +616,13 @@ fn event_of_an_unknown_operation_loads_its_room() {
                 room: room(1),
                 conference: conference_id(1),
                 size: Some(1),
-                change: ConferenceChange::FileEnded(FileId {
-                    operation,
-                    index: 0,
-                }),
+                change: ConferenceChange::FileEnded {
+                    file: FileId {
+                        operation,
+                        index: 0,
+                    },
+                    member: None,
+                },
             },
         };
         let unknown = world.node_state.unknown_entity(&event);

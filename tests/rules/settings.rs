@@ -26,6 +26,7 @@ impl World {
         let join = Join {
             settings: Sparse::new(MemberSettings {
                 labels: labels(r#"{"seat":"12"}"#),
+                ..MemberSettings::default()
             }),
             ..Join::default()
         };

@@ -24,6 +24,8 @@ faults! {
     EventLate: "events out of order",
     ConnectionCut: "event connections cut",
     Restart: "FreeSWITCH restarted",
+    Recovered: "calls recovered after a restart",
+    NotRecovered: "recoveries before the SIP profiles started",
     NodeLost: "node given up as lost, then back",
     ListLate: "lists of channels that lagged behind",
     InFlight: "snapshots taken while events were in flight",

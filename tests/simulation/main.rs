@@ -53,7 +53,7 @@ thread_local! {
 
 /// Runs a schedule. Returns the failure, if there was one.
 fn run(schedule: &Schedule, traced: bool) -> (Result<(), String>, Faults, String) {
-    let mut world = World::new(schedule.mood, traced);
+    let mut world = World::new(schedule.mood, schedule.recovers, traced);
     QUIET.set(true);
     let ended = catch_unwind(AssertUnwindSafe(|| world.run(schedule)));
     QUIET.set(false);

@@ -100,6 +100,8 @@ pub struct Call {
     /// The flags that are off.
     pub off: BTreeSet<MemberFlag>,
     pub held: bool,
+    /// The files that it alone hears, in playing order.
+    pub files: VecDeque<FileId>,
     /// Its own recordings, and the rooms that requested them.
     taps: BTreeMap<RecordingId, RoomId>,
     /// The current step.
@@ -112,6 +114,10 @@ pub struct Call {
     parked_by: Option<ParkId>,
     /// The number of transfers that it still survives.
     forwards: u32,
+    /// The last transfer that was carried out, which a recovered call executes again.
+    last_plan: Option<Going>,
+    /// True if it was recovered and has entered no conference since.
+    enters_silently: bool,
 }
 
 impl Call {
@@ -169,6 +175,8 @@ pub struct Node {
     /// Instances without members whose end has not been reported yet.
     dying: Vec<(RoomId, Conference)>,
     pub calls: BTreeMap<ChannelId, Call>,
+    /// The calls of earlier processes that can be recovered.
+    tracked: BTreeMap<ChannelId, Call>,
     events: Vec<SwitchEvent>,
     /// The lists of channels after each of the last changes, oldest first.
     lists: VecDeque<Vec<ListedChannel>>,
@@ -189,6 +197,7 @@ impl Node {
             conferences: BTreeMap::new(),
             dying: Vec::new(),
             calls: BTreeMap::new(),
+            tracked: BTreeMap::new(),
             events: Vec::new(),
             lists: VecDeque::new(),
             came_in: BTreeMap::new(),
@@ -313,12 +322,15 @@ impl Node {
             taken_out: false,
             off: BTreeSet::new(),
             held: false,
+            files: VecDeque::new(),
             taps: BTreeMap::new(),
             step: None,
             gathers: false,
             mark: None,
             parked_by: None,
             forwards: FORWARDS,
+            last_plan: None,
+            enters_silently: false,
         };
         let identity = Self::identity(&call);
         self.calls.insert(channel, call);
@@ -370,7 +382,7 @@ impl Node {
         if !self.count_transfer(channel, plan) {
             return true;
         }
-        self.with(channel, |call| call.going = None);
+        self.with(channel, |call| call.last_plan = call.going.take());
         match going {
             Going::Into {
                 room,
@@ -409,7 +421,7 @@ impl Node {
             return false;
         }
         let _known = self.answer(channel);
-        self.with(channel, |call| call.going = None);
+        self.with(channel, |call| call.last_plan = call.going.take());
         if plan.parks {
             self.park(channel);
         } else {
@@ -472,11 +484,12 @@ impl Node {
             return false;
         };
         self.with(channel, |call| {
-            call.going = None;
+            call.last_plan = call.going.take();
             call.taken_out = true;
             call.place = Place::Between;
             call.reset_flags(muted, deaf);
             call.held = false;
+            call.files.clear();
         });
         *self.interrupted.entry((room, channel)).or_default() += 1;
         let block = self.block(channel);
@@ -545,10 +558,17 @@ impl Node {
             call.place = Place::In(room);
             call.reset_flags(muted, deaf);
             call.held = false;
+            call.files.clear();
         });
         *self.came_in.entry((room, channel)).or_default() += 1;
-        let block = self.block(channel);
-        self.report_room(room, ConferenceChange::Added(block));
+        let mut is_silent = false;
+        self.with(channel, |call| {
+            is_silent = std::mem::take(&mut call.enters_silently)
+        });
+        if !is_silent {
+            let block = self.block(channel);
+            self.report_room(room, ConferenceChange::Added(block));
+        }
     }
 
     /// Removes a call from its conference, if it is in one. The last member ends it; `lingers` delays the event of that
@@ -593,7 +613,7 @@ impl Node {
         let files: Vec<FileId> = conference.playing.drain(..).collect();
         let recordings = std::mem::take(&mut conference.recordings);
         for file in files {
-            self.report_room(room, ConferenceChange::FileEnded(file));
+            self.report_room(room, ConferenceChange::FileEnded { file, member: None });
         }
         for recording in recordings.into_keys() {
             self.report_recording_over(room, recording);
@@ -622,6 +642,13 @@ impl Node {
             self.abort_step(channel);
             self.with(channel, |call| {
                 call.going = None;
+                call.last_plan = Some(Going::Into {
+                    room,
+                    muted,
+                    deaf: false,
+                    bound: false,
+                    plan: Plan::from_text("hangup_after_conference=false,park inline"),
+                });
                 call.sent_about = true;
             });
             self.remove_member(channel, false, lingers);
@@ -692,25 +719,89 @@ impl Node {
         flag: MemberFlag,
         on: bool,
     ) -> Result<(), Rejection> {
-        let place = self.calls.get(&channel).map(|call| call.place);
-        let Some(Place::In(is_in)) = place else {
-            return Err(Rejection::NoSuchMember);
-        };
-        if room.is_some_and(|room| room != is_in) {
-            return Err(Rejection::NoSuchMember);
-        }
+        let is_in = self.is_in(channel, room)?;
         self.with(channel, |call| call.set(flag, on));
         let block = self.block(channel);
         self.report_room(is_in, ConferenceChange::Flags(block));
         Ok(())
     }
 
-    pub fn hold(&mut self, channel: ChannelId, held: bool) {
-        if let Some(Place::In(room)) = self.calls.get(&channel).map(|call| call.place) {
-            self.with(channel, |call| call.held = held);
-            let block = self.block(channel);
-            self.report_room(room, ConferenceChange::Flags(block));
+    /// Returns the conference of a call; a command that names another one fails.
+    fn is_in(&self, channel: ChannelId, room: Option<RoomId>) -> Result<RoomId, Rejection> {
+        match self.calls.get(&channel).map(|call| call.place) {
+            Some(Place::In(is_in)) if room.is_none_or(|room| room == is_in) => Ok(is_in),
+            _ => Err(Rejection::NoSuchMember),
         }
+    }
+
+    /// Holds or unholds a member; unhold stops its files.
+    pub fn hold(
+        &mut self,
+        channel: ChannelId,
+        room: Option<RoomId>,
+        held: bool,
+    ) -> Result<(), Rejection> {
+        let room = self.is_in(channel, room)?;
+        self.with(channel, |call| call.held = held);
+        let block = self.block(channel);
+        self.report_room(room, ConferenceChange::Flags(block));
+        if !held {
+            self.stop_member(channel, Some(room))?;
+        }
+        Ok(())
+    }
+
+    pub fn play_to(
+        &mut self,
+        channel: ChannelId,
+        room: Option<RoomId>,
+        file: FileId,
+        opens: bool,
+    ) -> Result<(), Rejection> {
+        let room = self
+            .is_in(channel, room)
+            .map_err(|_| Rejection::NoSuchChannel)?;
+        // A file that cannot be opened has no event.
+        if !opens {
+            return Err(Rejection::NoSuchMember);
+        }
+        self.with(channel, |call| call.files.push_back(file));
+        let opened = ConferenceChange::FileOpened {
+            file,
+            failed: false,
+            member: Some(channel),
+        };
+        self.report_room(room, opened);
+        Ok(())
+    }
+
+    /// Ends the file that plays to a member.
+    pub fn end_member_file(&mut self, channel: ChannelId) -> bool {
+        let Ok(room) = self.is_in(channel, None) else {
+            return false;
+        };
+        let call = self.calls.get_mut(&channel);
+        let file = call.and_then(|call| call.files.pop_front());
+        if let Some(file) = file {
+            let member = Some(channel);
+            self.report_room(room, ConferenceChange::FileEnded { file, member });
+        }
+        file.is_some()
+    }
+
+    pub fn stop_member(
+        &mut self,
+        channel: ChannelId,
+        room: Option<RoomId>,
+    ) -> Result<(), Rejection> {
+        self.is_in(channel, room)?;
+        while self.end_member_file(channel) {}
+        Ok(())
+    }
+
+    /// Returns true if `play_status` reports that nothing plays to the member.
+    pub fn is_silent_to(&self, channel: ChannelId, room: RoomId) -> bool {
+        self.is_in(channel, Some(room)).is_ok() && self.calls[&channel].files.is_empty()
     }
 
     pub fn lock(&mut self, room: RoomId, locked: bool) -> Result<(), Rejection> {
@@ -743,8 +834,42 @@ impl Node {
         self.sequence = 100;
         self.conferences.clear();
         self.dying.clear();
-        self.calls.clear();
         self.lists.clear();
+        let tracked = std::mem::take(&mut self.calls).into_iter();
+        self.tracked
+            .extend(tracked.filter(|(_, call)| call.answered));
+    }
+
+    /// Brings the calls of earlier processes back. Returns their number.
+    pub fn recover(&mut self) -> usize {
+        let tracked = std::mem::take(&mut self.tracked);
+        let count = tracked.len();
+        for (channel, mut call) in tracked {
+            let plan = call.last_plan.clone();
+            call.place = Place::Between;
+            call.going = None;
+            call.step = None;
+            call.held = false;
+            call.taps.clear();
+            call.enters_silently = true;
+            let identity = Self::identity(&call);
+            self.note_list();
+            self.calls.insert(channel, call);
+            self.report_channel(channel, ChannelChange::Created(identity));
+            match plan {
+                Some(Going::Into {
+                    room,
+                    muted,
+                    deaf,
+                    bound,
+                    plan,
+                }) if self.conferences.get(&room).is_none_or(|c| !c.locked) => {
+                    self.add_member(channel, room, (muted, deaf), bound, plan.meta);
+                }
+                _ => self.park(channel),
+            }
+        }
+        count
     }
 
     // ---- files --------------------------------------------------------------------------------------------------
@@ -758,7 +883,14 @@ impl Node {
             conference.playing.push_back(file);
         }
         let failed = !opens;
-        self.report_room(room, ConferenceChange::FileOpened { file, failed });
+        self.report_room(
+            room,
+            ConferenceChange::FileOpened {
+                file,
+                failed,
+                member: None,
+            },
+        );
         if opens {
             Ok(())
         } else {
@@ -773,7 +905,7 @@ impl Node {
             .get_mut(&room)
             .and_then(|conference| conference.playing.pop_front());
         if let Some(file) = file {
-            self.report_room(room, ConferenceChange::FileEnded(file));
+            self.report_room(room, ConferenceChange::FileEnded { file, member: None });
         }
         file.is_some()
     }

@@ -19,10 +19,11 @@ use roomkeeper::store::{
 };
 use roomkeeper::webhook::payload;
 use roomkeeper_core::call::{Checkpoint, StepId};
+use roomkeeper_core::entity::Target;
 use roomkeeper_core::ids::{AppId, ChannelId, CoreId, RoomId};
 use roomkeeper_core::intent::{Accepted, Action, Intent, Refusal};
 use roomkeeper_core::node_state::{
-    Context, IdSource, NodeState, Notification, Outcome, RecordedMember, Rules, Subject,
+    Context, IdSource, NodeState, Notification, Outcome, RecordedMember, Rules, Subject, Timeouts,
 };
 use roomkeeper_core::room::plan::Suspect;
 use roomkeeper_core::room::{FileId, RoomState, RoomStatus};
@@ -177,6 +178,8 @@ pub enum Item {
     Fence(CoreId),
     /// The node was unreachable until it was given up.
     NodeLost,
+    /// The time for FreeSWITCH to recover calls has passed.
+    RecoveryOver,
     Due(EntityId),
     Intent(Intent),
     Failed(SwitchCommand, CommandError),
@@ -189,7 +192,7 @@ pub enum Item {
         core: CoreId,
         fence: u64,
     },
-    Silent(Vec<RoomId>, BTreeSet<(RoomId, FileId)>),
+    Silent(Vec<Target>, BTreeSet<(Target, FileId)>),
     Marked(Vec<(ChannelId, StepId, Option<Checkpoint>)>),
     Tapped(Vec<(RecordedMember, bool)>, u64),
 }
@@ -201,7 +204,7 @@ pub struct Applied {
     /// The result of each intent, in order.
     pub verdicts: Vec<Result<Accepted, Refusal>>,
     pub suspects: BTreeSet<Suspect>,
-    pub silent: BTreeSet<(RoomId, FileId)>,
+    pub silent: BTreeSet<(Target, FileId)>,
 }
 
 /// The outcome of a batch.
@@ -236,8 +239,16 @@ pub struct Replica {
     pub commands: VecDeque<(u64, SwitchCommand)>,
 }
 
-pub fn rules() -> Rules {
+/// The time for FreeSWITCH to recover its calls.
+const RECOVERY: Duration = Duration::from_secs(5);
+
+pub fn rules(recovers: bool) -> Rules {
+    let recovery = if recovers { RECOVERY } else { Duration::ZERO };
     Rules {
+        timeouts: Timeouts {
+            recovery,
+            ..Timeouts::default()
+        },
         apps: BTreeSet::from([app()]),
         recordings: "/var/recordings".to_owned(),
         ..Rules::default()
@@ -258,14 +269,14 @@ impl NodeReader for Replica {
 
 impl Replica {
     /// Starts a process. Each has its own number.
-    pub fn start(incarnation: u128) -> Self {
+    pub fn start(incarnation: u128, recovers: bool) -> Self {
         Self {
             owner: Uuid::from_u128(0x0BBB_0000 + incarnation),
             ids: Counted {
                 incarnation,
                 given: 0,
             },
-            node_state: NodeState::new(node_id(), rules()),
+            node_state: NodeState::new(node_id(), rules(recovers)),
             versions: HashMap::new(),
             deadlines: BTreeMap::new(),
             lease: None,
@@ -475,10 +486,19 @@ impl Replica {
         due.into_iter().collect()
     }
 
+    /// Returns true if FreeSWITCH had its time to recover calls.
+    pub fn is_recovery_over(&self, shared: &Shared) -> bool {
+        let deadline = self.node_state.recovery_deadline();
+        let is_over = deadline.is_some_and(|at| at <= time(shared));
+        is_over && self.lease.is_some() && !self.stale
+    }
+
     /// Returns the time until the next deadline, including those that another replica wrote.
     pub fn next_deadline(&self, shared: &Shared) -> Option<Duration> {
         let now = time(shared);
-        let own = self.deadlines.values().min().map(|at| at.since(now));
+        let recovery = self.node_state.recovery_deadline();
+        let own = self.deadlines.values().copied().chain(recovery).min();
+        let own = own.map(|at| at.since(now));
         let is_due = |wait: &u64| {
             let answer = shared
                 .store
@@ -613,6 +633,7 @@ impl Replica {
                 Item::SwitchEvent(event) => self.node_state.apply_event(event.clone(), &mut cx),
                 Item::Fence(core) => self.node_state.core_changed(Some(*core), &mut cx),
                 Item::NodeLost => self.node_state.core_changed(None, &mut cx),
+                Item::RecoveryOver => self.node_state.end_recovery(&mut cx),
                 Item::Due(entity) => self.node_state.deadline(*entity, &mut cx),
                 Item::Intent(intent) => {
                     let verdict = self.node_state.intent(intent.clone(), &mut cx);
@@ -624,7 +645,10 @@ impl Replica {
                 Item::Answered(command, text) => {
                     self.node_state.apply_answer(command, text, &mut cx);
                 }
-                Item::Listed(listed) => self.node_state.add_identities(listed),
+                Item::Listed(listed) => {
+                    self.node_state.find_listed(listed, &mut cx);
+                    self.node_state.add_identities(listed);
+                }
                 Item::Snapshot(snapshot, confirmed) => {
                     applied.suspects = self.node_state.merge_snapshot(snapshot, confirmed, &mut cx);
                 }

@@ -49,6 +49,10 @@ pub enum Request {
     UpdateMember {
         call: usize,
     },
+    EndOnExit {
+        call: usize,
+        on: bool,
+    },
     Join {
         call: usize,
         slot: usize,
@@ -68,6 +72,18 @@ pub enum Request {
         call: usize,
         flag: MemberFlag,
         on: bool,
+    },
+    Hold {
+        call: usize,
+        held: bool,
+        music: bool,
+    },
+    PlayTo {
+        call: usize,
+        files: usize,
+    },
+    StopTo {
+        call: usize,
     },
     Play {
         slot: usize,
@@ -183,6 +199,9 @@ pub enum Step {
     FileEnds {
         slot: usize,
     },
+    MemberFileEnds {
+        call: usize,
+    },
     ActionEnds {
         call: usize,
         well: bool,
@@ -270,6 +289,8 @@ pub enum Mood {
 #[derive(Clone, Debug)]
 pub struct Schedule {
     pub mood: Mood,
+    /// True if calls may outlive a restart of FreeSWITCH.
+    pub recovers: bool,
     pub steps: Vec<Step>,
 }
 
@@ -292,7 +313,11 @@ impl Schedule {
         for _ in 0..rng.within(5, 110) {
             step(&mut rng, mood, &mut steps);
         }
-        Self { mood, steps }
+        Self {
+            mood,
+            recovers: seed % 2 == 1,
+            steps,
+        }
     }
 }
 
@@ -344,7 +369,7 @@ fn flag(rng: &mut Rng) -> (MemberFlag, bool) {
 
 fn unprompted_step(rng: &mut Rng) -> Step {
     let (call, slot) = (rng.below(8), rng.below(ROOMS));
-    match rng.weighted(&[8, 8, 2, 4, 4, 8, 2, 1, 2, 1, 4, 2, 2, 2]) {
+    match rng.weighted(&[8, 8, 2, 4, 4, 8, 2, 1, 2, 1, 4, 2, 2, 2, 3]) {
         0 => Step::CallIn {
             ours: !rng.one_in(6),
             answered: !rng.one_in(3),
@@ -378,7 +403,8 @@ fn unprompted_step(rng: &mut Rng) -> Step {
             well: !rng.one_in(4),
         },
         12 => Step::Refused { call },
-        _ => Step::ReportEnds,
+        13 => Step::ReportEnds,
+        _ => Step::MemberFileEnds { call },
     }
 }
 
@@ -521,7 +547,7 @@ fn add_doubt(rng: &mut Rng, steps: &mut Vec<Step>) {
 fn request(rng: &mut Rng) -> Request {
     let (call, slot) = (rng.below(8), rng.below(ROOMS));
     match rng.weighted(&[
-        4, 3, 1, 14, 5, 2, 4, 4, 1, 2, 4, 2, 1, 1, 2, 2, 4, 3, 1, 3, 6, 6, 2, 5, 1,
+        4, 3, 1, 14, 5, 2, 4, 4, 1, 2, 4, 2, 1, 1, 2, 2, 4, 3, 1, 3, 6, 6, 2, 6, 3, 1, 1, 5, 1,
     ]) {
         0 => create(rng, slot),
         1 => Request::Delete { slot },
@@ -566,7 +592,21 @@ fn request(rng: &mut Rng) -> Request {
         20 => Request::Move { call, slot },
         21 => Request::Gather { call },
         22 => Request::StopGather { call },
-        23 => Request::Coach {
+        23 => Request::Hold {
+            call,
+            held: !rng.one_in(3),
+            music: rng.one_in(2),
+        },
+        24 => Request::PlayTo {
+            call,
+            files: rng.within(1, 3),
+        },
+        25 => Request::StopTo { call },
+        26 => Request::EndOnExit {
+            call,
+            on: !rng.one_in(3),
+        },
+        27 => Request::Coach {
             call,
             coach: rng.below(8),
         },

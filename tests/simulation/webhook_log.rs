@@ -35,8 +35,14 @@ pub struct WebhookLog {
     played: BTreeSet<String>,
     /// The requests for digits that ended.
     pub gathered: BTreeSet<String>,
+    /// The members that are on hold, by room and call.
+    pub held: BTreeSet<(String, String)>,
+    /// The operations that play to one member, with room and call.
+    pub member_plays: BTreeMap<String, (String, String)>,
     /// The reported joins of each call into each room: all, and those that are not synthesized.
     pub joins: BTreeMap<(String, String), (usize, usize)>,
+    /// The calls that left a room for another one.
+    pub moved: BTreeSet<String>,
     /// The reported refusals of each call's joins into each room.
     pub refused: BTreeMap<(String, String), usize>,
 }
@@ -131,9 +137,24 @@ impl WebhookLog {
                     self.inside.remove(&member).is_some(),
                     "I4: a call left a room that it was not in",
                 )?;
+                self.held.remove(&member);
+                ensure(
+                    !self.member_plays.values().any(|of| *of == member),
+                    "a member left while files played to it",
+                )?;
+                if data["to"].is_string() {
+                    self.moved.insert(call);
+                }
                 ensure(
                     data["to"].is_null() || data["reason"] == "moved",
                     "a member that does not move has another room",
+                )?;
+            }
+            "conference.member.reconnected" => {
+                let known = self.inside.get(&member);
+                ensure(
+                    known.is_some_and(|(known, _)| *known == membership),
+                    "a member returned that was not in the room",
                 )?;
             }
             "conference.recording.started" => {
@@ -223,6 +244,32 @@ impl WebhookLog {
                     "I3: an operation ended twice",
                 )?;
             }
+            "conference.member.play.started" => {
+                let id = text(&data["operation_id"]);
+                ensure(
+                    self.played.insert(id.clone()) && self.inside.contains_key(&member),
+                    "I3: an operation of a member started twice, or outside of its room",
+                )?;
+                self.member_plays.insert(id, member);
+            }
+            "conference.member.play.finished" | "conference.member.play.stopped" => {
+                let id = text(&data["operation_id"]);
+                ensure(
+                    self.member_plays.remove(&id) == Some(member),
+                    "I3: an operation of a member ended twice",
+                )?;
+            }
+            "conference.member.held" | "conference.member.unheld" => {
+                let has_changed = if message.event.ends_with(".held") {
+                    self.held.insert(member.clone())
+                } else {
+                    self.held.remove(&member)
+                };
+                ensure(
+                    has_changed && self.inside.contains_key(&member),
+                    "I3: a member was held or unheld twice, or outside of its room",
+                )?;
+            }
             "call.new" => {
                 ensure(
                     self.over.insert(call.clone()) || revives,
@@ -274,8 +321,8 @@ impl WebhookLog {
             }
             "conference.member.updated" => {
                 ensure(
-                    data["labels"]["at"].is_string(),
-                    "a member was updated without its new label",
+                    data["labels"]["at"].is_string() || data["end_on_exit"].is_boolean(),
+                    "a member was updated without its new setting",
                 )?;
                 ensure(
                     self.inside.contains_key(&(room, call)),

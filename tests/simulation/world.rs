@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use freeswitch_esl::command::DialTemplate;
 use freeswitch_esl::command::{ProfileName, Voice};
 use roomkeeper::node::CommandError;
+use roomkeeper::reconciler::DialTemplates;
 use roomkeeper::reconciler::{CommandSettings, command_text};
 use roomkeeper::store::deliveries::Deliveries;
 use roomkeeper_core::action::Action;
@@ -18,15 +20,15 @@ use roomkeeper_core::ids::{CallId, ChannelId, CoreId, RoomId};
 use roomkeeper_core::intent::{Accepted, Intent};
 use roomkeeper_core::intent::{
     Answer, Coach, CreateRoom, DeleteRoom, Gather, Hangup, Join, Kick, Leave, Move, Pause,
-    PauseRecording, Play, SetFlag, SetLock, StartRecording, Stop, StopGather, StopRecording,
-    Uncoach, UpdateMember, UpdateRoom,
+    PauseRecording, Play, SetFlag, SetHold, SetLock, StartRecording, Stop, StopGather,
+    StopRecording, Uncoach, UpdateMember, UpdateRoom,
 };
 use roomkeeper_core::labels::LabelsUpdate;
 use roomkeeper_core::node_state::RecordedMember;
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::plan::Suspect;
 use roomkeeper_core::room::{
-    Details, FileId, Kind, Origin, PlayCommand, RoomState, RoomStatus, Update,
+    Details, FileId, Kind, MemberUpdate, Origin, PlayCommand, RoomState, RoomStatus, Update,
 };
 use roomkeeper_core::room::{MemberFlag, RecordAction};
 use roomkeeper_core::switch_command::{SwitchAction, SwitchCommand};
@@ -87,7 +89,7 @@ struct Resync {
     second: bool,
     listed: Vec<ListedChannel>,
     suspects: BTreeSet<Suspect>,
-    silent: BTreeSet<(RoomId, FileId)>,
+    silent: BTreeSet<(Target, FileId)>,
     phase: Phase,
 }
 
@@ -120,7 +122,8 @@ struct Room {
     id: RoomId,
     made: Knowledge,
     ended: Knowledge,
-    kind: Kind,
+    /// True if it can end without a request: it is for two members, or a member may take it along.
+    ends_by_itself: bool,
 }
 
 pub struct World {
@@ -134,10 +137,14 @@ pub struct World {
     runs: u128,
     tokens: u64,
     urls: usize,
+    /// True if a member ends any room that it leaves.
+    has_host: bool,
     /// The accepted requests for digits.
     gathers: Vec<String>,
     commands_up: bool,
     revives: bool,
+    /// True if calls may outlive a restart of FreeSWITCH.
+    recovers: bool,
     second_look_fails: bool,
     /// True if the system is quiet and a snapshot was taken since.
     looked: bool,
@@ -158,9 +165,9 @@ macro_rules! note {
 type Checked = Result<(), String>;
 
 impl World {
-    pub fn new(mood: Mood, traced: bool) -> Self {
+    pub fn new(mood: Mood, recovers: bool, traced: bool) -> Self {
         let side = |run| Side {
-            replica: Replica::start(run),
+            replica: Replica::start(run, recovers),
             wire: VecDeque::new(),
             behind: VecDeque::new(),
             connected: false,
@@ -178,9 +185,11 @@ impl World {
             runs: 2,
             tokens: 0,
             urls: 0,
+            has_host: false,
             gathers: Vec::new(),
             commands_up: true,
             revives: false,
+            recovers,
             second_look_fails: false,
             looked: false,
             got_park_command: BTreeSet::new(),
@@ -285,6 +294,7 @@ impl World {
             | Step::Refused { .. }
             | Step::Interrupted { .. }
             | Step::FileEnds { .. }
+            | Step::MemberFileEnds { .. }
             | Step::ActionEnds { .. }
             | Step::ReportEnds
             | Step::Restart => {
@@ -361,6 +371,8 @@ impl World {
             Step::Restart => {
                 self.shared.faults.fired(Fault::Restart);
                 self.node.restart();
+                // FreeSWITCH can recover a call after its time.
+                self.revives |= self.recovers;
                 for side in &mut self.sides {
                     // The connection breaks. The replica still reads events that arrived before, ahead of those of the
                     // next connection.
@@ -374,6 +386,7 @@ impl World {
             Step::Leave { call }
             | Step::FlagKey { call, .. }
             | Step::Hold { call, .. }
+            | Step::MemberFileEnds { call }
             | Step::Floor { call } => {
                 if let Some(channel) = self.member(call) {
                     self.change_call(channel, step);
@@ -402,8 +415,9 @@ impl World {
             }
             Step::HangUp { .. } => self.node.hang_up(channel),
             Step::FlagKey { flag, on, .. } => self.node.set_flag(channel, None, flag, on),
-            Step::Hold { held, .. } => {
-                self.node.hold(channel, held);
+            Step::Hold { held, .. } => self.node.hold(channel, None, held),
+            Step::MemberFileEnds { .. } => {
+                self.node.end_member_file(channel);
                 Ok(())
             }
             Step::Floor { .. } => {
@@ -692,6 +706,24 @@ impl World {
                 };
                 Intent::new(Target::Member { room, call }, app, update)
             }
+            Request::EndOnExit { call, on } => {
+                let call = self.session(call)?;
+                let node_state = &self.sides[self.owner()].replica.node_state;
+                let room = node_state.call(call)?.status().room()?;
+                self.has_host = true;
+                for known in &mut self.rooms {
+                    // The setting goes along with a move.
+                    known.ends_by_itself = true;
+                }
+                let update = UpdateMember {
+                    update: Box::new(MemberUpdate {
+                        end_on_exit: Some(on),
+                        ..MemberUpdate::default()
+                    }),
+                    labels: LabelsUpdate::default(),
+                };
+                Intent::new(Target::Member { room, call }, app, update)
+            }
             Request::Join { call, slot, muted } => Intent::new(
                 Target::Member {
                     room: self.room(slot)?,
@@ -741,14 +773,20 @@ impl World {
             }
             Request::Play { slot, files } => {
                 let room = self.room(slot)?;
-                let urls = (0..files)
-                    .map(|_| {
-                        self.urls += 1;
-                        PlayUrl::new(&format!("http://files.example/{}.wav", self.urls)).unwrap()
-                    })
-                    .collect();
+                let urls = self.new_urls(files);
                 Intent::new(Target::Room(room), app, Play { urls })
             }
+            Request::Hold { call, held, music } => {
+                let target = self.membership(call)?;
+                let music = self.new_urls(usize::from(held && music)).pop();
+                Intent::new(target, app, SetHold { on: held, music })
+            }
+            Request::PlayTo { call, files } => {
+                let target = self.membership(call)?;
+                let urls = self.new_urls(files);
+                Intent::new(target, app, Play { urls })
+            }
+            Request::StopTo { call } => Intent::new(self.membership(call)?, app, Stop),
             Request::Pause { slot } => Intent::new(Target::Room(self.room(slot)?), app, Pause),
             Request::Stop { slot } => Intent::new(Target::Room(self.room(slot)?), app, Stop),
             Request::Record { slot } => {
@@ -788,6 +826,14 @@ impl World {
         })
     }
 
+    fn new_urls(&mut self, files: usize) -> Vec<PlayUrl> {
+        let mut url = || {
+            self.urls += 1;
+            PlayUrl::new(&format!("http://files.example/{}.wav", self.urls)).unwrap()
+        };
+        (0..files).map(|_| url()).collect()
+    }
+
     /// Returns a call as a member of the room that it is in.
     fn membership(&self, call: usize) -> Option<Target> {
         let call = self.session(call)?;
@@ -824,7 +870,7 @@ impl World {
             id,
             made: Knowledge::No,
             ended: Knowledge::No,
-            kind,
+            ends_by_itself: connect || self.has_host,
         });
         let actions = |text: &str| -> Vec<Action> { serde_json::from_str(text).unwrap() };
         let details = if acts {
@@ -970,6 +1016,13 @@ impl World {
                 return played.map(|()| "(play)".to_owned());
             }
             (
+                SwitchAction::Play(PlayCommand::Start { file, .. }),
+                Target::Member { room, call },
+            ) => {
+                let played = node.play_to(call.channel(), Some(room), *file, willing);
+                return played.map(|()| "(play)".to_owned());
+            }
+            (
                 SwitchAction::Record {
                     recording,
                     action: RecordAction::Start,
@@ -1037,6 +1090,11 @@ impl World {
                 Some(room),
             ) => node.tap(channel, room, *recording, *action),
             (SwitchAction::SetFlag { flag, on }, room) => node.set_flag(channel, room, *flag, *on),
+            (SwitchAction::SetHearing { on }, room) => {
+                node.set_flag(channel, room, MemberFlag::Hear, *on)
+            }
+            (SwitchAction::Hold { on }, room) => node.hold(channel, room, *on),
+            (SwitchAction::Play(PlayCommand::Stop), room) => node.stop_member(channel, room),
             (SwitchAction::Step { id, step }, _) => {
                 let gathers = matches!(step, roomkeeper_core::action::Step::Gather(_));
                 node.begin_step(channel, *id, gathers)
@@ -1097,6 +1155,9 @@ impl World {
         if replica.stale || !self.sides[index].connected || !self.commands_up {
             return;
         }
+        if self.sides[index].replica.node_state.has_unrecovered_calls() {
+            self.recover_calls();
+        }
         let replica = &mut self.sides[index].replica;
         replica.wants = None;
         let after_gap = std::mem::take(&mut replica.missed);
@@ -1115,6 +1176,18 @@ impl World {
             },
         );
         self.sides[index].resync = Some(resync);
+    }
+
+    /// `sofia recover`, which recovers nothing while a SIP profile has not started.
+    fn recover_calls(&mut self) {
+        if self.tokens % 3 == 0 {
+            self.shared.faults.fired(Fault::NotRecovered);
+            return;
+        }
+        let recovered = self.node.recover();
+        note!(self, "          recovers {recovered} calls");
+        self.shared.faults.fired_times(Fault::Recovered, recovered);
+        self.flush();
     }
 
     fn raise_fence(&mut self, index: usize) -> (u64, u64, CoreId) {
@@ -1224,13 +1297,13 @@ impl World {
                 Phase::QueryPlayback
             }
             Phase::QueryPlayback => {
-                let silent: Vec<RoomId> = self.sides[index]
-                    .replica
-                    .node_state
-                    .playing_rooms()
-                    .into_iter()
-                    .filter(|room| self.node.is_silent(*room))
-                    .collect();
+                let is_silent = |target: &Target| match *target {
+                    Target::Room(room) => self.node.is_silent(room),
+                    Target::Member { room, call } => self.node.is_silent_to(call.channel(), room),
+                    Target::Call(_) => false,
+                };
+                let playing = self.sides[index].replica.node_state.playing_targets();
+                let silent: Vec<Target> = playing.into_iter().filter(is_silent).collect();
                 let confirmed = std::mem::take(&mut resync.silent);
                 let items = [Item::Silent(silent, confirmed)];
                 let Some(applied) = self.apply(index, &items) else {
@@ -1289,6 +1362,9 @@ impl World {
     fn resynced(&mut self, index: usize, resync: &Resync) {
         let side = &mut self.sides[index];
         side.resync = None;
+        if side.replica.node_state.recovery_deadline().is_some() {
+            side.replica.wants = Some("FreeSWITCH recovers calls");
+        }
         if resync.after_gap && side.replica.wants.is_none() {
             side.replica.wants = Some("the list of calls is written late");
         }
@@ -1325,7 +1401,7 @@ impl World {
         }
         self.runs += 1;
         self.sides[index] = Side {
-            replica: Replica::start(self.runs),
+            replica: Replica::start(self.runs, self.recovers),
             wire: VecDeque::new(),
             behind: VecDeque::new(),
             connected: false,
@@ -1410,6 +1486,9 @@ impl World {
     }
 
     fn deadlines(&mut self, index: usize) {
+        if self.sides[index].replica.is_recovery_over(&self.shared) {
+            self.apply(index, &[Item::RecoveryOver]);
+        }
         let due = self.sides[index].replica.due(&mut self.shared);
         if due.is_empty() {
             return;
@@ -1443,6 +1522,17 @@ impl World {
         self.looked = true;
         self.resync_failed(owner);
         self.whole_resync(owner)?;
+        // Snapshots follow each other while FreeSWITCH recovers calls.
+        for _ in 0..4 {
+            if self.sides[owner]
+                .replica
+                .node_state
+                .recovery_deadline()
+                .is_some()
+            {
+                self.whole_resync(owner)?;
+            }
+        }
         self.settle(owner)?;
         if self.sides[owner].replica.wants.is_some() {
             note!(self, "-- once more: {:?}", self.sides[owner].replica.wants);
@@ -1560,6 +1650,8 @@ impl World {
             room.check_invariants();
         }
         let mut inside = BTreeMap::new();
+        let mut held = BTreeSet::new();
+        let mut plays = BTreeMap::new();
         for Room { id, .. } in &self.rooms {
             let truth = self.node.conferences.get(id);
             // An ended room belongs to no app when a call enters it again.
@@ -1592,6 +1684,9 @@ impl World {
                     (channel, (call.held, off))
                 })
                 .collect();
+            if room.is_some_and(|room| room.is_open()) {
+                self.check_silence(*id)?;
+            }
             same("I1: members (on hold, flags that are off)", id, &model, &is)?;
             let instances = room.map(|r| r.instances().iter().map(|l| l.id).collect::<Vec<_>>());
             let instance: Vec<_> = truth.map(|t| t.instance).into_iter().collect();
@@ -1620,11 +1715,36 @@ impl World {
                     let is_off = |flag: &MemberFlag| !flag.is_on(member.flags);
                     let off = MemberFlag::ALL.iter().copied().filter(is_off).collect();
                     let membership = (member.id.to_string(), off);
-                    inside.insert((id.to_string(), index.to_string()), membership);
+                    let key = (id.to_string(), index.to_string());
+                    if member.flags.hold {
+                        held.insert(key.clone());
+                    }
+                    let audio = member.audio.iter();
+                    let operations = audio.flat_map(|audio| audio.playback.operations());
+                    plays.extend(operations.map(|op| (op.id.to_string(), key.clone())));
+                    inside.insert(key, membership);
                 }
             }
         }
-        same("I3: reported members", &"all", &log.inside, &inside)
+        same("I3: reported members", &"all", &log.inside, &inside)?;
+        same("I3: reported holds", &"all", &log.held, &held)?;
+        same(
+            "I3: reported operations of members",
+            &"all",
+            &log.member_plays,
+            &plays,
+        )
+    }
+
+    /// Checks that no held member of a room hears it.
+    fn check_silence(&self, room: RoomId) -> Checked {
+        for channel in self.node.members(room) {
+            let call = &self.node.calls[&channel];
+            if call.held && call.is_on(MemberFlag::Hear) {
+                return Err(format!("I5: {channel:?} is held in {room} and hears it"));
+            }
+        }
+        Ok(())
     }
 
     /// Compares playback and recordings. No list shows playback, so it heals only when FreeSWITCH plays nothing; a
@@ -1777,7 +1897,7 @@ impl World {
                 &open,
             )?;
             let what = match (room.made, room.ended) {
-                (Knowledge::Confirmed, Knowledge::No) if room.kind == Kind::Conference => {
+                (Knowledge::Confirmed, Knowledge::No) if !room.ends_by_itself => {
                     (!open).then_some("I2: a confirmed room is missing")
                 }
                 (_, Knowledge::Confirmed) => {
@@ -1803,9 +1923,10 @@ impl World {
             let session = CallId::new(node_id(), *channel);
             let key = (room.to_string(), session.to_string());
             let refused = log.refused.get(&key).copied().unwrap_or_default();
-            // Another client can take the call elsewhere before the join is repeated.
+            // Another client can take the call elsewhere before the join is repeated, or out of its room before it moves.
             let here = self.node.calls.get(channel);
-            let is_undisturbed = here.is_some_and(|call| !call.sent_about);
+            let is_undisturbed = here.is_some_and(|call| !call.sent_about)
+                && !log.moved.contains(&session.to_string());
             if self.mood == Mood::Calm && is_undisturbed && 2 * refused > *interrupted {
                 return Err(format!(
                     "{session} was refused {refused} times by {room} after {interrupted} interruptions"
@@ -1821,7 +1942,7 @@ impl World {
             let instances = self
                 .rooms
                 .iter()
-                .any(|r| r.id == *room && r.ended == Knowledge::No && r.kind == Kind::Conference);
+                .any(|r| r.id == *room && r.ended == Knowledge::No && !r.ends_by_itself);
             if instances {
                 let session = CallId::new(node_id(), *channel);
                 let key = (room.to_string(), session.to_string());
@@ -1870,6 +1991,10 @@ fn settings() -> CommandSettings {
         connect_profile: ProfileName::new("roomkeeper-connect").unwrap(),
         speech_engine: Voice::new("flite").unwrap(),
         speech_voice: Voice::new("kal").unwrap(),
+        dial: DialTemplates {
+            number: Some(DialTemplate::new("sofia/gateway/trunk/${number}", "number").unwrap()),
+            address: None,
+        },
         links: None,
         park_timeout: Duration::from_secs(3_600),
     }

@@ -17,7 +17,7 @@ macro_rules! store_behind {
                 DeliveryStatus, EndpointHealth, FinishOutcome, LastError, NewDelivery, OutboxBatch, OutboxCursor,
                 RecoverOutcome, Share,
             };
-            use $root::store::limits::{IdempotentCommand, StoredAnswer, CommandStart, Cooldown, RequestLimits, Rate, Tokens};
+            use $root::store::limits::{IdempotentCommand, StoredAnswer, CommandStart, Cooldown, DialSlot, DialSlotOutcome, RequestLimits, Rate, Tokens};
             use $root::store::live::{LiveStream, Live, LiveEvent, OutboxSlice};
             use $root::store::contract::audit::{AuditLimits, AuditLog, AuditLogKind};
             use $root::store::polls::{NodePolls, NodePoll};
@@ -56,6 +56,8 @@ macro_rules! store_behind {
                 finish_command(command: &IdempotentCommand, answer: &StoredAnswer, keep: Duration) -> bool;
                 forget_command(command: &IdempotentCommand) -> ();
                 take_tokens(app: &AppId, rate: Rate, want: u32) -> Tokens;
+                take_dial_slot(app: &AppId, slot: DialSlot, most: u32, settled: Duration) -> DialSlotOutcome;
+                free_dial_slots(app: &AppId, slots: &[DialSlot]) -> ();
             }
             store_behind! { @pass NodeStatusStore for $gated:
                 read_node_status(node: NodeId) -> NodeStatus;

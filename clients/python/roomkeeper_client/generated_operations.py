@@ -10,10 +10,16 @@ from uuid import UUID
 
 from .generated.api.commands import (
     answer_call,
+    collect_digits,
+    collect_member_digits,
     hang_up_call,
     join_room,
     leave_room,
     mute_member,
+    send_digits,
+    send_member_digits,
+    stop_digits,
+    stop_member_digits,
     unmute_member,
 )
 from .generated.api.conferencecalls_vo_ipbin import (
@@ -23,16 +29,25 @@ from .generated.api.conferencecalls_vo_ipbin import (
     list_conferencecalls,
 )
 from .generated.api.conferences import (
+    create_dial_out,
     create_room,
     deafen_member,
+    delete_dial_out,
     delete_room,
+    get_dial_out,
     get_room,
+    hold_member,
     kick_member,
+    list_dial_outs,
     list_members,
     list_rooms,
     lock_room,
+    move_member,
     undeafen_member,
+    unhold_member,
     unlock_room,
+    update_member,
+    update_room,
 )
 from .generated.api.conferences_vo_ipbin import (
     create_conference,
@@ -45,10 +60,18 @@ from .generated.api.conferences_vo_ipbin import (
 )
 from .generated.api.nodes import list_nodes
 from .generated.api.playback import (
+    pause_member_recording,
     pause_playback,
+    pause_recording,
+    resume_member_recording,
+    resume_recording,
     set_playback_volume,
+    start_member_playback,
+    start_member_recording,
     start_playback,
     start_recording,
+    stop_member_playback,
+    stop_member_recording,
     stop_playback,
     stop_recording,
 )
@@ -75,14 +98,25 @@ from .generated.models import (
     ConferenceList,
     Deliveries,
     DeliveryDetail,
+    DialOut,
+    DialOutCancelled,
+    DialOutList,
+    DialOutStarted,
+    Dtmf,
+    Gather,
     Hangup,
+    Hold,
     Join,
+    KeypadOperation,
     ListDeliveriesStatus,
     LockCommand,
     MemberCommand,
     MemberList,
+    MemberUpdate,
+    Move,
     NewConference,
     NewConferencecall,
+    NewDialOut,
     NewVoipbinConference,
     NewVolume,
     NewWebhook,
@@ -98,8 +132,10 @@ from .generated.models import (
     RoomDetail,
     RoomList,
     RoomRef,
+    RoomUpdate,
     SessionList,
     SessionRow,
+    UpdateResult,
     VoipbinCommand,
     VoipbinUpdate,
     Webhook,
@@ -126,6 +162,16 @@ class Operations:
         """Answer a call."""
         return cast(Operation, self._call(answer_call.sync_detailed, uuid=uuid, body=body))
 
+    def collect_digits(self, uuid: str, *, body: Gather) -> KeypadOperation:
+        """Ask a caller for digits."""
+        return cast(KeypadOperation, self._call(collect_digits.sync_detailed, uuid=uuid, body=body))
+
+    def collect_member_digits(self, room_id: str, uuid: str, *, body: Gather) -> KeypadOperation:
+        """Ask a member for digits."""
+        return cast(
+            KeypadOperation, self._call(collect_member_digits.sync_detailed, room_id=room_id, uuid=uuid, body=body)
+        )
+
     def create_conference(self, *, body: NewVoipbinConference | Unset = UNSET) -> Conference:
         """Create a conference."""
         return cast(Conference, self._call(create_conference.sync_detailed, body=body))
@@ -133,6 +179,10 @@ class Operations:
     def create_conferencecall(self, *, body: NewConferencecall) -> Conferencecall:
         """Join a call to a conference."""
         return cast(Conferencecall, self._call(create_conferencecall.sync_detailed, body=body))
+
+    def create_dial_out(self, room_id: str, *, body: NewDialOut) -> DialOutStarted:
+        """Call somebody into a conference."""
+        return cast(DialOutStarted, self._call(create_dial_out.sync_detailed, room_id=room_id, body=body))
 
     def create_room(self, *, body: NewConference) -> RoomRef:
         """Create a conference."""
@@ -155,6 +205,10 @@ class Operations:
         return cast(
             Conferencecall, self._call(delete_conferencecall.sync_detailed, conferencecall_id=conferencecall_id)
         )
+
+    def delete_dial_out(self, room_id: str, uuid: str, *, body: Command | Unset = UNSET) -> DialOutCancelled:
+        """Cancel a dial-out."""
+        return cast(DialOutCancelled, self._call(delete_dial_out.sync_detailed, room_id=room_id, uuid=uuid, body=body))
 
     def delete_room(self, room_id: str) -> RoomRef:
         """End a conference."""
@@ -180,6 +234,10 @@ class Operations:
         """Read a delivery."""
         return cast(DeliveryDetail, self._call(get_delivery.sync_detailed, id=id, webhook_id=webhook_id))
 
+    def get_dial_out(self, room_id: str, uuid: str) -> DialOut:
+        """Read a dial-out."""
+        return cast(DialOut, self._call(get_dial_out.sync_detailed, room_id=room_id, uuid=uuid))
+
     def get_recording(self, recording_id: UUID) -> Recording:
         """Read a recording."""
         return cast(Recording, self._call(get_recording.sync_detailed, recording_id=recording_id))
@@ -195,6 +253,10 @@ class Operations:
     def hang_up_call(self, uuid: str, *, body: Hangup | Unset = UNSET) -> Operation:
         """End a call."""
         return cast(Operation, self._call(hang_up_call.sync_detailed, uuid=uuid, body=body))
+
+    def hold_member(self, room_id: str, uuid: str, *, body: Hold | Unset = UNSET) -> MemberCommand:
+        """Put a member on hold."""
+        return cast(MemberCommand, self._call(hold_member.sync_detailed, room_id=room_id, uuid=uuid, body=body))
 
     def join_room(self, uuid: str, *, body: Join) -> MemberCommand:
         """Join a call to a conference."""
@@ -245,6 +307,10 @@ class Operations:
             Deliveries, self._call(list_deliveries.sync_detailed, id=id, status=status, limit=limit, cursor=cursor)
         )
 
+    def list_dial_outs(self, room_id: str) -> DialOutList:
+        """List the dial-outs of a conference."""
+        return cast(DialOutList, self._call(list_dial_outs.sync_detailed, room_id=room_id))
+
     def list_members(self, room_id: str, *, limit: int | Unset = UNSET, cursor: str | Unset = UNSET) -> MemberList:
         """List a conference's members."""
         return cast(MemberList, self._call(list_members.sync_detailed, room_id=room_id, limit=limit, cursor=cursor))
@@ -276,13 +342,27 @@ class Operations:
         """Lock a conference."""
         return cast(LockCommand, self._call(lock_room.sync_detailed, room_id=room_id, body=body))
 
+    def move_member(self, room_id: str, uuid: str, *, body: Move) -> MemberCommand:
+        """Move a member to another conference."""
+        return cast(MemberCommand, self._call(move_member.sync_detailed, room_id=room_id, uuid=uuid, body=body))
+
     def mute_member(self, uuid: str, *, body: Command | Unset = UNSET) -> MemberCommand:
         """Mute a member."""
         return cast(MemberCommand, self._call(mute_member.sync_detailed, uuid=uuid, body=body))
 
+    def pause_member_recording(self, room_id: str, uuid: str, *, body: Command | Unset = UNSET) -> RecordingOperation:
+        """Pause the recording of one member."""
+        return cast(
+            RecordingOperation, self._call(pause_member_recording.sync_detailed, room_id=room_id, uuid=uuid, body=body)
+        )
+
     def pause_playback(self, room_id: str, *, body: Command | Unset = UNSET) -> PlaybackOperation:
         """Pause or resume playback."""
         return cast(PlaybackOperation, self._call(pause_playback.sync_detailed, room_id=room_id, body=body))
+
+    def pause_recording(self, room_id: str, *, body: Command | Unset = UNSET) -> RecordingOperation:
+        """Pause the recording of a conference."""
+        return cast(RecordingOperation, self._call(pause_recording.sync_detailed, room_id=room_id, body=body))
 
     def recover_deliveries(self, id: str, *, body: WebhookRecovery) -> WebhookRecovered:
         """Send dead deliveries again."""
@@ -292,9 +372,29 @@ class Operations:
         """Send a delivery again."""
         return cast(Redelivery, self._call(resend_delivery.sync_detailed, id=id, webhook_id=webhook_id))
 
+    def resume_member_recording(self, room_id: str, uuid: str, *, body: Command | Unset = UNSET) -> RecordingOperation:
+        """Resume the recording of one member."""
+        return cast(
+            RecordingOperation, self._call(resume_member_recording.sync_detailed, room_id=room_id, uuid=uuid, body=body)
+        )
+
+    def resume_recording(self, room_id: str, *, body: Command | Unset = UNSET) -> RecordingOperation:
+        """Resume the recording of a conference."""
+        return cast(RecordingOperation, self._call(resume_recording.sync_detailed, room_id=room_id, body=body))
+
     def rotate_webhook_secret(self, id: str, *, body: WebhookRotation | Unset = UNSET) -> WebhookSecret:
         """Replace the secret of a webhook endpoint."""
         return cast(WebhookSecret, self._call(rotate_webhook_secret.sync_detailed, id=id, body=body))
+
+    def send_digits(self, uuid: str, *, body: Dtmf) -> KeypadOperation:
+        """Send tones to a call."""
+        return cast(KeypadOperation, self._call(send_digits.sync_detailed, uuid=uuid, body=body))
+
+    def send_member_digits(self, room_id: str, uuid: str, *, body: Dtmf) -> KeypadOperation:
+        """Send tones to a member."""
+        return cast(
+            KeypadOperation, self._call(send_member_digits.sync_detailed, room_id=room_id, uuid=uuid, body=body)
+        )
 
     def set_playback_volume(self, room_id: str, *, body: NewVolume) -> PlaybackVolume:
         """Set the playback volume."""
@@ -304,6 +404,18 @@ class Operations:
         """Record a conference."""
         return cast(
             Conference, self._call(start_conference_recording.sync_detailed, conference_id=conference_id, body=body)
+        )
+
+    def start_member_playback(self, room_id: str, uuid: str, *, body: Play) -> PlaybackOperation:
+        """Play files to one member."""
+        return cast(
+            PlaybackOperation, self._call(start_member_playback.sync_detailed, room_id=room_id, uuid=uuid, body=body)
+        )
+
+    def start_member_recording(self, room_id: str, uuid: str, *, body: Command | Unset = UNSET) -> RecordingOperation:
+        """Record one member of a conference."""
+        return cast(
+            RecordingOperation, self._call(start_member_recording.sync_detailed, room_id=room_id, uuid=uuid, body=body)
         )
 
     def start_playback(self, room_id: str, *, body: Play) -> PlaybackOperation:
@@ -318,6 +430,28 @@ class Operations:
         """Stop the recording of a conference."""
         return cast(
             Conference, self._call(stop_conference_recording.sync_detailed, conference_id=conference_id, body=body)
+        )
+
+    def stop_digits(self, uuid: str, *, body: Command | Unset = UNSET) -> KeypadOperation:
+        """Stop asking a caller for digits."""
+        return cast(KeypadOperation, self._call(stop_digits.sync_detailed, uuid=uuid, body=body))
+
+    def stop_member_digits(self, room_id: str, uuid: str, *, body: Command | Unset = UNSET) -> KeypadOperation:
+        """Stop asking a member for digits."""
+        return cast(
+            KeypadOperation, self._call(stop_member_digits.sync_detailed, room_id=room_id, uuid=uuid, body=body)
+        )
+
+    def stop_member_playback(self, room_id: str, uuid: str, *, body: Command | Unset = UNSET) -> PlaybackOperation:
+        """Stop all playback to one member."""
+        return cast(
+            PlaybackOperation, self._call(stop_member_playback.sync_detailed, room_id=room_id, uuid=uuid, body=body)
+        )
+
+    def stop_member_recording(self, room_id: str, uuid: str, *, body: Command | Unset = UNSET) -> RecordingOperation:
+        """Stop the recording of one member."""
+        return cast(
+            RecordingOperation, self._call(stop_member_recording.sync_detailed, room_id=room_id, uuid=uuid, body=body)
         )
 
     def stop_playback(self, room_id: str, *, body: Command | Unset = UNSET) -> PlaybackOperation:
@@ -336,6 +470,10 @@ class Operations:
         """Undeafen a member."""
         return cast(MemberCommand, self._call(undeafen_member.sync_detailed, room_id=room_id, uuid=uuid, body=body))
 
+    def unhold_member(self, room_id: str, uuid: str, *, body: Command | Unset = UNSET) -> MemberCommand:
+        """Take a member off hold."""
+        return cast(MemberCommand, self._call(unhold_member.sync_detailed, room_id=room_id, uuid=uuid, body=body))
+
     def unlock_room(self, room_id: str, *, body: Command | Unset = UNSET) -> LockCommand:
         """Unlock a conference."""
         return cast(LockCommand, self._call(unlock_room.sync_detailed, room_id=room_id, body=body))
@@ -347,6 +485,14 @@ class Operations:
     def update_conference(self, conference_id: UUID, *, body: VoipbinUpdate | Unset = UNSET) -> Conference:
         """Change a conference."""
         return cast(Conference, self._call(update_conference.sync_detailed, conference_id=conference_id, body=body))
+
+    def update_member(self, room_id: str, uuid: str, *, body: MemberUpdate | Unset = UNSET) -> UpdateResult:
+        """Change the settings of a member."""
+        return cast(UpdateResult, self._call(update_member.sync_detailed, room_id=room_id, uuid=uuid, body=body))
+
+    def update_room(self, room_id: str, *, body: RoomUpdate | Unset = UNSET) -> UpdateResult:
+        """Change the settings of a conference."""
+        return cast(UpdateResult, self._call(update_room.sync_detailed, room_id=room_id, body=body))
 
     def update_webhook(self, id: str, *, body: WebhookChange | Unset = UNSET) -> Webhook:
         """Change a webhook endpoint."""

@@ -85,7 +85,7 @@ pub enum EntityKind {
 }
 
 /// The room, call or member that a command is about.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Target {
     /// A room.
     Room(RoomId),

@@ -8,7 +8,7 @@ use crate::ids::{AppId, CallId, CommandUid, MemberId, NodeId, OperationId, Recor
 use crate::labels::{InvalidLabel, LabelsUpdate};
 use crate::play_url::PlayUrl;
 use crate::room::{
-    Details, Kind, MemberFlag, MemberSettings, MemberUpdate, Origin, Sparse, Update,
+    Details, DialRequest, Kind, MemberFlag, MemberSettings, MemberUpdate, Origin, Sparse, Update,
 };
 
 /// The sender of an intent, which decides about ownership.
@@ -204,6 +204,8 @@ commands! {
     SetLock => LockAccepted, |lock| if lock.locked { "lock" } else { "unlock" };
     /// Sets a flag of a member.
     SetFlag => FlagAccepted, |set| set.flag.names(set.on).command;
+    /// Holds or unholds a member.
+    SetHold => HoldAccepted, |set| if set.on { "hold" } else { "unhold" };
     /// Starts a recording.
     StartRecording => RecordingAccepted, |_| "record_start";
     /// Ends the recording.
@@ -222,6 +224,10 @@ commands! {
     Stop => StopAccepted, |_| "stop";
     /// Sets the volume of the playback, now and later.
     SetVolume => VolumeAccepted, |_| "volume";
+    /// Makes a call that enters the room once it is answered.
+    Dial => DialAccepted, |_| "dial";
+    /// Cancels a dial-out.
+    CancelDial => DialCancelled, |_| "cancel_dial";
     /// Asks a caller for digits.
     Gather => OperationAccepted, |_| "gather";
     /// Stops asking a caller for digits.
@@ -314,6 +320,15 @@ pub struct SetFlag {
     pub on: bool,
 }
 
+/// See [`Action::SetHold`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SetHold {
+    /// True holds the member, false unholds it.
+    pub on: bool,
+    /// The music, already checked by the API.
+    pub music: Option<PlayUrl>,
+}
+
 /// See [`Action::StartRecording`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct StartRecording;
@@ -362,6 +377,22 @@ pub struct SetVolume {
     pub volume: i8,
 }
 
+/// See [`Action::Dial`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Dial {
+    /// The session of the first attempt.
+    pub session: CallId,
+    /// The request.
+    pub request: Box<DialRequest>,
+}
+
+/// See [`Action::CancelDial`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CancelDial {
+    /// The dial-out.
+    pub id: CallId,
+}
+
 /// See [`Action::Gather`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Gather {
@@ -389,6 +420,20 @@ pub struct Answer;
 pub struct Hangup {
     /// FreeSWITCH's hang-up cause, already checked by the API; `None` stands for `NORMAL_CLEARING`.
     pub cause: Option<String>,
+}
+
+/// The call is being made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DialAccepted {
+    /// The session of the first attempt, which is also the id of the dial-out.
+    pub session: CallId,
+}
+
+/// The dial-out is being cancelled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DialCancelled {
+    /// True if it is over already, because no attempt was in progress.
+    pub over: bool,
 }
 
 /// The room is ending and is no longer found.
@@ -455,6 +500,15 @@ pub struct FlagAccepted {
     pub on: bool,
 }
 
+/// The member is being held or unheld.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HoldAccepted {
+    /// The room.
+    pub room: RoomId,
+    /// True if it is being held.
+    pub on: bool,
+}
+
 /// The lock is being set, or already has the wanted value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LockAccepted {
@@ -514,10 +568,13 @@ pub struct VolumeAccepted {
 }
 
 impl Accepted {
-    /// Returns true if the caller waits for FreeSWITCH's answer. A deleted room ends, and files play, whatever
-    /// FreeSWITCH answers.
+    /// Returns true if the caller waits for FreeSWITCH's answer. A deleted room ends, files play, and calls are made or
+    /// cancelled, whatever FreeSWITCH answers.
     pub const fn waits_for_switch(&self) -> bool {
-        !matches!(self, Self::DeleteRoom(_) | Self::Play(_))
+        !matches!(
+            self,
+            Self::DeleteRoom(_) | Self::Play(_) | Self::Dial(_) | Self::CancelDial(_)
+        )
     }
 
     /// Returns false if the target already was as wanted, or became so without FreeSWITCH. Such a command costs no
@@ -616,6 +673,12 @@ pub enum Refusal {
     #[error("the caller is not asked for digits")]
     NotGathering,
     /// 409.
+    #[error("the session is {}on hold", if *on { "already " } else { "not " })]
+    HoldAlreadySet {
+        /// True if it is held.
+        on: bool,
+    },
+    /// 409.
     #[error("the call is already answered")]
     AlreadyAnswered,
     /// 409.
@@ -666,6 +729,17 @@ pub enum Refusal {
     /// 409.
     #[error("the conference has too many recordings")]
     TooManyRecordings,
+    /// 403.
+    #[error(
+        "the configuration does not allow the application to call this destination, or to call it from this number"
+    )]
+    DestinationNotAllowed,
+    /// 404.
+    #[error("dial-out not found: it does not exist, or was answered, or has ended")]
+    DialNotFound,
+    /// 409.
+    #[error("the conference has too many dial-outs in progress")]
+    TooManyDials,
     /// 409.
     #[error("nothing is playing")]
     NothingPlaying,

@@ -8,6 +8,7 @@
 //! - [`switch_command`]: commands for FreeSWITCH;
 //! - [`switch_event`]: reports of FreeSWITCH, decoded;
 //! - [`conference_meta`]: the copy of a room's registration on its conference;
+//! - [`dial`]: destinations of calls that FreeSWITCH makes, and the rules that allow them;
 //! - [`gather`]: digits that a caller is asked for;
 //! - [`speech`]: texts that FreeSWITCH speaks;
 //! - [`action`]: the actions of calls before and after a conference;
@@ -26,6 +27,7 @@ pub mod action;
 pub mod call;
 pub mod command_error;
 pub mod conference_meta;
+pub mod dial;
 pub mod entity;
 pub mod gather;
 pub mod ids;

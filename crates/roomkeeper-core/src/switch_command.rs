@@ -7,7 +7,9 @@ use crate::call::{ParkId, StepId};
 use crate::entity::Target;
 use crate::gather::Tones;
 use crate::ids::{CallId, RecordingId};
-use crate::room::{Entry, MemberFlag, PlayCommand, RecordAction, Registration, RoomControl};
+use crate::room::{
+    DialRequest, Entry, MemberFlag, PlayCommand, RecordAction, Registration, RoomControl,
+};
 
 /// A command for FreeSWITCH.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -34,6 +36,15 @@ pub enum Priority {
 pub enum SwitchAction {
     /// Transfers the call into the room.
     Enter(Box<Entry>),
+    /// Makes a call that enters the room once it is answered.
+    Dial {
+        /// The request.
+        request: Box<DialRequest>,
+        /// The entry of the answered call.
+        entry: Box<Entry>,
+    },
+    /// Ends a call that is not answered yet.
+    CancelDial,
     /// Transfers the call back into park.
     Park {
         /// The id of the park command, written on the channel.
@@ -44,6 +55,16 @@ pub enum SwitchAction {
         /// The flag.
         flag: MemberFlag,
         /// Its value.
+        on: bool,
+    },
+    /// Holds or unholds a member.
+    Hold {
+        /// True holds it.
+        on: bool,
+    },
+    /// Lets a member hear the room or not, because of its hold.
+    SetHearing {
+        /// True lets it hear.
         on: bool,
     },
     /// Locks or unlocks the conference.
@@ -127,8 +148,12 @@ impl SwitchAction {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Enter(_) => "enter",
+            Self::Dial { .. } => "dial",
+            Self::CancelDial => "cancel_dial",
             Self::Park { .. } => "park",
             Self::SetFlag { flag, .. } => flag.names(false).command,
+            Self::Hold { .. } => "hold",
+            Self::SetHearing { .. } => "hearing",
             Self::SetLock { .. } => "lock",
             Self::Describe { .. } => "describe",
             Self::Control(_) => "control",
@@ -158,7 +183,12 @@ impl SwitchAction {
             | Self::Break { .. }
             | Self::Coach { .. }
             | Self::Prepare => Priority::Paced,
-            Self::SetLock { .. }
+            // A held member must not hear the room, and its caller must not wait for those of a large room.
+            Self::Hold { .. }
+            | Self::SetHearing { .. }
+            | Self::Dial { .. }
+            | Self::CancelDial
+            | Self::SetLock { .. }
             | Self::Play(_)
             | Self::StopGather
             | Self::SendDigits { .. }

@@ -73,15 +73,22 @@ pub enum ConferenceChange {
     },
     /// `lock`, `unlock`.
     Locked(bool),
-    /// `play-file`: a file was opened, or could not be.
+    /// `play-file`: a file was opened, or could not be; `play-file-member`: one for a member was opened.
     FileOpened {
         /// The file, according to the parameters in front of its path.
         file: FileId,
         /// True if the event carries an `Error`.
         failed: bool,
+        /// The member that alone hears it.
+        member: Option<ChannelId>,
     },
-    /// `play-file-done`: a file was closed. It can precede its opening.
-    FileEnded(FileId),
+    /// `play-file-done`, `play-file-member-done`: a file was closed. It can precede its opening.
+    FileEnded {
+        /// The file, according to the parameters in front of its path.
+        file: FileId,
+        /// The member that alone heard it.
+        member: Option<ChannelId>,
+    },
     /// `start-recording` of a recording of ours.
     RecordingStarted {
         /// The recording.
@@ -125,7 +132,7 @@ impl ConferenceChange {
             | Self::Floor { holder: None }
             | Self::Locked(_)
             | Self::FileOpened { .. }
-            | Self::FileEnded(_)
+            | Self::FileEnded { .. }
             | Self::RecordingStarted { .. }
             | Self::RecordingStopped { .. }
             | Self::RecordingPaused { .. }
@@ -138,7 +145,7 @@ impl ConferenceChange {
         matches!(
             self,
             Self::FileOpened { .. }
-                | Self::FileEnded(_)
+                | Self::FileEnded { .. }
                 | Self::RecordingStarted { .. }
                 | Self::RecordingStopped { .. }
                 | Self::RecordingPaused { .. }
@@ -152,7 +159,7 @@ impl ConferenceChange {
             Self::Destroyed
             | Self::Removed { .. }
             | Self::FileOpened { .. }
-            | Self::FileEnded(_)
+            | Self::FileEnded { .. }
             | Self::RecordingStarted { .. }
             | Self::RecordingStopped { .. } => true,
             Self::Created
@@ -189,6 +196,8 @@ pub struct MemberBlock {
 pub enum ChannelChange {
     /// `CHANNEL_CREATE`.
     Created(Identity),
+    /// `CHANNEL_PROGRESS` or `CHANNEL_PROGRESS_MEDIA` of a dialled channel.
+    Ringing,
     /// `CHANNEL_ANSWER`.
     Answered(Identity),
     /// `CHANNEL_PARK`.
@@ -233,6 +242,25 @@ pub enum ChannelChange {
         /// `Hangup-Cause`, if present.
         cause: Option<String>,
     },
+    /// A change of a channel that a dial-out made.
+    Dialled {
+        /// `variable_roomkeeper_dial`: the room that dialled.
+        room: RoomId,
+        /// The change.
+        change: Box<ChannelChange>,
+        /// The status of the callee's last SIP response.
+        sip_status: Option<u16>,
+    },
+}
+
+impl ChannelChange {
+    /// Returns the change without the part about a dial-out.
+    pub fn of_channel_mut(&mut self) -> &mut Self {
+        match self {
+            Self::Dialled { change, .. } => change,
+            other => other,
+        }
+    }
 }
 
 /// The identity of a channel, from one event or dump.

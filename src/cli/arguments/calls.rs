@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use url::Url;
 
-use roomkeeper_core::ids::NodeId;
+use roomkeeper_core::ids::{CallId, NodeId};
 
 use super::access::{ApiOptions, FleetOptions};
 use super::output::{IdView, Wait, Watch};
@@ -105,6 +105,49 @@ pub enum CallArguments {
     Search {
         /// The number or a part of it.
         number: String,
+    },
+    /// Calls somebody into a room. With --wait it ends when the callee has answered.
+    #[command(after_help = wait_help!("call dial standup +493012345 --wait", "call dial standup bob@pbx.example.com --from +493099999 --retries 2"))]
+    Dial {
+        /// The room: its name, its id, or a unique prefix of its id, with or without the node.
+        room: String,
+        /// A number or a SIP address. The configuration must allow it.
+        to: String,
+        /// The caller's number that the callee sees.
+        #[arg(long, value_name = "NUMBER")]
+        from: Option<String>,
+        /// The caller's name that the callee sees.
+        #[arg(long, value_name = "NAME")]
+        caller_name: Option<String>,
+        /// Seconds for an answer; 60 if omitted.
+        #[arg(long, value_name = "SECONDS")]
+        answer_within: Option<u16>,
+        /// The number of further attempts.
+        #[arg(long, value_name = "N")]
+        retries: Option<u8>,
+        /// The callee joins muted.
+        #[arg(long)]
+        muted: bool,
+        /// The wait.
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// Shows the dial-outs of a room that are in progress.
+    #[command(after_help = client_help!("call dialling standup"))]
+    Dialling {
+        /// The room: its name, its id, or a unique prefix of its id, with or without the node.
+        room: String,
+    },
+    /// Cancels a dial-out before the callee answers.
+    #[command(after_help = wait_help!("call cancel standup acW68-04c64c27-1498-4edb-a694-ac208e579e94 --wait"))]
+    Cancel {
+        /// The room: its name, its id, or a unique prefix of its id, with or without the node.
+        room: String,
+        /// The id of the dial-out.
+        dial_out: CallId,
+        /// The wait.
+        #[command(flatten)]
+        wait: Wait,
     },
     /// Answers a call.
     #[command(after_help = wait_help!("call answer 527121101 --wait"))]

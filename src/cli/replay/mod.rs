@@ -116,6 +116,7 @@ fn rules(config: &Config) -> Rules {
         apps: config.apps.iter().map(id).collect(),
         timeouts: app::timeouts(config),
         recordings: config.recording.directory.clone(),
+        dial: config.dial.rules.clone(),
     }
 }
 

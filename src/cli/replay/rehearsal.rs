@@ -281,13 +281,13 @@ impl Rehearsal {
                 | ConferenceChange::Floor { holder: None }
                 | ConferenceChange::Locked(_)
                 | ConferenceChange::FileOpened { .. }
-                | ConferenceChange::FileEnded(_)
+                | ConferenceChange::FileEnded { .. }
                 | ConferenceChange::RecordingStarted { .. }
                 | ConferenceChange::RecordingStopped { .. }
                 | ConferenceChange::RecordingPaused { .. }
                 | ConferenceChange::Other => return,
             },
-            SwitchEventKind::Channel { channel, change } => match change {
+            SwitchEventKind::Channel { channel, change } => match change.of_channel_mut() {
                 ChannelChange::Created(identity)
                 | ChannelChange::Answered(identity)
                 | ChannelChange::Parked { identity, .. } => (*channel, identity),
@@ -295,11 +295,13 @@ impl Rehearsal {
                     self.callers.remove(channel);
                     return;
                 }
-                ChannelChange::StepEnded { .. }
+                ChannelChange::Ringing
+                | ChannelChange::StepEnded { .. }
                 | ChannelChange::ListenedTo
                 | ChannelChange::RecordingStarted { .. }
                 | ChannelChange::RecordingStopped { .. }
-                | ChannelChange::HungUp { .. } => return,
+                | ChannelChange::HungUp { .. }
+                | ChannelChange::Dialled { .. } => return,
             },
         };
         match &self.owners {

@@ -142,6 +142,7 @@ pub(super) struct MemberRow {
     caller_id: String,
     muted: bool,
     deaf: bool,
+    held: bool,
     #[schema(value_type = MemberStatusText)]
     status: &'static str,
     /// The time of the request to join, or of the first event.
@@ -201,7 +202,7 @@ pub(super) async fn list(
     params(RoomPath),
     responses(
         (status = 200, description = "The room with its members.", body = RoomDetail,
-         example = json!({"room_id": ROOM, "app_id": "demo", "node": "acW68", "name": "team-standup", "type": "conference", "status": "progressing", "members": [{"uuid": SESSION, "did": "747713001", "caller_id": "527121102", "muted": false, "deaf": false, "status": "joined", "joined_at": "2026-05-06T12:34:56Z"}], "locked": false, "created_at": "2026-05-06T12:34:56Z"})),
+         example = json!({"room_id": ROOM, "app_id": "demo", "node": "acW68", "name": "team-standup", "type": "conference", "status": "progressing", "members": [{"uuid": SESSION, "did": "747713001", "caller_id": "527121102", "muted": false, "deaf": false, "held": false, "status": "joined", "joined_at": "2026-05-06T12:34:56Z"}], "locked": false, "created_at": "2026-05-06T12:34:56Z"})),
         (status = 404, description = "The room does not exist, or has ended.", body = Failure),
     )
 )]
@@ -299,6 +300,7 @@ impl MemberRow {
             caller_id: member.caller_id.to_string(),
             muted: !member.flags.speak,
             deaf: !member.flags.hear,
+            held: member.flags.hold,
             status: member.status.membership_status().as_str(),
             joined_at: member.since.rfc3339_seconds(),
         }

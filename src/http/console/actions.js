@@ -35,6 +35,20 @@ export function createActions({ api, ids, dispatch, getState, go, readNodes, ref
     record: ({ id, name }, want) =>
       send.press(`record:${id}`, want, `${want ? "record" : "stop recording"} ${name}`, (body) => api.post(`${room(id)}/recording/${want ? "start" : "stop"}`, body)),
 
+    dial({ id, name }) {
+      ask({
+        title: `Call into ${name}`,
+        text: "The callee joins the room once it answers.",
+        fields: [
+          { id: "to", label: "Number or SIP address", maxlength: "400", placeholder: "+493012345" },
+          { id: "from", label: "Caller's number", required: false, maxlength: "33", hint: "The number that the callee sees." },
+        ],
+        submit: "Call",
+        // The webhooks of its progress follow for as long as the telephone rings.
+        action: ({ to, from }) => api.post(`${room(id)}/calls`, { command_uid: ids.commandUid(), to: to.trim(), ...(from?.trim() && { from: from.trim() }) }),
+      });
+    },
+
     createRoom() {
       readNodes();
       const nodes = (getState().nodes.rows ?? []).filter((node) => node.state === "up" && !node.draining);

@@ -122,6 +122,13 @@ function ofPlayback(event, data) {
   }
 }
 
+/** The end of an attempt to call somebody, in words. */
+export function dialOutcome(event, data) {
+  const what = event.slice("conference.call.".length).replaceAll("_", " ");
+  const why = [data.cause, data.sip_status].filter(Boolean).join(", ");
+  return `${what}${why && what !== "cancelled" ? ` (${why})` : ""}${data.retry_at ? ", will be called again" : ""}`;
+}
+
 function ofRoom(event, data) {
   switch (event) {
     case "conference.created":
@@ -130,6 +137,15 @@ function ofRoom(event, data) {
       return "Room ended";
     case "conference.updated":
       return updates(data);
+    case "conference.call.ringing":
+      return `${data.to} rings`;
+    case "conference.call.answered":
+      return `${data.to} answered`;
+    case "conference.call.busy":
+    case "conference.call.no_answer":
+    case "conference.call.failed":
+    case "conference.call.cancelled":
+      return `Call to ${data.to}: ${dialOutcome(event, data)}`;
     case "conference.recording.started":
       return "Recording started";
     case "conference.recording.stopped":

@@ -2,7 +2,7 @@
 //
 // Leaves out the log (`activity.js`) and the merging with responses (`state.js`).
 
-import { timeOf } from "./activity.js";
+import { dialOutcome, timeOf } from "./activity.js";
 import { MEMBER_FLAGS, flagChange, flagsOf, keysConfirmedBy, pendingKey } from "./commands.js";
 import { announce, notice } from "./notices.js";
 import { keysOf, settle, settleIf } from "./pending.js";
@@ -247,6 +247,15 @@ export function announceEvent(state, before, { event, room_id: room, session_uui
       if (errors.length === 0) return state;
       return notice(state, "error", `${name}: could not play ${errors.map((one) => `${one.url} (${one.error})`).join(", ")}`);
     }
+    case "conference.call.ringing":
+      return announce(state, `${data.to} rings`);
+    case "conference.call.answered":
+      return announce(state, `${data.to} answered`);
+    case "conference.call.busy":
+    case "conference.call.no_answer":
+    case "conference.call.failed":
+    case "conference.call.cancelled":
+      return notice(state, "info", `${data.to}, called into ${name}: ${dialOutcome(event, data)}`);
     case "call.new":
       return announce(state, `Call from ${who}`);
     default:

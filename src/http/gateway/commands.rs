@@ -83,8 +83,8 @@ fn cause_schema() -> ObjectBuilder {
         .enum_values(Some(causes))
 }
 
-/// The effect of an accepted command on a membership. `muted`, `unmuted`, `deafened` and `undeafened` name the state that
-/// the webhook confirms.
+/// The effect of an accepted command on a membership. `muted`, `unmuted`, `deafened`, `undeafened`, `held` and `unheld` name
+/// the state that the webhook confirms.
 #[derive(ToSchema)]
 #[schema(as = MemberCommandStatus, rename_all = "snake_case")]
 #[allow(dead_code, reason = "describes a field")]
@@ -97,6 +97,8 @@ pub(super) enum StatusText {
     Unmuted,
     Deafened,
     Undeafened,
+    Held,
+    Unheld,
 }
 
 /// The status of a command that takes time.

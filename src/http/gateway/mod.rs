@@ -3,11 +3,13 @@
 //! Owns its routes, handlers and wire types. The wire types are separate from the domain types, so that each can change
 //! alone. Each module lists its routes, and the attribute above a handler is its part of the OpenAPI document.
 
+mod calls;
 mod coaching;
 mod command;
 mod commands;
 mod create;
 mod keypad;
+mod member_audio;
 mod moderation;
 mod moves;
 mod nodes;
@@ -30,10 +32,12 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .merge(rooms::routes())
         .merge(settings::routes())
         .merge(moderation::routes())
+        .merge(member_audio::routes())
         .merge(moves::routes())
         .merge(playback::routes())
         .merge(recording::routes())
         .merge(coaching::routes())
+        .merge(calls::routes())
         .merge(sessions::routes())
         .merge(commands::routes())
         .merge(keypad::routes())

@@ -52,7 +52,7 @@ pub(super) enum PlaybackStatus {
 #[derive(ToSchema)]
 #[schema(as = Play)]
 #[allow(dead_code, reason = "describes the body")]
-struct PlayBody {
+pub(super) struct PlayBody {
     /// http or https URLs of the files, in the order of playback.
     #[schema(min_items = 1, max_items = 128)]
     urls: Vec<String>,
@@ -133,15 +133,7 @@ pub(super) async fn play(
     fields: Fields,
 ) -> Result<Response, ApiError> {
     let urls = urls(&fields)?;
-    let rules = state.settings.play.clone();
-    let names = rules
-        .names(&urls)
-        .map_err(|(index, why)| bad_url(index, &why))?;
-    // Names are resolved only for a caller who may play, and not for a repeated command.
-    let names_resolve = async move {
-        let resolved = rules.resolve_all(names).await;
-        resolved.map_err(|(index, why)| bad_url(index, &why))
-    };
+    let names_resolve = names_resolve(&state, &urls)?;
     Command::new(caller, Target::Room(room), Play { urls }, "play", &fields)?
         .checked_by(names_resolve)
         .in_group(&CONF_PLAY)
@@ -235,7 +227,23 @@ pub(super) async fn volume(
         .await
 }
 
-fn urls(fields: &Fields) -> Result<Vec<PlayUrl>, ApiError> {
+/// Checks that the files may be played. The returned check resolves their hosts: only for a caller who may play, and not for a
+/// repeated command.
+pub(super) fn names_resolve(
+    state: &Shared,
+    urls: &[PlayUrl],
+) -> Result<impl Future<Output = Result<(), ApiError>> + Send + use<>, ApiError> {
+    let rules = state.settings.play.clone();
+    let names = rules
+        .names(urls)
+        .map_err(|(index, why)| bad_url(index, &why))?;
+    Ok(async move {
+        let resolved = rules.resolve_all(names).await;
+        resolved.map_err(|(index, why)| bad_url(index, &why))
+    })
+}
+
+pub(super) fn urls(fields: &Fields) -> Result<Vec<PlayUrl>, ApiError> {
     let texts = fields
         .texts("urls")?
         .ok_or_else(|| ApiError::field("urls", "is required"))?;
@@ -256,7 +264,7 @@ fn bad_url(index: usize, why: &impl std::fmt::Display) -> ApiError {
     ApiError::field(&format!("urls[{index}]"), why)
 }
 
-fn render_play(play: OperationAccepted) -> Result<StoredAnswer, ApiError> {
+pub(super) fn render_play(play: OperationAccepted) -> Result<StoredAnswer, ApiError> {
     accepted(&Operation {
         operation_id: play.operation.to_string(),
         status: "in_progress",
@@ -274,7 +282,7 @@ fn render_pause(pause: PauseAccepted) -> Result<StoredAnswer, ApiError> {
     })
 }
 
-fn render_stop(stop: StopAccepted) -> Result<StoredAnswer, ApiError> {
+pub(super) fn render_stop(stop: StopAccepted) -> Result<StoredAnswer, ApiError> {
     accepted(&Operation {
         operation_id: or_empty(stop.operation),
         status: "stopped",

@@ -147,6 +147,9 @@ pub(super) struct MemberRow {
     /// The member does not hear the conference. Present only while this is `true`.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     deaf: bool,
+    /// The member is on hold. Present only while this is `true`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    held: bool,
     /// Omitted while the member is not recorded.
     #[schema(value_type = Option<RecordingStatusText>)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -398,6 +401,7 @@ impl MemberRow {
             caller_id: member.caller_id.to_string(),
             muted: !member.flags.speak,
             deaf: !member.flags.hear,
+            held: member.flags.hold,
             recording_status: recording.map(Recording::status_name),
             coach: coach.map(|coach| coach.to_string()),
             settings: member.settings.clone(),

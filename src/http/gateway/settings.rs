@@ -16,7 +16,7 @@ use crate::http::auth::Caller;
 use crate::http::body::Fields;
 use crate::http::error::ApiError;
 use crate::http::openapi::schemas::{
-    CommandUidText, Failure, RoomCommandFailures, RoomPath, SessionPath, TonesText,
+    CommandUidText, Failure, MemberRole, RoomCommandFailures, RoomPath, SessionPath, TonesText,
 };
 use crate::http::request::PathId;
 use crate::http::state::{ApiState, Shared};
@@ -106,6 +106,9 @@ impl From<Details> for RoomSettingsRow {
 struct MemberUpdateBody {
     /// New values by key; `null` removes a label. Other labels stay.
     labels: Option<BTreeMap<String, Option<String>>>,
+    role: Option<MemberRole>,
+    /// `true`: the conference ends when this member leaves, other than by a move.
+    end_on_exit: Option<bool>,
     #[schema(value_type = Option<CommandUidText>)]
     command_uid: Option<String>,
 }
@@ -231,8 +234,12 @@ fn check_files(
 }
 
 /// Parses the settings of a member, except its labels.
-fn member_update(_fields: &Fields) -> Result<MemberUpdate, ApiError> {
-    Ok(MemberUpdate { labels: None })
+fn member_update(fields: &Fields) -> Result<MemberUpdate, ApiError> {
+    Ok(MemberUpdate {
+        labels: None,
+        role: fields.parsed("role")?,
+        end_on_exit: fields.boolean("end_on_exit")?,
+    })
 }
 
 /// Parses the details of a new conference.

@@ -54,7 +54,11 @@ event_data! {
         #[serde(flatten)]
         settings: RoomSettingsText,
     }
-    RoomDestroyed {}
+    RoomDestroyed {
+        /// `member_left` if a member with `end_on_exit` has left.
+        #[schema(required = false)]
+        reason: String,
+    }
     MemberJoined {
         /// The caller's number.
         caller_id: String,
@@ -108,6 +112,11 @@ event_data! {
         #[schema(required = false)]
         url: String,
     }
+    MemberHeld {
+        /// The music on hold; omitted if the member hears silence.
+        #[schema(required = false)]
+        music_url: String,
+    }
     MemberJoinFailed { reason: JoinFailureReason, }
     PlaybackStarted {
         operation_id: Uuid,
@@ -127,6 +136,36 @@ event_data! {
         volume: i8,
     }
     RecordingChanged { recording_id: Uuid, }
+    DialProgressed {
+        /// The id of the dial-out: the session of the first attempt.
+        #[schema(value_type = SessionIdText)]
+        call_id: String,
+        /// The destination.
+        to: String,
+        /// The number of the attempt, from 1.
+        attempt: u8,
+        /// The number of attempts that the request allows.
+        attempts: u8,
+    }
+    DialEnded {
+        /// The id of the dial-out: the session of the first attempt.
+        #[schema(value_type = SessionIdText)]
+        call_id: String,
+        /// The destination.
+        to: String,
+        /// The number of the attempt, from 1.
+        attempt: u8,
+        /// The number of attempts that the request allows.
+        attempts: u8,
+        /// FreeSWITCH's name of the hang-up cause; `UNKNOWN` if nothing reported it.
+        cause: String,
+        /// The status of the callee's last SIP response; omitted if there was none.
+        #[schema(required = false)]
+        sip_status: u16,
+        /// The time of the next attempt; omitted if the dial-out is over.
+        #[schema(required = false, format = DateTime)]
+        retry_at: String,
+    }
     CallArrived {
         caller_id: String,
         did: String,
@@ -293,7 +332,7 @@ envelopes! {
         /// Counts the events of the conference from 1 without a gap.
         sequence: u64,
     }
-    /// An event of a member of a conference.
+    /// An event of a member of a conference, or of a call that a conference dials.
     MemberEnvelope {
         #[schema(value_type = RoomIdText)]
         room_id: String,
@@ -343,6 +382,7 @@ envelopes! {
     MemberFlagChanged,
     MemberCoached,
     MemberCoachEnded,
+    MemberHeld,
     MemberJoinFailed,
     DigitsGathered,
     PlaybackStarted,
@@ -350,6 +390,8 @@ envelopes! {
     PlaybackChanged,
     PlaybackVolumeChanged,
     RecordingChanged,
+    DialProgressed,
+    DialEnded,
     CallArrived,
     CallAnswered,
     CallEnded,

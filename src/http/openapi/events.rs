@@ -56,10 +56,15 @@ fn describe(event: &str) -> Option<(&'static str, String)> {
         "conference.member.deafened": "A member was deafened", MemberFlagChanged;
         "conference.member.undeafened": "A member was undeafened", MemberFlagChanged;
         "conference.member.gathered": "A request for digits of a member ended", DigitsGathered;
+        "conference.member.held": "A member was put on hold", MemberHeld;
+        "conference.member.unheld": "A member is no longer on hold", MemberFlagChanged;
         "conference.member.join_failed": "A call did not join", MemberJoinFailed;
         "conference.member.coached": "A member got a coach", MemberCoached;
         "conference.member.uncoached": "A member has no coach any longer", MemberCoachEnded;
         "conference.member.coach_failed": "A member did not get a coach", MemberCoachEnded;
+        "conference.member.play.started": "A playback operation for one member was accepted", PlaybackStarted;
+        "conference.member.play.finished": "The last file of a playback operation for one member ended", PlaybackFinished;
+        "conference.member.play.stopped": "A playback operation for one member was stopped", PlaybackChanged;
         "conference.play.started": "A playback operation was accepted", PlaybackStarted;
         "conference.play.finished": "The last file of a playback operation ended", PlaybackFinished;
         "conference.play.paused": "Playback was paused", PlaybackChanged;
@@ -76,6 +81,12 @@ fn describe(event: &str) -> Option<(&'static str, String)> {
         "conference.member.recording.paused": "The recording of a member was paused", RecordingChanged;
         "conference.member.recording.resumed": "The recording of a member was resumed", RecordingChanged;
         "conference.member.recording.failed": "The recording of a member did not start", RecordingChanged;
+        "conference.call.ringing": "The telephone of a dialled callee rings", DialProgressed;
+        "conference.call.answered": "A dialled callee answered, and joins", DialProgressed;
+        "conference.call.busy": "A dialled callee is busy", DialEnded;
+        "conference.call.no_answer": "A dialled callee did not answer", DialEnded;
+        "conference.call.failed": "A call could not be made", DialEnded;
+        "conference.call.cancelled": "A dial-out was cancelled", DialEnded;
         "call.new": "A call arrived", CallArrived;
         "call.answered": "A call was answered", CallAnswered;
         "call.gathered": "A request for digits of a call ended", DigitsGathered;
@@ -92,7 +103,7 @@ fn describe(event: &str) -> Option<(&'static str, String)> {
 /// The schema of the fields around `data`.
 fn envelope(event: &str) -> String {
     let is = |prefix: &str| event.starts_with(prefix);
-    let name = if is("conference.member.") {
+    let name = if is("conference.member.") || is("conference.call.") {
         data::MemberEnvelope::name()
     } else if is("conference.") {
         data::RoomEnvelope::name()

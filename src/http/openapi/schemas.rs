@@ -155,6 +155,21 @@ pub(crate) struct MemberSettingsText {
     /// 128 characters.
     #[schema(required = false)]
     labels: BTreeMap<String, String>,
+    /// `participant` if absent.
+    #[schema(required = false)]
+    role: MemberRole,
+    /// `true`: the conference ends when this member leaves, other than by a move.
+    #[schema(required = false)]
+    end_on_exit: bool,
+}
+
+/// The role of a member.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[allow(dead_code, reason = "describes a field")]
+pub(crate) enum MemberRole {
+    Participant,
+    Moderator,
 }
 
 /// The failures of a read by id.

@@ -231,7 +231,7 @@ impl Actor {
         OpenQuestions {
             wanted: self.node_state.channels_to_dump(listed),
             missing,
-            playing: self.node_state.playing_rooms(),
+            playing: self.node_state.playing_targets(),
             acting: self.node_state.acting_calls(),
             recorded: self.node_state.recorded_members(),
         }

@@ -92,9 +92,9 @@ fn apply_work(
             }
         }
         ActorMessage::Silent {
-            rooms, confirmed, ..
+            targets, confirmed, ..
         } => {
-            let suspects = node_state.apply_silence_report(rooms, confirmed, cx);
+            let suspects = node_state.apply_silence_report(targets, confirmed, cx);
             applied.silent.insert(index, suspects);
         }
         ActorMessage::Snapshot(part, _) => {

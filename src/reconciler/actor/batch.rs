@@ -6,7 +6,7 @@ use crate::reconciler::feed::NodeInput;
 use crate::reconciler::messages::ActorMessage;
 use crate::reconciler::reply::IntentError;
 use crate::store::EntityId;
-use roomkeeper_core::ids::RoomId;
+use roomkeeper_core::entity::Target;
 use roomkeeper_core::intent::{Accepted, Decision};
 use roomkeeper_core::node_state::Outcome;
 use roomkeeper_core::room::FileId;
@@ -30,7 +30,7 @@ pub(super) struct BatchResult {
     /// The decision on each check.
     pub(super) decisions: HashMap<usize, Result<Decision, IntentError>>,
     pub(super) suspects: HashMap<usize, BTreeSet<Suspect>>,
-    pub(super) silent: HashMap<usize, BTreeSet<(RoomId, FileId)>>,
+    pub(super) silent: HashMap<usize, BTreeSet<(Target, FileId)>>,
     /// The number of notices after each item.
     pub(super) notices_after: Vec<usize>,
 }

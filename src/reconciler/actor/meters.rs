@@ -37,6 +37,7 @@ enum Confirmation {
     Joined,
     Left,
     Flag(MemberFlag, bool),
+    Hold(bool),
     Locked(bool),
     Answered,
     HungUp,
@@ -227,6 +228,7 @@ const fn awaited_confirmation(intent: &Intent) -> Option<(EntityId, Confirmation
         Action::Join(_) | Action::Move(_) => Confirmation::Joined,
         Action::Leave(_) | Action::Kick(_) => Confirmation::Left,
         Action::SetFlag(set) => Confirmation::Flag(set.flag, set.on),
+        Action::SetHold(set) => Confirmation::Hold(set.on),
         Action::Answer(_) => Confirmation::Answered,
         Action::Hangup(_) => Confirmation::HungUp,
         Action::SetLock(set) => Confirmation::Locked(set.locked),
@@ -238,6 +240,8 @@ const fn awaited_confirmation(intent: &Intent) -> Option<(EntityId, Confirmation
         Action::PauseRecording(set) => Confirmation::RecordingPaused(set.pause),
         Action::CreateRoom(_)
         | Action::UpdateRoom(_)
+        | Action::Dial(_)
+        | Action::CancelDial(_)
         | Action::UpdateMember(_)
         | Action::Play(_)
         | Action::Pause(_)
@@ -265,6 +269,9 @@ const fn confirmed_by(notification: &Notification) -> Option<(EntityId, Confirma
             RoomEvent::FlagChanged { call, flag, on } => {
                 (EntityId::Call(*call), Confirmation::Flag(*flag, *on), true)
             }
+            RoomEvent::HoldChanged { call, on, .. } => {
+                (EntityId::Call(*call), Confirmation::Hold(*on), true)
+            }
             RoomEvent::Recording { call, change, .. } => {
                 let entity = match call {
                     None => EntityId::Room(*room),
@@ -284,14 +291,16 @@ const fn confirmed_by(notification: &Notification) -> Option<(EntityId, Confirma
             RoomEvent::Locked { locked, .. } => {
                 (EntityId::Room(*room), Confirmation::Locked(*locked), true)
             }
-            RoomEvent::Destroyed => (EntityId::Room(*room), Confirmation::Destroyed, true),
+            RoomEvent::Destroyed { .. } => (EntityId::Room(*room), Confirmation::Destroyed, true),
             RoomEvent::Created { .. }
             | RoomEvent::Updated(_)
             | RoomEvent::Gathered { .. }
             | RoomEvent::MemberReconnected { .. }
             | RoomEvent::MoveFailed { .. }
             | RoomEvent::MemberUpdated { .. }
-            | RoomEvent::Play(_) => return None,
+            | RoomEvent::Play(_)
+            | RoomEvent::MemberPlay { .. }
+            | RoomEvent::Dial(_) => return None,
         },
         Subject::Call(call, notification) => match &notification.event {
             CallEvent::Answered => (EntityId::Call(*call), Confirmation::Answered, true),

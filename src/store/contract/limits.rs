@@ -3,13 +3,15 @@
 //! The API determines windows, rates and exemptions. All times are on the store's clock. None of this is state of a room
 //! or a call: losing it only lets a request pass.
 
+use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::{EntityId, StoreError};
-use roomkeeper_core::ids::{AppId, CommandUid};
+use roomkeeper_core::ids::{AppId, CallId, CommandUid, InvalidId, RoomId};
 
 /// Rate limits, cooldowns and idempotent commands. As with [`Store`](super::Store), every method is atomic.
 #[async_trait]
@@ -55,6 +57,57 @@ pub trait RequestLimits: Send + Sync + std::fmt::Debug + 'static {
     /// Takes up to `want` (at least one) tokens from the app's bucket, which all replicas share. Repeated after a lost
     /// answer, it may take them twice.
     async fn take_tokens(&self, app: &AppId, rate: Rate, want: u32) -> Result<Tokens, StoreError>;
+
+    /// Takes one of the app's `most` places for dial-outs. Without a free one, returns the dial-outs whose places are
+    /// older than `settled`: they may have ended.
+    async fn take_dial_slot(
+        &self,
+        app: &AppId,
+        slot: DialSlot,
+        most: u32,
+        settled: Duration,
+    ) -> Result<DialSlotOutcome, StoreError>;
+
+    /// Frees the places of these dial-outs.
+    async fn free_dial_slots(&self, app: &AppId, slots: &[DialSlot]) -> Result<(), StoreError>;
+}
+
+/// The place of a dial-out among those of its app.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct DialSlot {
+    /// The room.
+    pub room: RoomId,
+    /// The dial-out.
+    pub id: CallId,
+}
+
+impl fmt::Display for DialSlot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.room, self.id)
+    }
+}
+
+impl FromStr for DialSlot {
+    type Err = InvalidId;
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let (room, id) = text.split_once(' ').unwrap_or((text, ""));
+        Ok(Self {
+            room: room.parse()?,
+            id: id.parse()?,
+        })
+    }
+}
+
+/// The result of taking a place for a dial-out.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum DialSlotOutcome {
+    /// It is taken, now or by an earlier request for the same dial-out.
+    Taken,
+    /// All places are taken.
+    Full {
+        /// The older ones, which may be free again.
+        settled: Vec<DialSlot>,
+    },
 }
 
 /// The result of taking a cooldown.

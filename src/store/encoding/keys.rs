@@ -332,6 +332,12 @@ pub fn tokens(app: &AppId) -> String {
     format!("{LAYOUT}:{{app:{app}}}:tokens")
 }
 
+/// Sorted set, by the time of the request: the app's dial-outs that count towards its limit, `<room_id> <id>`. Written with
+/// each request to dial; entries of ended dial-outs are removed when the limit is reached.
+pub fn dial_slots(app: &AppId) -> String {
+    format!("{LAYOUT}:{{app:{app}}}:dials")
+}
+
 /// Hash `room`, and while it is only reserved `until`, milliseconds of the store's clock: the room that has a name. Written
 /// when the room is made. Stays until it is freed, also after the reservation has expired: only a check of the room can
 /// show that the name is free.
@@ -426,6 +432,7 @@ mod tests {
         let key = name(&app, &"standup".parse().unwrap());
         assert_eq!(key, "rk1:{app:acme}:name:standup");
         assert_eq!(tokens(&app), "rk1:{app:acme}:tokens");
+        assert_eq!(dial_slots(&app), "rk1:{app:acme}:dials");
         // Neither a node's nor an app's: a node's id has five characters, and an app's slot has a prefix.
         for key in [apps(), apps_version(), endpoints()] {
             assert!(key.starts_with("rk1:{apps}:"), "{key}");

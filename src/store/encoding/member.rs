@@ -38,6 +38,7 @@ stored_parts! {
             'g' flags "the sum of 1 can speak, 2 can hear, 4 on hold",
             'n' flags_at "the sequence of the flags",
             .. requests "the requests that FreeSWITCH has not confirmed",
+            'l' audio "the sound that it alone hears and its hold, a JSON object",
             .. moving "its part in a move, if it has one: a `StoredMove`",
         }
     }
@@ -357,6 +358,7 @@ mod tests {
                 command_uid: Some("command-2".parse().unwrap()),
                 deadline: Timestamp::from_micros(64),
             }]),
+            audio: None,
             since: Timestamp::from_micros(1_700_000_000_000_000),
             moving: None,
             settings: serde_json::from_str(r#"{"labels":{"team":"a|b\\"}}"#).unwrap(),

@@ -24,8 +24,9 @@ use roomkeeper_core::ids::{
 use roomkeeper_core::room::playback::Playback;
 use roomkeeper_core::room::state::Changes;
 use roomkeeper_core::room::{
-    Actions, Conference, Details, Kind, Lock, LockRequest, Member, MemberCoach, Origin, Recording,
-    Registration, RoomData, RoomSettings, RoomState, RoomStatus, Sparse,
+    Actions, Conference, Details, DialOut, DialOuts, EndReason, Kind, Lock, LockRequest, Member,
+    MemberCoach, Origin, Recording, Registration, RoomData, RoomSettings, RoomState, RoomStatus,
+    Sparse,
 };
 use roomkeeper_core::time::Timestamp;
 
@@ -96,6 +97,9 @@ struct StoredRun {
     /// The requested lock, its command and its deadline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lock_asked: Option<(bool, Option<CommandUid>, Timestamp)>,
+    /// A member whose exit ends the room has left.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    ended_by_member: bool,
     /// Members with a membership, for readers of the head alone.
     present: usize,
     seq: u64,
@@ -113,6 +117,9 @@ struct StoredRun {
     coaches: Vec<(CallId, CallId, bool)>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     recordings: Vec<RecordingId>,
+    /// The dial-outs in progress.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    dials: Option<Box<DialOuts>>,
     /// The time at which the room ends unless a member has talked since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     silent: Option<Timestamp>,
@@ -142,6 +149,8 @@ pub struct RoomHead {
     pub recording: Option<Recording>,
     /// All recordings, oldest first.
     pub recordings: Vec<RecordingId>,
+    /// The dial-outs in progress.
+    pub dials: Option<Box<DialOuts>>,
     /// The number of members that FreeSWITCH has shown.
     pub present: usize,
     /// The room is locked.
@@ -151,6 +160,11 @@ pub struct RoomHead {
 }
 
 impl RoomHead {
+    /// Returns the dial-outs in progress, oldest first.
+    pub fn dials(&self) -> impl Iterator<Item = &DialOut> {
+        self.dials.iter().flat_map(|dials| dials.iter())
+    }
+
     /// Returns true if calls can join it and the gateway API shows it.
     pub const fn is_open(&self) -> bool {
         matches!(self.status, RoomStatus::Starting | RoomStatus::Progressing)
@@ -247,6 +261,7 @@ impl From<&RoomState> for StoredRun {
                 .lock()
                 .requested()
                 .map(|a| (a.lock, a.command_uid.clone(), a.deadline)),
+            ended_by_member: room.end_reason() == Some(EndReason::MemberLeft),
             present: room.present(),
             seq: room.sequence(),
             updated: room.updated_at(),
@@ -263,6 +278,7 @@ impl From<&RoomState> for StoredRun {
                 .map(|(member, coach)| (*member, coach.call, coach.began))
                 .collect(),
             recordings: room.recordings().to_vec(),
+            dials: room.stored_dials().cloned(),
             silent: room.silent_at(),
         }
     }
@@ -315,6 +331,7 @@ pub fn decode_room<'a>(
         registration: registration(id, &stored)?,
         status,
         instances: instances.collect(),
+        end_reason: run.ended_by_member.then_some(EndReason::MemberLeft),
         lock: Lock::restore(run.locked, run.lock_due, requested),
         playback: decode_playback(id, &stored)?,
         recording,
@@ -325,6 +342,7 @@ pub fn decode_room<'a>(
             .map(|(member, call, began)| (member, MemberCoach { call, began }))
             .collect(),
         recordings: run.recordings,
+        dials: run.dials,
         updated_at: run.updated,
         ended_at: run.ended,
         members: decode_members(id, &stored.parts)?,
@@ -381,6 +399,7 @@ pub fn decode_room_head<'a>(
         ended_at: run.ended,
         recording: run.recording.and_then(decode_recording),
         recordings: run.recordings,
+        dials: run.dials,
         present: run.present,
         locked: run.locked,
         playback: decode_playback(id, &stored)?,

@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use super::MemoryStore;
 use crate::store::limits::{
-    CommandStart, Cooldown, IdempotentCommand, Rate, RequestLimits, StoredAnswer, Tokens,
+    CommandStart, Cooldown, DialSlot, DialSlotOutcome, IdempotentCommand, Rate, RequestLimits,
+    StoredAnswer, Tokens,
 };
 use crate::store::{EntityId, StoreError};
 use roomkeeper_core::ids::AppId;
@@ -76,5 +77,34 @@ impl RequestLimits for MemoryStore {
         let (tokens, after) = rate.take(*full_at, now, want);
         *full_at = after;
         Ok(tokens)
+    }
+
+    async fn take_dial_slot(
+        &self,
+        app: &AppId,
+        slot: DialSlot,
+        most: u32,
+        settled: Duration,
+    ) -> Result<DialSlotOutcome, StoreError> {
+        let now = self.now();
+        let mut inner = self.lock();
+        let slots = inner.dial_slots.entry(app.clone()).or_default();
+        if !slots.contains_key(&slot) && slots.len() >= usize::try_from(most).unwrap_or(usize::MAX)
+        {
+            let old = slots.iter().filter(|(_, since)| **since + settled <= now);
+            return Ok(DialSlotOutcome::Full {
+                settled: old.map(|(slot, _)| *slot).collect(),
+            });
+        }
+        slots.entry(slot).or_insert(now);
+        Ok(DialSlotOutcome::Taken)
+    }
+
+    async fn free_dial_slots(&self, app: &AppId, slots: &[DialSlot]) -> Result<(), StoreError> {
+        let mut inner = self.lock();
+        if let Some(taken) = inner.dial_slots.get_mut(app) {
+            taken.retain(|slot, _| !slots.contains(slot));
+        }
+        Ok(())
     }
 }

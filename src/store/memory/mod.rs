@@ -38,6 +38,7 @@ use uuid::Uuid;
 use self::node::{Entity, Node};
 use super::contract::audit::AuditLogKind;
 use super::deliveries::QueueLimits;
+use super::limits::DialSlot;
 use super::live::LiveEvent;
 use super::{
     AppsWrite, Commit, CommitOutcome, EntityId, EntityKind, Lease, LeaseOutcome, ListEntry, ListOf,
@@ -125,6 +126,8 @@ struct Inner {
     names: HashMap<(AppId, RoomName), Name>,
     /// The time at which each app's bucket of requests is full.
     buckets: HashMap<AppId, Duration>,
+    /// The places of each app for dial-outs, with the time of the request.
+    dial_slots: HashMap<AppId, BTreeMap<DialSlot, Duration>>,
     apps: BTreeMap<AppId, String>,
     endpoints: BTreeMap<EndpointId, String>,
     apps_version: u64,

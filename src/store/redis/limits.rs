@@ -8,14 +8,19 @@ use uuid::Uuid;
 
 use super::RedisStore;
 use super::scripts::{
-    COMMAND_BEGIN, COMMAND_FINISH, COMMAND_FORGET, COOLDOWN_REFUND, COOLDOWN_TAKE, TOKENS_TAKE,
+    COMMAND_BEGIN, COMMAND_FINISH, COMMAND_FORGET, COOLDOWN_REFUND, COOLDOWN_TAKE, DIAL_SLOT_TAKE,
+    DIAL_SLOTS_FREE, TOKENS_TAKE,
 };
 use super::values::millis;
 use crate::store::limits::{
-    CommandStart, Cooldown, IdempotentCommand, Rate, RequestLimits, StoredAnswer, Tokens,
+    CommandStart, Cooldown, DialSlot, DialSlotOutcome, IdempotentCommand, Rate, RequestLimits,
+    StoredAnswer, Tokens,
 };
 use crate::store::{EntityId, StoreError, keys};
 use roomkeeper_core::ids::AppId;
+
+/// The lifetime of an app's places after the last request to dial: longer than a dial-out with all its attempts.
+const KEEP_DIAL_SLOTS: Duration = Duration::from_secs(86_400);
 
 #[async_trait]
 impl RequestLimits for RedisStore {
@@ -124,5 +129,44 @@ impl RequestLimits for RedisStore {
             0 => Tokens::Wait(Duration::from_micros(wait)),
             n => Tokens::Granted(n),
         })
+    }
+
+    async fn take_dial_slot(
+        &self,
+        app: &AppId,
+        slot: DialSlot,
+        most: u32,
+        settled: Duration,
+    ) -> Result<DialSlotOutcome, StoreError> {
+        let key = keys::dial_slots(app);
+        let full: Vec<String> = self
+            .run(&DIAL_SLOT_TAKE, &key, 1, |command| {
+                command
+                    .arg(&key)
+                    .arg(slot.to_string())
+                    .arg(most)
+                    .arg(millis(settled))
+                    .arg(millis(KEEP_DIAL_SLOTS));
+            })
+            .await?;
+        if full.is_empty() {
+            return Ok(DialSlotOutcome::Taken);
+        }
+        let slots = full.iter().skip(1);
+        Ok(DialSlotOutcome::Full {
+            settled: slots.filter_map(|slot| slot.parse().ok()).collect(),
+        })
+    }
+
+    async fn free_dial_slots(&self, app: &AppId, slots: &[DialSlot]) -> Result<(), StoreError> {
+        let key = keys::dial_slots(app);
+        self.run::<Value>(&DIAL_SLOTS_FREE, &key, 1, |command| {
+            command.arg(&key);
+            for slot in slots {
+                command.arg(slot.to_string());
+            }
+        })
+        .await
+        .map(drop)
     }
 }

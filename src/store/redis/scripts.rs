@@ -37,6 +37,8 @@ scripts! {
     COMMIT = "slot.lua" "foreign.lua" "rope.lua" "bytes.lua" "outbox.lua" "commit.lua",
     COOLDOWN_REFUND = "foreign.lua" "cooldown_refund.lua",
     COOLDOWN_TAKE = "foreign.lua" "cooldown_take.lua",
+    DIAL_SLOT_TAKE = "foreign.lua" "dial_slot_take.lua",
+    DIAL_SLOTS_FREE = "foreign.lua" "dial_slots_free.lua",
     DELIVERIES_LIST = "slot.lua" "foreign.lua" "deliveries_list.lua",
     FAN_OUT = "slot.lua" "foreign.lua" "due.lua" "delivery_bytes.lua" "fan_out.lua",
     FINISH = "slot.lua" "foreign.lua" "due.lua" "delivery_bytes.lua" "finish.lua",

@@ -8,7 +8,8 @@ use roomkeeper_core::ids::{
 };
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::{
-    CoachChange, MemberSettings, MemberUpdate, PlayEvent, PlayFailure, RoomEvent, Update,
+    CoachChange, DialChange, DialEvent, EndReason, MemberPlayEvent, MemberSettings, MemberUpdate,
+    PlayEvent, PlayFailure, RoomEvent, Update,
 };
 
 /// The `data` of an event. Absent fields are not sent.
@@ -53,6 +54,8 @@ pub(super) struct Data<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) urls: Option<&'a [PlayUrl]>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) music_url: Option<&'a PlayUrl>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) errors: Option<Vec<PlayError<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) volume: Option<i8>,
@@ -69,10 +72,28 @@ pub(super) struct Data<'a> {
     /// Empty if nothing plays.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) operation_id: Option<String>,
+    #[serde(flatten)]
+    pub(super) dial: Option<DialData<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) command_uid: Option<&'a CommandUid>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) synthesized: bool,
+}
+
+/// The fields of a dial-out's event.
+#[derive(Serialize)]
+pub(super) struct DialData<'a> {
+    call_id: CallId,
+    to: &'a str,
+    attempt: u8,
+    attempts: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sip_status: Option<u16>,
+    /// RFC 3339; absent if no attempt follows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_at: Option<String>,
 }
 
 /// A file that was not played.
@@ -150,9 +171,43 @@ pub(super) fn room_data(fact: &RoomEvent) -> Data<'_> {
             reason: Some(reason.as_str()),
             ..none
         },
-        RoomEvent::Destroyed | RoomEvent::FlagChanged { .. } => none,
+        RoomEvent::HoldChanged { music, .. } => Data {
+            music_url: music.as_ref(),
+            ..none
+        },
+        RoomEvent::Destroyed { reason } => Data {
+            reason: reason.map(EndReason::as_str),
+            ..none
+        },
+        RoomEvent::FlagChanged { .. } => none,
         RoomEvent::Gathered { result, .. } => gather_data(result),
         RoomEvent::Play(fact) => play_data(fact),
+        RoomEvent::MemberPlay { event, .. } => member_play_data(event),
+        RoomEvent::Dial(event) => Data {
+            dial: Some(dial_data(event)),
+            ..none
+        },
+    }
+}
+
+fn dial_data(event: &DialEvent) -> DialData<'_> {
+    let (cause, sip_status, retry_at) = match &event.change {
+        DialChange::Ringing | DialChange::Answered => (None, None, None),
+        DialChange::Ended {
+            cause,
+            sip_status,
+            retry_at,
+            outcome: _,
+        } => (Some(cause.as_str()), *sip_status, *retry_at),
+    };
+    DialData {
+        call_id: event.id,
+        to: &event.to,
+        attempt: event.attempt,
+        attempts: event.attempts,
+        cause,
+        sip_status,
+        retry_at: retry_at.map(|at| at.rfc3339_seconds()),
     }
 }
 
@@ -187,6 +242,23 @@ fn gather_data(result: &GatherResult) -> Data<'_> {
         digits: Some(result.digits.as_str()),
         reason: Some(result.reason.as_str()),
         url: result.failed_prompt.as_ref().map(PlayUrl::as_str),
+        ..Data::default()
+    }
+}
+
+fn member_play_data(fact: &MemberPlayEvent) -> Data<'_> {
+    let (operation, urls, errors) = match fact {
+        MemberPlayEvent::Started { operation, urls } => (operation, Some(urls.as_slice()), None),
+        MemberPlayEvent::Finished { operation, errors } => {
+            let errors = errors.iter().map(play_error).collect();
+            (operation, None, Some(errors))
+        }
+        MemberPlayEvent::Stopped { operation } => (operation, None, None),
+    };
+    Data {
+        operation_id: Some(operation.to_string()),
+        urls,
+        errors,
         ..Data::default()
     }
 }

@@ -13,9 +13,9 @@ use roomkeeper_core::ids::{CallId, MemberId, OperationId, RecordingId, RoomId};
 use roomkeeper_core::labels::Labels;
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::{
-    CoachChange, CoachEnd, JoinFailure, LeftReason, LiveChange, MemberFlag, MemberSettings,
-    MemberUpdate, PlayEvent, PlayFailure, RecordingChange, RoomEvent, RoomNotification,
-    RoomSettingsUpdate, Sparse, Tones, Update,
+    CoachChange, CoachEnd, DialChange, DialEvent, DialOutcome, EndReason, JoinFailure, LeftReason,
+    LiveChange, MemberFlag, MemberPlayEvent, MemberSettings, MemberUpdate, PlayEvent, PlayFailure,
+    RecordingChange, RoomEvent, RoomNotification, RoomSettingsUpdate, Sparse, Tones, Update,
 };
 use roomkeeper_core::time::Timestamp;
 use serde_json::{Value, json};
@@ -179,7 +179,16 @@ fn room_events() -> Vec<RoomEvent> {
             },
         })),
         RoomEvent::Locked { locked: true },
-        RoomEvent::Destroyed,
+        RoomEvent::Destroyed { reason: None },
+        RoomEvent::Destroyed {
+            reason: Some(EndReason::MemberLeft),
+        },
+        dial(DialChange::Ringing),
+        dial(DialChange::Answered),
+        dial(ended(DialOutcome::Busy)),
+        dial(ended(DialOutcome::NoAnswer)),
+        dial(ended(DialOutcome::Failed)),
+        dial(ended(DialOutcome::Cancelled)),
         RoomEvent::MoveFailed {
             call,
             to: other_room(),
@@ -192,12 +201,16 @@ fn room_events() -> Vec<RoomEvent> {
             did: "747713001".to_owned(),
             muted: true,
             from: Some(other_room()),
-            settings: Sparse::new(MemberSettings { labels: labels() }),
+            settings: Sparse::new(MemberSettings {
+                labels: labels(),
+                ..MemberSettings::default()
+            }),
         },
         RoomEvent::MemberUpdated {
             call,
             update: Box::new(MemberUpdate {
                 labels: Some(labels()),
+                ..MemberUpdate::default()
             }),
         },
     ];
@@ -220,6 +233,14 @@ fn room_events() -> Vec<RoomEvent> {
         let result = gathered(reason);
         RoomEvent::Gathered { call, result }
     }));
+    let music = PlayUrl::new("http://example.com/music.wav").unwrap();
+    for (on, music) in [(true, Some(music)), (true, None), (false, None)] {
+        all.push(RoomEvent::HoldChanged { call, on, music });
+    }
+    let to_member = play_events()
+        .into_iter()
+        .filter_map(MemberPlayEvent::from_event);
+    all.extend(to_member.map(|event| RoomEvent::MemberPlay { call, event }));
     all.extend(play_events().into_iter().map(RoomEvent::Play));
     all.extend(recording_events());
     all.extend(coach_events());
@@ -303,6 +324,26 @@ fn bodies() -> Vec<Value> {
     all.iter()
         .map(|body| serde_json::from_str(body).unwrap())
         .collect()
+}
+
+fn dial(change: DialChange) -> RoomEvent {
+    RoomEvent::Dial(DialEvent {
+        id: call(),
+        session: call(),
+        to: "+49301".to_owned(),
+        attempt: 1,
+        attempts: 2,
+        change,
+    })
+}
+
+fn ended(outcome: DialOutcome) -> DialChange {
+    DialChange::Ended {
+        outcome,
+        cause: "USER_BUSY".to_owned(),
+        sip_status: Some(486),
+        retry_at: Some(Timestamp::from_millis(5)),
+    }
 }
 
 fn schema_of(event: &str) -> String {

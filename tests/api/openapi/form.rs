@@ -8,17 +8,17 @@ use serde_json::Value;
 use super::operations;
 
 /// The verbs of operation ids.
-const VERBS: [&str; 35] = [
+const VERBS: [&str; 37] = [
     "answer", "collect", "create", "deafen", "delete", "disable", "drain", "enable", "get",
-    "hangUp", "join", "kick", "leave", "list", "lock", "move", "mute", "pause", "recover",
+    "hangUp", "hold", "join", "kick", "leave", "list", "lock", "move", "mute", "pause", "recover",
     "resend", "resume", "resync", "rotate", "search", "send", "set", "start", "stop", "stream",
-    "test", "undeafen", "undrain", "unlock", "unmute", "update",
+    "test", "undeafen", "undrain", "unhold", "unlock", "unmute", "update",
 ];
 
 #[test]
 fn documents_state_shared_parts_once() {
     for text in [document().unwrap(), admin_document().unwrap()] {
-        assert!(text.len() < 260_000, "{} bytes", text.len());
+        assert!(text.len() < 300_000, "{} bytes", text.len());
         let api: Value = serde_json::from_str(&text).unwrap();
         let mut seen: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (what, operation) in operations(&api) {

@@ -109,6 +109,9 @@ fn requests(
         if good.get("urls").is_some() {
             good["urls"] = json!(["http://127.0.0.1/a.wav"]);
         }
+        if good.get("music_url").is_some() {
+            good["music_url"] = json!("http://127.0.0.1/a.wav");
+        }
         let request = |path: &str, body: &Value| {
             let request = Raw::new(&method.to_uppercase(), path, OTHER);
             if body.is_null() {

@@ -151,6 +151,9 @@ fn in_path(
     if body.get("urls").is_some() {
         body["urls"] = vec![GOOD_URL].into();
     }
+    if body.get("music_url").is_some() {
+        body["music_url"] = GOOD_URL.into();
+    }
     let request = {
         let method = method.to_uppercase();
         move |text: &[u8]| {
@@ -248,8 +251,10 @@ fn in_body(
             good.insert(field.to_owned(), value.into());
         }
     }
-    if good.contains_key("prompt_url") {
-        good.insert("prompt_url".to_owned(), GOOD_URL.into());
+    for field in ["prompt_url", "music_url"] {
+        if good.contains_key(field) {
+            good.insert(field.to_owned(), GOOD_URL.into());
+        }
     }
     if good.contains_key("urls") {
         good.insert("urls".to_owned(), vec![GOOD_URL].into());
@@ -281,6 +286,7 @@ fn in_body(
             is_exact: ![
                 "urls",
                 "url",
+                "music_url",
                 "secret",
                 "since",
                 "prompt_url",

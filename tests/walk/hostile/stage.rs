@@ -42,6 +42,14 @@ url = "memory:"
 [play]
 allow_hosts = ["127.0.0.1"]
 allow_private = true
+[dial]
+number = "sofia/gateway/trunk/${{number}}"
+address = "sofia/external/${{address}}"
+max_per_app = 1000
+[[dial.allow]]
+app = "*"
+numbers = ["*"]
+domains = ["127.0.0.1", "a"]
 [fleet]
 resync_interval = 600
 [limits]
@@ -105,6 +113,10 @@ dids = ["{OTHER_DID}"]
             let mut known = self.known.lock().unwrap();
             if let Some(operation) = json["operation_id"].as_str() {
                 known.operations.insert(operation.to_owned());
+            }
+            if let (Some(session), Some(_)) = (json["session_uuid"].as_str(), json.get("call_id")) {
+                let channel = session.strip_prefix(&format!("{NODE}-")).unwrap();
+                known.channels.insert(channel.to_owned());
             }
             if let (Some(id), Some(_)) =
                 (json["id"].as_str(), json["conferencecall_ids"].as_array())
@@ -264,6 +276,19 @@ dids = ["{OTHER_DID}"]
         })
         .await;
         control(&format!("members/{call}/undeaf"), json!({})).await;
+        let number =
+            json!({"to": "+49301", "caller_name": "Front desk", "headers": {"X-A": "b c"}});
+        control("calls", number).await;
+        self.until_sent("sofia/gateway/trunk/+49301").await;
+        let music = json!({ "music_url": "http://127.0.0.1/music.wav" });
+        control(&format!("members/{call}/hold"), music).await;
+        self.until_sent("music.wav").await;
+        let urls = json!({ "urls": ["http://127.0.0.1/good.wav"] });
+        let playing = control(&format!("members/{call}/play"), urls).await;
+        self.until_sent(playing["operation_id"].as_str().unwrap())
+            .await;
+        control(&format!("members/{call}/stop"), json!({})).await;
+        control(&format!("members/{call}/unhold"), json!({})).await;
         control("recording/start", json!({})).await;
         self.until_sent(" recording start ").await;
         control(&format!("members/{call}/recording/start"), json!({})).await;
@@ -306,6 +331,10 @@ dids = ["{OTHER_DID}"]
             Form::Unmute,
             Form::Deaf,
             Form::Undeaf,
+            Form::Hold,
+            Form::Unhold,
+            Form::MemberPlay,
+            Form::MemberStop,
             Form::Describe,
             Form::Play,
             Form::Pause,

@@ -35,11 +35,16 @@ pub enum Form {
     Connection,
     Prepare,
     Enter,
+    Dial,
     Park,
     Mute,
     Unmute,
     Deaf,
     Undeaf,
+    Hold,
+    Unhold,
+    MemberPlay,
+    MemberStop,
     Describe,
     Play,
     Pause,
@@ -122,9 +127,12 @@ fn read(command: &str, known: &Known) -> Option<Form> {
             is_number(fence.strip_prefix("Roomkeeper-Fence: ")?).then_some(Form::Connection)
         }
         (["api", api @ ..], []) => read_api(api, known),
+        (["bgapi", "originate", ..], [job]) => {
+            is_job(job).then_some(())?;
+            read_dial(first.strip_prefix("bgapi originate ")?, known)
+        }
         (["bgapi", api @ ..], [job]) => {
-            let (run, number) = job.strip_prefix("Job-UUID: rk")?.rsplit_once('-')?;
-            (run.bytes().all(|b| b.is_ascii_hexdigit()) && is_number(number)).then_some(())?;
+            is_job(job).then_some(())?;
             read_api(api, known)
         }
         (["sendmsg", c], ["call-command: execute", rest @ ..]) if known.channels.contains(*c) => {
@@ -237,27 +245,7 @@ fn read_api(words: &[&str], known: &Known) -> Option<Form> {
         ["conference", "json_list", "compact"] => Form::Connection,
         ["uuid_exists", c] | ["uuid_dump", c, "json"] if channel(c) => Form::Connection,
         ["uuid_transfer", c, plan, "inline"] if channel(c) => {
-            let rest = plan.strip_prefix(PLAN)?.strip_suffix(",park")?;
-            if let Some((variables, member)) = rest.split_once(COACH) {
-                let (seconds, id) = variables.split_once(PARK_ID)?;
-                let is_ours = is_number(seconds) && is_number(id) && channel(member);
-                return is_ours.then_some(Form::Coach);
-            }
-            match rest.split_once(',') {
-                None => {
-                    let (seconds, command) = rest.split_once(PARK_ID)?;
-                    (is_number(seconds) && is_number(command)).then_some(Form::Park)?
-                }
-                Some((variables, rest)) => {
-                    let (seconds, meta) = variables.split_once(";confvar_roomkeeper_meta=")?;
-                    // The registration is empty if the room has a conference instance.
-                    let is_ours = meta.is_empty() || is_registration(meta, known);
-                    (is_number(seconds) && is_ours).then_some(())?;
-                    let (name, rest) = rest.strip_prefix("conference:")?.split_once('@')?;
-                    (room(name) && ["roomkeeper", "roomkeeper+flags{mute}"].contains(&rest))
-                        .then_some(Form::Enter)?
-                }
-            }
+            return read_plan(plan, known);
         }
         [
             "uuid_setvar_multi",
@@ -290,6 +278,15 @@ fn read_api(words: &[&str], known: &Known) -> Option<Form> {
             ["unmute", member] if channel(member.strip_prefix("uuid=")?) => Form::Unmute,
             ["deaf", member] if channel(member.strip_prefix("uuid=")?) => Form::Deaf,
             ["undeaf", member] if channel(member.strip_prefix("uuid=")?) => Form::Undeaf,
+            ["hold", member] if channel(member.strip_prefix("uuid=")?) => Form::Hold,
+            ["unhold", member] if channel(member.strip_prefix("uuid=")?) => Form::Unhold,
+            ["play", path, member]
+                if is_played_to_member(path) && channel(member.strip_prefix("uuid=")?) =>
+            {
+                Form::MemberPlay
+            }
+            ["stop", "all", member] if channel(member.strip_prefix("uuid=")?) => Form::MemberStop,
+            ["play_status", member] if channel(member.strip_prefix("uuid=")?) => Form::Connection,
             ["setvar", "roomkeeper_meta", meta] if is_registration(meta, known) => Form::Describe,
             ["play", path] if is_played(path, known) => Form::Play,
             ["recording", "start" | "stop" | "pause" | "resume", path] if is_recording(path) => {
@@ -304,6 +301,82 @@ fn read_api(words: &[&str], known: &Known) -> Option<Form> {
         _ => return None,
     };
     Some(form)
+}
+
+/// Reads the plan of a transfer, or of a dialled call.
+fn read_plan(plan: &str, known: &Known) -> Option<Form> {
+    let rest = plan.strip_prefix(PLAN)?.strip_suffix(",park")?;
+    if let Some((variables, member)) = rest.split_once(COACH) {
+        let (seconds, id) = variables.split_once(PARK_ID)?;
+        let is_ours = is_number(seconds) && is_number(id) && known.channels.contains(member);
+        return is_ours.then_some(Form::Coach);
+    }
+    let form = match rest.split_once(',') {
+        None => {
+            let (seconds, command) = rest.split_once(PARK_ID)?;
+            (is_number(seconds) && is_number(command)).then_some(Form::Park)?
+        }
+        Some((variables, rest)) => {
+            let (seconds, meta) = variables.split_once(";confvar_roomkeeper_meta=")?;
+            // The registration is empty if the room has a conference instance.
+            let is_ours = meta.is_empty() || is_registration(meta, known);
+            (is_number(seconds) && is_ours).then_some(())?;
+            let (name, rest) = rest.strip_prefix("conference:")?.split_once('@')?;
+            (known.rooms.contains(name) && ["roomkeeper", "roomkeeper+flags{mute}"].contains(&rest))
+                .then_some(Form::Enter)?
+        }
+    };
+    Some(form)
+}
+
+/// Reads `{variables}dial-string plan inline`.
+fn read_dial(text: &str, known: &Known) -> Option<Form> {
+    let (variables, rest) = text.strip_prefix('{')?.split_once('}')?;
+    let only = |text: &str, others: &str| {
+        !text.is_empty()
+            && text
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || others.contains(c))
+    };
+    let mut variables = variables.split(',');
+    let mut next = |name: &str| variables.next()?.strip_prefix(name)?.strip_prefix('=');
+    known
+        .channels
+        .contains(next("origination_uuid")?)
+        .then_some(())?;
+    (next("ignore_early_media")? == "true").then_some(())?;
+    is_number(next("originate_timeout")?).then_some(())?;
+    for variable in variables {
+        let (name, value) = variable.split_once('=')?;
+        let quoted = || value.strip_prefix('\'')?.strip_suffix('\'');
+        let is_good = match name {
+            "origination_caller_id_number" => only(quoted()?, "+*"),
+            "origination_caller_id_name" => only(quoted()?, " ._-"),
+            "roomkeeper_app" => value == "demo",
+            "roomkeeper_dial" => known.rooms.contains(value),
+            name => {
+                let header = name.strip_prefix("sip_h_")?;
+                only(header.strip_prefix("X-")?, "-") && only(quoted()?, " -._~:/@=+%?&*")
+            }
+        };
+        is_good.then_some(())?;
+    }
+    let (to, plan) = rest.split_once(' ')?;
+    let number = to.strip_prefix("sofia/gateway/trunk/");
+    let address = to.strip_prefix("sofia/external/");
+    let is_good = number.is_some_and(|number| only(number, "+*"))
+        || address.is_some_and(|address| only(address, "+_.-@:"));
+    is_good.then_some(())?;
+    (read_plan(plan.strip_suffix(" inline")?, known)? == Form::Enter).then_some(Form::Dial)
+}
+
+/// Returns true for the id of a job of ours.
+fn is_job(header: &str) -> bool {
+    let job = header.strip_prefix("Job-UUID: rk");
+    job.and_then(|job| job.rsplit_once('-'))
+        .is_some_and(|(run, number)| {
+            run.bytes().all(|b| b.is_ascii_hexdigit()) && is_number(number)
+        })
 }
 
 fn is_number(text: &str) -> bool {
@@ -333,8 +406,19 @@ fn is_registration(text: &str, known: &Known) -> bool {
         .is_some_and(|name| known.names.contains(name))
 }
 
-/// Checks `{op=…,n=…,vol=…}` and a URL of harmless characters.
+/// Checks a file for one member. No answer has the id of music on hold.
+fn is_played_to_member(text: &str) -> bool {
+    is_file(text, |op| {
+        op.len() == 36 && op.parse::<uuid::Uuid>().is_ok()
+    })
+}
+
 fn is_played(text: &str, known: &Known) -> bool {
+    is_file(text, |op| known.operations.contains(op))
+}
+
+/// Checks `{op=…,n=…,vol=…}` and a URL of harmless characters.
+fn is_file(text: &str, is_operation: impl Fn(&str) -> bool) -> bool {
     let Some((parameters, url)) = text.strip_prefix('{').and_then(|t| t.split_once('}')) else {
         return false;
     };
@@ -343,7 +427,7 @@ fn is_played(text: &str, known: &Known) -> bool {
         return false;
     };
     let value = |text: &'static str| move |given: &str| given.strip_prefix(text).map(str::to_owned);
-    let ours = value("op=")(op).is_some_and(|op| known.operations.contains(&op))
+    let ours = value("op=")(op).is_some_and(|op| is_operation(&op))
         && value("n=")(n).is_some_and(|n| is_number(&n))
         && value("vol=")(vol).is_some_and(|vol| is_volume(&vol));
     ours && is_url(url)

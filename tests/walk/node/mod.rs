@@ -1,6 +1,7 @@
 //! The walk on a real FreeSWITCH with the project's configuration, and checks of this configuration. Runs wherever a
 //! FreeSWITCH is installed; the server of [`crate::freeswitch`] is configured by others.
 
+mod dial;
 mod softphone;
 
 use std::collections::BTreeSet;

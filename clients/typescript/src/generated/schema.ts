@@ -47,6 +47,60 @@ export interface paths {
         delete: operations["deleteRoom"];
         options?: never;
         head?: never;
+        /**
+         * Change the settings of a conference
+         * @description Its webhook is `conference.updated` with the changed settings.
+         */
+        patch: operations["updateRoom"];
+        trace?: never;
+    };
+    "/api/v1/conferences/{room_id}/calls": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the dial-outs of a conference
+         * @description Those in progress, oldest first. An answered call is a member, and no longer listed here.
+         */
+        get: operations["listDialOuts"];
+        put?: never;
+        /**
+         * Call somebody into a conference
+         * @description FreeSWITCH makes a call, and the callee enters the conference once it answers; a locked conference admits it, a full
+         *     one does not. The webhooks are `conference.call.ringing`, then `conference.call.answered` followed by `call.new` and
+         *     `conference.member.joined`; or `conference.call.busy`, `.no_answer`, `.failed` or `.cancelled` with the SIP status and
+         *     FreeSWITCH's cause. Each further attempt has a session of its own, the `call_id` stays. An app calls only the
+         *     destinations that the operator allows; by default there are none.
+         */
+        post: operations["createDialOut"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/conferences/{room_id}/calls/{uuid}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Read a dial-out */
+        get: operations["getDialOut"];
+        put?: never;
+        post?: never;
+        /**
+         * Cancel a dial-out
+         * @description Its webhook is `conference.call.cancelled`. If the callee answers before FreeSWITCH gets the command, the webhook is
+         *     `conference.call.answered`, and the call is hung up.
+         */
+        delete: operations["deleteDialOut"];
+        options?: never;
+        head?: never;
         patch?: never;
         trace?: never;
     };
@@ -93,6 +147,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/conferences/{room_id}/members/{uuid}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Change the settings of a member
+         * @description Its webhook is `conference.member.updated` with the changed settings.
+         */
+        patch: operations["updateMember"];
+        trace?: never;
+    };
     "/api/v1/conferences/{room_id}/members/{uuid}/deaf": {
         parameters: {
             query?: never;
@@ -108,6 +182,93 @@ export interface paths {
          *     Its webhook is `conference.member.deafened`. A member that leaves and joins again is not deaf.
          */
         post: operations["deafenMember"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/conferences/{room_id}/members/{uuid}/dtmf": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send tones to a member
+         * @description FreeSWITCH sends the tones to the member's telephone; the others do not hear them. There is no webhook.
+         */
+        post: operations["sendMemberDigits"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/conferences/{room_id}/members/{uuid}/gather": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Ask a member for digits
+         * @description The member hears the prompt alone and stays in the conference. Until the request ends, the member does not hear the
+         *     conference and is not heard there. Its webhook is `conference.member.gathered`, once, with the `operation_id`; if the
+         *     member leaves first, it is `call.gathered`. One request at a time for each call.
+         */
+        post: operations["collectMemberDigits"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/conferences/{room_id}/members/{uuid}/gather/stop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Stop asking a member for digits
+         * @description The webhook of the request comes with the reason `stopped` and the digits so far.
+         */
+        post: operations["stopMemberDigits"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/conferences/{room_id}/members/{uuid}/hold": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Put a member on hold
+         * @description The member neither hears the conference nor is heard. It hears `music_url`, which repeats until the member is unheld, or
+         *     silence: without `music_url`, and while the file cannot be played, which is tried every 30 seconds. Music shorter than two
+         *     seconds repeats every two seconds. Files that are played to the member come before the music. Its webhook is
+         *     `conference.member.held`. The states `muted` and `deaf` stay as they are. While the member is held, `mute` and `unmute` work at
+         *     once; `deaf` and `undeaf` are confirmed at once and take effect when it is unheld. A member that leaves and joins again is not
+         *     held.
+         */
+        post: operations["holdMember"];
         delete?: never;
         options?: never;
         head?: never;
@@ -136,6 +297,160 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/conferences/{room_id}/members/{uuid}/move": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Move a member to another conference
+         * @description The member leaves this conference and enters the other one in one step, with its settings. Its webhooks are
+         *     `conference.member.left` with the reason `moved` and `to`, and `conference.member.joined` with `from` in the other
+         *     conference. Pre-actions and post-actions do not run.
+         *
+         *     If the other conference does not admit the member after all, its webhook there is `conference.member.join_failed`.
+         *     The member then stays in this conference or enters it again, even if it is locked by now, and the webhook here is
+         *     `conference.member.move_failed`. If this conference has ended by then, the call is parked.
+         */
+        post: operations["moveMember"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/conferences/{room_id}/members/{uuid}/play": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Play files to one member
+         * @description Only the member hears the files, over the sound of the conference, also if it is deaf. They are queued after those that
+         *     already play to it. On hold, they interrupt the music, which begins anew after them. The webhook
+         *     `conference.member.play.started` comes at once, `conference.member.play.finished` after the last file, or
+         *     `conference.member.play.stopped` if the member leaves or is unheld first.
+         */
+        post: operations["startMemberPlayback"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/conferences/{room_id}/members/{uuid}/recording/pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Pause the recording of one member
+         * @description The file has silence for the time of the pause. Its webhook is `conference.member.recording.paused`. A recording that
+         *     is paused already gets no command, and no webhook.
+         */
+        post: operations["pauseMemberRecording"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/conferences/{room_id}/members/{uuid}/recording/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Resume the recording of one member
+         * @description Its webhook is `conference.member.recording.resumed`.
+         */
+        post: operations["resumeMemberRecording"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/conferences/{room_id}/members/{uuid}/recording/start": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Record one member of a conference
+         * @description The file contains what this member says, also while it is muted, and nothing else. Its webhook is
+         *     `conference.member.recording.started` when FreeSWITCH writes the file, or `conference.member.recording.failed`. The
+         *     recording ends when it is stopped or when the member leaves; then `conference.member.recording.stopped` comes. At most
+         *     100 members of a conference are recorded at the same time.
+         */
+        post: operations["startMemberRecording"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/conferences/{room_id}/members/{uuid}/recording/stop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Stop the recording of one member
+         * @description Its webhook is `conference.member.recording.stopped`.
+         */
+        post: operations["stopMemberRecording"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/conferences/{room_id}/members/{uuid}/stop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Stop all playback to one member
+         * @description Its webhook is `conference.member.play.stopped`, one for each operation. If nothing plays, `operation_id` is empty. Music on
+         *     hold goes on.
+         */
+        post: operations["stopMemberPlayback"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/conferences/{room_id}/members/{uuid}/undeaf": {
         parameters: {
             query?: never;
@@ -150,6 +465,27 @@ export interface paths {
          * @description Its webhook is `conference.member.undeafened`.
          */
         post: operations["undeafenMember"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/conferences/{room_id}/members/{uuid}/unhold": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take a member off hold
+         * @description The member hears the conference again, unless it is deaf, and is heard, unless it is muted. Everything that is played to the
+         *     member stops, each operation with a `conference.member.play.stopped`. Its webhook is `conference.member.unheld`.
+         */
+        post: operations["unholdMember"];
         delete?: never;
         options?: never;
         head?: never;
@@ -191,6 +527,47 @@ export interface paths {
          *     `conference.play.finished` after the last file.
          */
         post: operations["startPlayback"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/conferences/{room_id}/recording/pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Pause the recording of a conference
+         * @description The pause is cut out of the file. Its webhook is `conference.recording.paused`; `recording_status` is then `paused`. A
+         *     recording that is paused already gets no command, and no webhook.
+         */
+        post: operations["pauseRecording"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/conferences/{room_id}/recording/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Resume the recording of a conference
+         * @description Its webhook is `conference.recording.resumed`.
+         */
+        post: operations["resumeRecording"];
         delete?: never;
         options?: never;
         head?: never;
@@ -485,6 +862,68 @@ export interface paths {
          * @description Its webhook is `conference.member.unmuted`.
          */
         post: operations["unmuteMember"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sessions/{uuid}/commands/dtmf": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send tones to a call
+         * @description FreeSWITCH sends the tones to the telephone. There is no webhook.
+         */
+        post: operations["sendDigits"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sessions/{uuid}/commands/gather": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Ask a caller for digits
+         * @description For a parked call; a call in a conference stays there. Its webhook is `call.gathered`, or for a member
+         *     `conference.member.gathered`, once, with the `operation_id`. One request at a time for each call. If the call joins a
+         *     conference meanwhile, the request ends with the reason `stopped`.
+         */
+        post: operations["collectDigits"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sessions/{uuid}/commands/gather/stop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Stop asking a caller for digits
+         * @description The webhook of the request comes with the reason `stopped` and the digits so far.
+         */
+        post: operations["stopDigits"];
         delete?: never;
         options?: never;
         head?: never;
@@ -868,6 +1307,23 @@ export interface webhooks {
         patch?: never;
         trace?: never;
     };
+    "call.gathered": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A request for digits of a call ended */
+        post: operations["onCallGathered"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "call.hangup": {
         parameters: {
             query?: never;
@@ -896,6 +1352,108 @@ export interface webhooks {
         put?: never;
         /** A call arrived */
         post: operations["onCallNew"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "conference.call.answered": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A dialled callee answered, and joins */
+        post: operations["onConferenceCallAnswered"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "conference.call.busy": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A dialled callee is busy */
+        post: operations["onConferenceCallBusy"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "conference.call.cancelled": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A dial-out was cancelled */
+        post: operations["onConferenceCallCancelled"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "conference.call.failed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A call could not be made */
+        post: operations["onConferenceCallFailed"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "conference.call.no_answer": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A dialled callee did not answer */
+        post: operations["onConferenceCallNoAnswer"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "conference.call.ringing": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The telephone of a dialled callee rings */
+        post: operations["onConferenceCallRinging"];
         delete?: never;
         options?: never;
         head?: never;
@@ -953,6 +1511,40 @@ export interface webhooks {
         patch?: never;
         trace?: never;
     };
+    "conference.member.gathered": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A request for digits of a member ended */
+        post: operations["onConferenceMemberGathered"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "conference.member.held": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A member was put on hold */
+        post: operations["onConferenceMemberHeld"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "conference.member.join_failed": {
         parameters: {
             query?: never;
@@ -1004,6 +1596,23 @@ export interface webhooks {
         patch?: never;
         trace?: never;
     };
+    "conference.member.move_failed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A member did not get into another conference, and stays or joins again */
+        post: operations["onConferenceMemberMoveFailed"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "conference.member.muted": {
         parameters: {
             query?: never;
@@ -1015,6 +1624,159 @@ export interface webhooks {
         put?: never;
         /** A member was muted */
         post: operations["onConferenceMemberMuted"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "conference.member.play.finished": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The last file of a playback operation for one member ended */
+        post: operations["onConferenceMemberPlayFinished"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "conference.member.play.started": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A playback operation for one member was accepted */
+        post: operations["onConferenceMemberPlayStarted"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "conference.member.play.stopped": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A playback operation for one member was stopped */
+        post: operations["onConferenceMemberPlayStopped"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "conference.member.reconnected": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A member is in its conference again after a restart of FreeSWITCH */
+        post: operations["onConferenceMemberReconnected"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "conference.member.recording.failed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The recording of a member did not start */
+        post: operations["onConferenceMemberRecordingFailed"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "conference.member.recording.paused": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The recording of a member was paused */
+        post: operations["onConferenceMemberRecordingPaused"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "conference.member.recording.resumed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The recording of a member was resumed */
+        post: operations["onConferenceMemberRecordingResumed"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "conference.member.recording.started": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The recording of a member started */
+        post: operations["onConferenceMemberRecordingStarted"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "conference.member.recording.stopped": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The recording of a member ended, and its file exists */
+        post: operations["onConferenceMemberRecordingStopped"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1038,6 +1800,23 @@ export interface webhooks {
         patch?: never;
         trace?: never;
     };
+    "conference.member.unheld": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A member is no longer on hold */
+        post: operations["onConferenceMemberUnheld"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "conference.member.unmuted": {
         parameters: {
             query?: never;
@@ -1049,6 +1828,23 @@ export interface webhooks {
         put?: never;
         /** A member was unmuted */
         post: operations["onConferenceMemberUnmuted"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "conference.member.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Settings of a member changed */
+        post: operations["onConferenceMemberUpdated"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1174,6 +1970,40 @@ export interface webhooks {
         patch?: never;
         trace?: never;
     };
+    "conference.recording.paused": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A recording was paused */
+        post: operations["onConferenceRecordingPaused"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "conference.recording.resumed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A recording was resumed */
+        post: operations["onConferenceRecordingResumed"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "conference.recording.started": {
         parameters: {
             query?: never;
@@ -1217,7 +2047,7 @@ export interface webhooks {
         };
         get?: never;
         put?: never;
-        /** A conference's details or lock changed */
+        /** A conference's details, settings or lock changed */
         post: operations["onConferenceUpdated"];
         delete?: never;
         options?: never;
@@ -1318,6 +2148,11 @@ export interface components {
             /** Format: date-time */
             timestamp: string;
         };
+        CallGatheredEvent: components["schemas"]["CallEnvelope"] & {
+            data: components["schemas"]["DigitsGathered"];
+            /** @enum {string} */
+            event: "call.gathered";
+        };
         CallHangupEvent: components["schemas"]["CallEnvelope"] & {
             data: components["schemas"]["CallEnded"];
             /** @enum {string} */
@@ -1366,6 +2201,36 @@ export interface components {
             tm_update: string;
             type: components["schemas"]["ConferenceType"];
         };
+        ConferenceCallAnsweredEvent: components["schemas"]["MemberEnvelope"] & {
+            data: components["schemas"]["DialProgressed"];
+            /** @enum {string} */
+            event: "conference.call.answered";
+        };
+        ConferenceCallBusyEvent: components["schemas"]["MemberEnvelope"] & {
+            data: components["schemas"]["DialEnded"];
+            /** @enum {string} */
+            event: "conference.call.busy";
+        };
+        ConferenceCallCancelledEvent: components["schemas"]["MemberEnvelope"] & {
+            data: components["schemas"]["DialEnded"];
+            /** @enum {string} */
+            event: "conference.call.cancelled";
+        };
+        ConferenceCallFailedEvent: components["schemas"]["MemberEnvelope"] & {
+            data: components["schemas"]["DialEnded"];
+            /** @enum {string} */
+            event: "conference.call.failed";
+        };
+        ConferenceCallNoAnswerEvent: components["schemas"]["MemberEnvelope"] & {
+            data: components["schemas"]["DialEnded"];
+            /** @enum {string} */
+            event: "conference.call.no_answer";
+        };
+        ConferenceCallRingingEvent: components["schemas"]["MemberEnvelope"] & {
+            data: components["schemas"]["DialProgressed"];
+            /** @enum {string} */
+            event: "conference.call.ringing";
+        };
         ConferenceCreatedEvent: components["schemas"]["RoomEnvelope"] & {
             data: components["schemas"]["RoomCreated"];
             /** @enum {string} */
@@ -1385,6 +2250,16 @@ export interface components {
             /** @enum {string} */
             event: "conference.member.deafened";
         };
+        ConferenceMemberGatheredEvent: components["schemas"]["MemberEnvelope"] & {
+            data: components["schemas"]["DigitsGathered"];
+            /** @enum {string} */
+            event: "conference.member.gathered";
+        };
+        ConferenceMemberHeldEvent: components["schemas"]["MemberEnvelope"] & {
+            data: components["schemas"]["MemberHeld"];
+            /** @enum {string} */
+            event: "conference.member.held";
+        };
         ConferenceMemberJoinFailedEvent: components["schemas"]["MemberEnvelope"] & {
             data: components["schemas"]["MemberJoinFailed"];
             /** @enum {string} */
@@ -1400,20 +2275,80 @@ export interface components {
             /** @enum {string} */
             event: "conference.member.left";
         };
+        ConferenceMemberMoveFailedEvent: components["schemas"]["MemberEnvelope"] & {
+            data: components["schemas"]["MemberMoveFailed"];
+            /** @enum {string} */
+            event: "conference.member.move_failed";
+        };
         ConferenceMemberMutedEvent: components["schemas"]["MemberEnvelope"] & {
             data: components["schemas"]["MemberFlagChanged"];
             /** @enum {string} */
             event: "conference.member.muted";
+        };
+        ConferenceMemberPlayFinishedEvent: components["schemas"]["MemberEnvelope"] & {
+            data: components["schemas"]["PlaybackFinished"];
+            /** @enum {string} */
+            event: "conference.member.play.finished";
+        };
+        ConferenceMemberPlayStartedEvent: components["schemas"]["MemberEnvelope"] & {
+            data: components["schemas"]["PlaybackStarted"];
+            /** @enum {string} */
+            event: "conference.member.play.started";
+        };
+        ConferenceMemberPlayStoppedEvent: components["schemas"]["MemberEnvelope"] & {
+            data: components["schemas"]["PlaybackChanged"];
+            /** @enum {string} */
+            event: "conference.member.play.stopped";
+        };
+        ConferenceMemberReconnectedEvent: components["schemas"]["MemberEnvelope"] & {
+            data: components["schemas"]["MemberReconnected"];
+            /** @enum {string} */
+            event: "conference.member.reconnected";
+        };
+        ConferenceMemberRecordingFailedEvent: components["schemas"]["MemberEnvelope"] & {
+            data: components["schemas"]["RecordingChanged"];
+            /** @enum {string} */
+            event: "conference.member.recording.failed";
+        };
+        ConferenceMemberRecordingPausedEvent: components["schemas"]["MemberEnvelope"] & {
+            data: components["schemas"]["RecordingChanged"];
+            /** @enum {string} */
+            event: "conference.member.recording.paused";
+        };
+        ConferenceMemberRecordingResumedEvent: components["schemas"]["MemberEnvelope"] & {
+            data: components["schemas"]["RecordingChanged"];
+            /** @enum {string} */
+            event: "conference.member.recording.resumed";
+        };
+        ConferenceMemberRecordingStartedEvent: components["schemas"]["MemberEnvelope"] & {
+            data: components["schemas"]["RecordingChanged"];
+            /** @enum {string} */
+            event: "conference.member.recording.started";
+        };
+        ConferenceMemberRecordingStoppedEvent: components["schemas"]["MemberEnvelope"] & {
+            data: components["schemas"]["RecordingChanged"];
+            /** @enum {string} */
+            event: "conference.member.recording.stopped";
         };
         ConferenceMemberUndeafenedEvent: components["schemas"]["MemberEnvelope"] & {
             data: components["schemas"]["MemberFlagChanged"];
             /** @enum {string} */
             event: "conference.member.undeafened";
         };
+        ConferenceMemberUnheldEvent: components["schemas"]["MemberEnvelope"] & {
+            data: components["schemas"]["MemberFlagChanged"];
+            /** @enum {string} */
+            event: "conference.member.unheld";
+        };
         ConferenceMemberUnmutedEvent: components["schemas"]["MemberEnvelope"] & {
             data: components["schemas"]["MemberFlagChanged"];
             /** @enum {string} */
             event: "conference.member.unmuted";
+        };
+        ConferenceMemberUpdatedEvent: components["schemas"]["MemberEnvelope"] & {
+            data: components["schemas"]["MemberUpdated"];
+            /** @enum {string} */
+            event: "conference.member.updated";
         };
         ConferencePlayFinishedEvent: components["schemas"]["RoomEnvelope"] & {
             data: components["schemas"]["PlaybackFinished"];
@@ -1449,6 +2384,16 @@ export interface components {
             data: components["schemas"]["RecordingChanged"];
             /** @enum {string} */
             event: "conference.recording.failed";
+        };
+        ConferenceRecordingPausedEvent: components["schemas"]["RoomEnvelope"] & {
+            data: components["schemas"]["RecordingChanged"];
+            /** @enum {string} */
+            event: "conference.recording.paused";
+        };
+        ConferenceRecordingResumedEvent: components["schemas"]["RoomEnvelope"] & {
+            data: components["schemas"]["RecordingChanged"];
+            /** @enum {string} */
+            event: "conference.recording.resumed";
         };
         ConferenceRecordingStartedEvent: components["schemas"]["RoomEnvelope"] & {
             data: components["schemas"]["RecordingChanged"];
@@ -1549,12 +2494,128 @@ export interface components {
          * @enum {string}
          */
         DeliveryStatus: "pending" | "delivered" | "dead";
+        DialEnded: {
+            /**
+             * Format: int32
+             * @description The number of the attempt, from 1.
+             */
+            attempt: number;
+            /**
+             * Format: int32
+             * @description The number of attempts that the request allows.
+             */
+            attempts: number;
+            /** @description The id of the dial-out: the session of the first attempt. */
+            call_id: components["schemas"]["SessionId"];
+            /** @description FreeSWITCH's name of the hang-up cause; `UNKNOWN` if nothing reported it. */
+            cause: string;
+            command_uid?: components["schemas"]["CommandUid"];
+            /**
+             * Format: date-time
+             * @description The time of the next attempt; omitted if the dial-out is over.
+             */
+            retry_at?: string;
+            /**
+             * Format: int32
+             * @description The status of the callee's last SIP response; omitted if there was none.
+             */
+            sip_status?: number;
+            synthesized?: components["schemas"]["Synthesized"];
+            /** @description The destination. */
+            to: string;
+        };
+        /** @description A dial-out in progress. */
+        DialOut: {
+            /**
+             * Format: int32
+             * @description The number of the attempt, from 1.
+             */
+            attempt: number;
+            /**
+             * Format: int32
+             * @description The number of attempts that the request allows.
+             */
+            attempts: number;
+            call_id: components["schemas"]["SessionId"];
+            /** Format: date-time */
+            created_at: string;
+            from?: string | null;
+            muted: boolean;
+            /** @description The session of the current attempt, or of the last one while the next is awaited. */
+            session_uuid: components["schemas"]["SessionId"];
+            status: components["schemas"]["DialOutStatus"];
+            to: string;
+        };
+        /**
+         * @description `cancelling`, or `cancelled` if no attempt was in progress.
+         * @enum {string}
+         */
+        DialOutCancelStatus: "cancelling" | "cancelled";
+        DialOutCancelled: {
+            status: components["schemas"]["DialOutCancelStatus"];
+        };
+        DialOutList: {
+            calls: components["schemas"]["DialOut"][];
+            room_id: components["schemas"]["RoomId"];
+            stale?: boolean;
+        };
+        DialOutStarted: {
+            /** @description The id of the dial-out, which is also the session of its first attempt. */
+            call_id: components["schemas"]["SessionId"];
+            session_uuid: components["schemas"]["SessionId"];
+            status: components["schemas"]["DialOutStatus"];
+        };
+        /**
+         * @description The state of a dial-out.
+         * @enum {string}
+         */
+        DialOutStatus: "dialing" | "ringing" | "waiting" | "cancelling";
+        DialProgressed: {
+            /**
+             * Format: int32
+             * @description The number of the attempt, from 1.
+             */
+            attempt: number;
+            /**
+             * Format: int32
+             * @description The number of attempts that the request allows.
+             */
+            attempts: number;
+            /** @description The id of the dial-out: the session of the first attempt. */
+            call_id: components["schemas"]["SessionId"];
+            command_uid?: components["schemas"]["CommandUid"];
+            synthesized?: components["schemas"]["Synthesized"];
+            /** @description The destination. */
+            to: string;
+        };
+        DigitsGathered: {
+            command_uid?: components["schemas"]["CommandUid"];
+            /** @description The digits so far. */
+            digits: string;
+            /** Format: uuid */
+            operation_id: string;
+            reason: components["schemas"]["GatherEndReason"];
+            synthesized?: components["schemas"]["Synthesized"];
+            /** @description The prompt that could not be played. */
+            url?: string;
+        };
         /**
          * @description The reason why an endpoint is disabled: its owner's request, an answer 410 (`gone`), or no success for five days
          *     (`failing`).
          * @enum {string}
          */
         DisabledReason: "owner" | "gone" | "failing";
+        /** @description The tones to send. */
+        Dtmf: {
+            command_uid?: components["schemas"]["CommandUid"] | null;
+            /** @description Keys of a telephone; `w` pauses for half a second, `W` for a second. */
+            digits: string;
+            /**
+             * Format: int32
+             * @description The duration of each tone in milliseconds; FreeSWITCH's own if omitted.
+             */
+            duration_ms?: number | null;
+        };
         /** @description An error response. */
         Failure: {
             /**
@@ -1567,6 +2628,53 @@ export interface components {
             /** @description Always `false`. */
             success: boolean;
         };
+        /** @description The digits to ask for. */
+        Gather: {
+            command_uid?: components["schemas"]["CommandUid"] | null;
+            /**
+             * Format: int32
+             * @description The time for each further digit, in milliseconds; as long as `timeout_ms` if omitted.
+             */
+            inter_digit_timeout_ms?: number | null;
+            /**
+             * Format: int32
+             * @description The last of these digits ends the input.
+             */
+            max_digits: number;
+            /**
+             * Format: int32
+             * @description Fewer digits are no input.
+             * @default 1
+             */
+            min_digits: number | null;
+            /** @description The text that the caller hears first, instead of a file. A node needs a speech engine. */
+            prompt_text?: string | null;
+            /** @description The file that the caller hears first: an http or https URL. The first digit interrupts it. */
+            prompt_url?: string | null;
+            /**
+             * @description The key that ends the input and is not part of it; an empty text for none.
+             * @default #
+             */
+            terminator: string | null;
+            /**
+             * Format: int32
+             * @description The time for the first digit, after the prompt, in milliseconds.
+             * @default 5000
+             */
+            timeout_ms: number | null;
+            /**
+             * Format: int32
+             * @description The number of attempts, each with the prompt. An attempt with fewer digits than `min_digits` is repeated.
+             * @default 1
+             */
+            tries: number | null;
+        };
+        /**
+         * @description The reason why a request for digits ended: enough digits, too few, none, the call ended, it was stopped or moved, or
+         *     the prompt could not be played.
+         * @enum {string}
+         */
+        GatherEndReason: "matched" | "timeout" | "no_input" | "hangup" | "stopped" | "failed";
         /** @description How to end a call. */
         Hangup: {
             /**
@@ -1576,8 +2684,14 @@ export interface components {
             cause?: "ACCESS_INFO_DISCARDED" | "ALLOTTED_TIMEOUT" | "ATTENDED_TRANSFER" | "BAD_IDENTITY_INFO" | "BEARERCAPABILITY_NOTAUTH" | "BEARERCAPABILITY_NOTAVAIL" | "BEARERCAPABILITY_NOTIMPL" | "BLIND_TRANSFER" | "BUSY_EVERYWHERE" | "CALL_AWARDED_DELIVERED" | "CALL_REJECTED" | "CHANNEL_UNACCEPTABLE" | "CHAN_NOT_IMPLEMENTED" | "CRASH" | "DECLINE" | "DESTINATION_OUT_OF_ORDER" | "DOES_NOT_EXIST_ANYWHERE" | "EXCHANGE_ROUTING_ERROR" | "FACILITY_NOT_IMPLEMENTED" | "FACILITY_NOT_SUBSCRIBED" | "FACILITY_REJECTED" | "GATEWAY_DOWN" | "IE_NONEXIST" | "INCOMING_CALL_BARRED" | "INCOMPATIBLE_DESTINATION" | "INTERWORKING" | "INVALID_CALL_REFERENCE" | "INVALID_GATEWAY" | "INVALID_IDENTITY" | "INVALID_IE_CONTENTS" | "INVALID_MSG_UNSPECIFIED" | "INVALID_NUMBER_FORMAT" | "INVALID_PROFILE" | "INVALID_URL" | "LOSE_RACE" | "MANAGER_REQUEST" | "MANDATORY_IE_LENGTH_ERROR" | "MANDATORY_IE_MISSING" | "MEDIA_TIMEOUT" | "MESSAGE_TYPE_NONEXIST" | "NETWORK_OUT_OF_ORDER" | "NORMAL_CIRCUIT_CONGESTION" | "NORMAL_CLEARING" | "NORMAL_TEMPORARY_FAILURE" | "NORMAL_UNSPECIFIED" | "NOT_ACCEPTABLE" | "NO_ANSWER" | "NO_IDENTITY" | "NO_PICKUP" | "NO_ROUTE_DESTINATION" | "NO_ROUTE_TRANSIT_NET" | "NO_USER_RESPONSE" | "NUMBER_CHANGED" | "ORIGINATOR_CANCEL" | "OUTGOING_CALL_BARRED" | "PICKED_OFF" | "PRE_EMPTED" | "PROGRESS_TIMEOUT" | "PROTOCOL_ERROR" | "RECOVERY_ON_TIMER_EXPIRE" | "REDIRECTION_TO_NEW_DESTINATION" | "REJECT_ALL" | "REQUESTED_CHAN_UNAVAIL" | "RESPONSE_TO_STATUS_ENQUIRY" | "SERVICE_NOT_IMPLEMENTED" | "SERVICE_UNAVAILABLE" | "SRTP_READ_ERROR" | "STALE_DATE" | "SUBSCRIBER_ABSENT" | "SUCCESS" | "SWITCH_CONGESTION" | "SYSTEM_SHUTDOWN" | "UNALLOCATED_NUMBER" | "UNSUPPORTED_CERTIFICATE" | "UNWANTED" | "USER_BUSY" | "USER_CHALLENGE" | "USER_NOT_REGISTERED" | "WRONG_CALL_STATE" | "WRONG_MESSAGE" | null;
             command_uid?: components["schemas"]["CommandUid"] | null;
         };
+        /** @description The music on hold. */
+        Hold: {
+            command_uid?: components["schemas"]["CommandUid"] | null;
+            /** @description http or https URL of a file that repeats until the member is unheld; if omitted, the member hears silence. */
+            music_url?: string | null;
+        };
         /** @description The conference to join. */
-        Join: {
+        Join: components["schemas"]["MemberSettings"] & {
             command_uid?: components["schemas"]["CommandUid"] | null;
             /**
              * @description `true`: the member joins muted, so the others do not hear it; `false`: it joins unmuted. If omitted, members of
@@ -1592,11 +2706,20 @@ export interface components {
          * @enum {string}
          */
         JoinFailureReason: "timeout" | "refused" | "hangup" | "room_destroyed" | "moved" | "orphan" | "removed" | "action_failed";
+        KeypadOperation: {
+            operation_id: string;
+            status: components["schemas"]["KeypadStatus"];
+        };
+        /**
+         * @description The status of a request for digits.
+         * @enum {string}
+         */
+        KeypadStatus: "in_progress" | "stopping";
         /**
          * @description The reason why a member left.
          * @enum {string}
          */
-        LeftReason: "hangup" | "removed" | "moved" | "room_destroyed" | "timeout" | "orphan";
+        LeftReason: "hangup" | "removed" | "moved" | "room_destroyed" | "timeout" | "silence" | "orphan";
         /** @description An event of the event stream alone, which is not stored. */
         LiveEnvelope: {
             app_id: string;
@@ -1618,12 +2741,12 @@ export interface components {
             status: components["schemas"]["MemberCommandStatus"];
         };
         /**
-         * @description The effect of an accepted command on a membership. `muted`, `unmuted`, `deafened` and `undeafened` name the state that
-         *     the webhook confirms.
+         * @description The effect of an accepted command on a membership. `muted`, `unmuted`, `deafened`, `undeafened`, `held` and `unheld` name
+         *     the state that the webhook confirms.
          * @enum {string}
          */
-        MemberCommandStatus: "joining" | "already_joined" | "leaving" | "muted" | "unmuted" | "deafened" | "undeafened";
-        /** @description An event of a member of a conference. */
+        MemberCommandStatus: "joining" | "already_joined" | "leaving" | "moving" | "muted" | "unmuted" | "deafened" | "undeafened" | "held" | "unheld";
+        /** @description An event of a member of a conference, or of a call that a conference dials. */
         MemberEnvelope: {
             app_id: string;
             room_id: components["schemas"]["RoomId"];
@@ -1651,12 +2774,18 @@ export interface components {
             /** @enum {string} */
             event: "member.floor";
         };
+        MemberHeld: {
+            command_uid?: components["schemas"]["CommandUid"];
+            /** @description The music on hold; omitted if the member hears silence. */
+            music_url?: string;
+            synthesized?: components["schemas"]["Synthesized"];
+        };
         MemberJoinFailed: {
             command_uid?: components["schemas"]["CommandUid"];
             reason: components["schemas"]["JoinFailureReason"];
             synthesized?: components["schemas"]["Synthesized"];
         };
-        MemberJoined: {
+        MemberJoined: components["schemas"]["MemberSettings"] & {
             /** @description The caller's number. */
             caller_id: string;
             command_uid?: components["schemas"]["CommandUid"];
@@ -1667,6 +2796,8 @@ export interface components {
             conferencecall_id: string;
             /** @description The dialled number. */
             did: string;
+            /** @description The conference that the member moved from. */
+            from?: string;
             muted: boolean;
             synthesized?: components["schemas"]["Synthesized"];
         };
@@ -1674,6 +2805,8 @@ export interface components {
             command_uid?: components["schemas"]["CommandUid"];
             reason: components["schemas"]["LeftReason"];
             synthesized?: components["schemas"]["Synthesized"];
+            /** @description The conference that the member moves to. */
+            to?: string;
         };
         MemberList: {
             cursor: string;
@@ -1681,13 +2814,51 @@ export interface components {
             room_id: components["schemas"]["RoomId"];
             stale?: boolean;
         };
-        MemberRow: {
+        MemberMoveFailed: {
+            command_uid?: components["schemas"]["CommandUid"];
+            reason: components["schemas"]["JoinFailureReason"];
+            synthesized?: components["schemas"]["Synthesized"];
+            /** @description The conference that did not admit the member. */
+            to: string;
+        };
+        MemberReconnected: {
+            command_uid?: components["schemas"]["CommandUid"];
+            /**
+             * Format: uuid
+             * @description The membership, the same as before.
+             */
+            conferencecall_id: string;
+            synthesized?: components["schemas"]["Synthesized"];
+        };
+        /**
+         * @description The role of a member.
+         * @enum {string}
+         */
+        MemberRole: "participant" | "moderator";
+        MemberRow: components["schemas"]["MemberSettings"] & {
             caller_id: string;
             /** @description The member does not hear the conference. Present only while this is `true`. */
             deaf?: boolean;
             did: string;
+            /** @description The member is on hold. Present only while this is `true`. */
+            held?: boolean;
             muted: boolean;
+            recording_status?: components["schemas"]["RecordingStatus"] | null;
             uuid: components["schemas"]["SessionId"];
+        };
+        /** @description The settings of a member; a row has only those that are set. */
+        MemberSettings: {
+            /** @description `true`: the conference ends when this member leaves, other than by a move. */
+            end_on_exit?: boolean;
+            /**
+             * @description The app's own texts by key: at most 16, with keys of 1 to 32 characters of `a-z 0-9 . _ -`, and values of at most
+             *     128 characters.
+             */
+            labels?: {
+                [key: string]: string;
+            };
+            /** @description `participant` if absent. */
+            role?: components["schemas"]["MemberRole"];
         };
         MemberTalking: {
             /** Format: uuid */
@@ -1700,6 +2871,22 @@ export interface components {
             /** @enum {string} */
             event: "member.talking";
         };
+        /** @description Changed settings of a member. Omitted settings stay. */
+        MemberUpdate: {
+            command_uid?: components["schemas"]["CommandUid"] | null;
+            /** @description `true`: the conference ends when this member leaves, other than by a move. */
+            end_on_exit?: boolean | null;
+            /** @description New values by key; `null` removes a label. Other labels stay. */
+            labels?: {
+                [key: string]: string | null;
+            } | null;
+            role?: components["schemas"]["MemberRole"] | null;
+        };
+        /** @description The changed settings. */
+        MemberUpdated: components["schemas"]["MemberSettings"] & {
+            command_uid?: components["schemas"]["CommandUid"];
+            synthesized?: components["schemas"]["Synthesized"];
+        };
         /** @description The number of missing events of a node. */
         MissingEvents: {
             /**
@@ -1709,8 +2896,16 @@ export interface components {
             missing: number | null;
             node: string;
         };
+        /** @description The conference to move to. */
+        Move: {
+            command_uid?: components["schemas"]["CommandUid"] | null;
+            /** @description `true`: the member enters muted; `false`: it enters unmuted. If omitted, it stays as it is. */
+            muted?: boolean | null;
+            /** @description The conference, on the same node. */
+            room_id: components["schemas"]["RoomId"];
+        };
         /** @description A new conference. */
-        NewConference: {
+        NewConference: components["schemas"]["RoomSettings"] & {
             /** @description Unique among the app's open conferences. */
             name: string;
             /** @description The node of the conference; if omitted, the least loaded node that is up. */
@@ -1729,6 +2924,46 @@ export interface components {
              */
             reference_id: string;
             reference_type: components["schemas"]["ReferenceType"];
+        };
+        /** @description A call to make. */
+        NewDialOut: components["schemas"]["MemberSettings"] & {
+            /** @description The caller's name that the callee sees: letters, digits, spaces and `-._`. */
+            caller_name?: string | null;
+            command_uid?: components["schemas"]["CommandUid"] | null;
+            /** @description The caller's number that the callee sees. */
+            from?: string | null;
+            /** @description SIP headers of the call, 16 at most: their names begin with `X-`. */
+            headers?: {
+                [key: string]: string;
+            } | null;
+            /**
+             * @description The callee joins muted.
+             * @default false
+             */
+            muted: boolean | null;
+            /**
+             * Format: int32
+             * @description Further attempts after a busy callee, no answer, or a temporary failure.
+             * @default 0
+             */
+            retries: number | null;
+            /**
+             * Format: int32
+             * @description Seconds before each further attempt.
+             * @default 10
+             */
+            retry_pause: number | null;
+            /**
+             * Format: int32
+             * @description Seconds for an answer.
+             * @default 60
+             */
+            timeout: number | null;
+            /**
+             * @description A number (`^\+?[0-9*]{1,32}$`) or a SIP address such as `alice@example.com`. The operator's configuration must
+             *     allow it.
+             */
+            to: string;
         };
         /** @description A new conference. */
         NewVoipbinConference: {
@@ -1952,10 +3187,10 @@ export interface components {
             status: components["schemas"]["RecordingStatus"];
         };
         /**
-         * @description The state of a conference's recording.
+         * @description The state of a recording.
          * @enum {string}
          */
-        RecordingStatus: "starting" | "recording" | "stopping";
+        RecordingStatus: "starting" | "recording" | "paused" | "stopping";
         Redelivery: {
             id: components["schemas"]["WebhookId"];
             status: components["schemas"]["DeliveryStatus"];
@@ -1972,9 +3207,11 @@ export interface components {
         };
         RoomDestroyed: {
             command_uid?: components["schemas"]["CommandUid"];
+            /** @description `member_left` if a member with `end_on_exit` has left. */
+            reason?: string;
             synthesized?: components["schemas"]["Synthesized"];
         };
-        RoomDetail: {
+        RoomDetail: components["schemas"]["RoomSettings"] & {
             created_at: string;
             /** @description Present only while the conference is locked. */
             locked?: boolean;
@@ -2010,7 +3247,7 @@ export interface components {
         RoomRef: {
             room_id: components["schemas"]["RoomId"];
         };
-        RoomRow: {
+        RoomRow: components["schemas"]["RoomSettings"] & {
             /**
              * Format: date-time
              * @description RFC 3339. A single conference has `created_at` in Unix seconds.
@@ -2025,8 +3262,61 @@ export interface components {
             room_id: components["schemas"]["RoomId"];
             stale?: boolean;
         };
+        /** @description The settings of a conference; a row has only those that are set. */
+        RoomSettings: {
+            /** @description The file that a lone member hears, again and again. */
+            alone_url?: string | null;
+            /**
+             * Format: int32
+             * @description The conference ends when it has members and none has talked for this number of seconds; 0: never.
+             */
+            end_when_silent_for?: number;
+            /**
+             * @description The app's own texts by key: at most 16, with keys of 1 to 32 characters of `a-z 0-9 . _ -`, and values of at most
+             *     128 characters.
+             */
+            labels?: {
+                [key: string]: string;
+            };
+            /**
+             * Format: int32
+             * @description Seconds from the creation until the conference ends; 0: never.
+             */
+            max_duration?: number;
+            /**
+             * Format: int32
+             * @description The most members, joining ones included; 0: no limit. A lower limit removes nobody.
+             */
+            max_members?: number;
+            tones?: components["schemas"]["Tones"];
+        };
+        /** @description Changed settings of a conference. Omitted settings stay. */
+        RoomUpdate: {
+            alone_url?: components["schemas"]["UrlOrFalse"] | null;
+            command_uid?: components["schemas"]["CommandUid"] | null;
+            /**
+             * Format: int32
+             * @description The conference ends when it has members and none has talked for this number of seconds, at least 5; 0: never.
+             */
+            end_when_silent_for?: number | null;
+            /** @description New values by key; `null` removes a label. Other labels stay. */
+            labels?: {
+                [key: string]: string | null;
+            } | null;
+            /**
+             * Format: int32
+             * @description Seconds from the creation until the conference ends; 0: never.
+             */
+            max_duration?: number | null;
+            /**
+             * Format: int32
+             * @description The most members, 2 to 10,000, joining ones included; 0: no limit. A lower limit removes nobody.
+             */
+            max_members?: number | null;
+            tones?: components["schemas"]["TonesOrFalse"] | null;
+        };
         /** @description The changed fields. */
-        RoomUpdated: {
+        RoomUpdated: components["schemas"]["RoomSettings"] & {
             command_uid?: components["schemas"]["CommandUid"];
             data?: Record<string, never>;
             detail?: string;
@@ -2107,7 +3397,7 @@ export interface components {
             retry?: number | null;
         };
         /** @enum {string} */
-        StreamFilter: "*" | "conference.*" | "conference.created" | "conference.updated" | "conference.destroyed" | "conference.member.*" | "conference.member.joined" | "conference.member.left" | "conference.member.muted" | "conference.member.unmuted" | "conference.member.deafened" | "conference.member.undeafened" | "conference.member.join_failed" | "conference.play.*" | "conference.play.started" | "conference.play.finished" | "conference.play.paused" | "conference.play.resumed" | "conference.play.stopped" | "conference.play.volume_changed" | "conference.recording.*" | "conference.recording.started" | "conference.recording.stopped" | "conference.recording.failed" | "call.*" | "call.new" | "call.answered" | "call.hangup" | "member.*" | "member.talking" | "member.floor";
+        StreamFilter: "*" | "conference.*" | "conference.created" | "conference.updated" | "conference.destroyed" | "conference.member.*" | "conference.member.joined" | "conference.member.updated" | "conference.member.left" | "conference.member.reconnected" | "conference.member.move_failed" | "conference.member.muted" | "conference.member.unmuted" | "conference.member.deafened" | "conference.member.undeafened" | "conference.member.held" | "conference.member.unheld" | "conference.member.join_failed" | "conference.member.gathered" | "conference.member.play.*" | "conference.member.play.started" | "conference.member.play.finished" | "conference.member.play.stopped" | "conference.play.*" | "conference.play.started" | "conference.play.finished" | "conference.play.paused" | "conference.play.resumed" | "conference.play.stopped" | "conference.play.volume_changed" | "conference.recording.*" | "conference.recording.started" | "conference.recording.stopped" | "conference.recording.paused" | "conference.recording.resumed" | "conference.recording.failed" | "conference.member.recording.*" | "conference.member.recording.started" | "conference.member.recording.stopped" | "conference.member.recording.paused" | "conference.member.recording.resumed" | "conference.member.recording.failed" | "conference.call.*" | "conference.call.ringing" | "conference.call.answered" | "conference.call.busy" | "conference.call.no_answer" | "conference.call.failed" | "conference.call.cancelled" | "call.*" | "call.new" | "call.answered" | "call.gathered" | "call.hangup" | "member.*" | "member.talking" | "member.floor";
         StreamGapEvent: components["schemas"]["StreamEnvelope"] & {
             data: components["schemas"]["StreamInterrupted"];
             /** @enum {string} */
@@ -2147,6 +3437,23 @@ export interface components {
             /** @description Must not begin with `{` or contain `${`. */
             text: string;
         };
+        /** @description The files that all members hear when another one enters or leaves. */
+        Tones: {
+            enter?: string;
+            exit?: string;
+        };
+        /** @description Two tones, or `false`. */
+        TonesOrFalse: components["schemas"]["Tones"] | boolean;
+        UpdateResult: {
+            status: components["schemas"]["UpdateStatus"];
+        };
+        /**
+         * @description The result of a change of settings.
+         * @enum {string}
+         */
+        UpdateStatus: "updated" | "unchanged";
+        /** @description A URL of at most 512 characters, or `false`. */
+        UrlOrFalse: string | boolean;
         /** @description A step that a call runs before it joins or after it leaves. */
         VoipbinAction: components["schemas"]["TalkAction"] | components["schemas"]["PlayAction"] | components["schemas"]["SleepAction"] | components["schemas"]["PlainAction"];
         /** @description The optional fields of a recording command. */
@@ -2251,7 +3558,7 @@ export interface components {
             status?: number | null;
         };
         /** @enum {string} */
-        WebhookFilter: "*" | "conference.*" | "conference.created" | "conference.updated" | "conference.destroyed" | "conference.member.*" | "conference.member.joined" | "conference.member.left" | "conference.member.muted" | "conference.member.unmuted" | "conference.member.deafened" | "conference.member.undeafened" | "conference.member.join_failed" | "conference.play.*" | "conference.play.started" | "conference.play.finished" | "conference.play.paused" | "conference.play.resumed" | "conference.play.stopped" | "conference.play.volume_changed" | "conference.recording.*" | "conference.recording.started" | "conference.recording.stopped" | "conference.recording.failed" | "call.*" | "call.new" | "call.answered" | "call.hangup" | "webhook.*" | "webhook.disabled" | "webhook.test";
+        WebhookFilter: "*" | "conference.*" | "conference.created" | "conference.updated" | "conference.destroyed" | "conference.member.*" | "conference.member.joined" | "conference.member.updated" | "conference.member.left" | "conference.member.reconnected" | "conference.member.move_failed" | "conference.member.muted" | "conference.member.unmuted" | "conference.member.deafened" | "conference.member.undeafened" | "conference.member.held" | "conference.member.unheld" | "conference.member.join_failed" | "conference.member.gathered" | "conference.member.play.*" | "conference.member.play.started" | "conference.member.play.finished" | "conference.member.play.stopped" | "conference.play.*" | "conference.play.started" | "conference.play.finished" | "conference.play.paused" | "conference.play.resumed" | "conference.play.stopped" | "conference.play.volume_changed" | "conference.recording.*" | "conference.recording.started" | "conference.recording.stopped" | "conference.recording.paused" | "conference.recording.resumed" | "conference.recording.failed" | "conference.member.recording.*" | "conference.member.recording.started" | "conference.member.recording.stopped" | "conference.member.recording.paused" | "conference.member.recording.resumed" | "conference.member.recording.failed" | "conference.call.*" | "conference.call.ringing" | "conference.call.answered" | "conference.call.busy" | "conference.call.no_answer" | "conference.call.failed" | "conference.call.cancelled" | "call.*" | "call.new" | "call.answered" | "call.gathered" | "call.hangup" | "webhook.*" | "webhook.disabled" | "webhook.test";
         /** @description The `webhook-id` of an event. */
         WebhookId: string;
         WebhookRecovered: {
@@ -2740,6 +4047,301 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    updateRoom: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The conference. */
+                room_id: components["parameters"]["RoomIdPath"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "labels": {
+                 *         "team": "sales"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["RoomUpdate"];
+            };
+        };
+        responses: {
+            /** @description `updated`: the webhook reports the change. `unchanged`: the conference had these settings. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "status": "updated"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["UpdateResult"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["ForeignConference"];
+            404: components["responses"]["ConferenceNotFound"];
+            408: components["responses"]["RequestTimeout"];
+            /** @description The conference would have more than 16 labels, or the `command_uid` belongs to another command. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["Refused"];
+            503: components["responses"]["Unavailable"];
+            504: components["responses"]["Unanswered"];
+        };
+    };
+    listDialOuts: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The conference. */
+                room_id: components["parameters"]["RoomIdPath"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All dial-outs in progress, 50 at most. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "calls": [
+                     *         {
+                     *           "attempt": 1,
+                     *           "attempts": 3,
+                     *           "call_id": "acW68-0b6b4f0a-6a4e-4a3e-9d4e-6f6b0c9d2a11",
+                     *           "created_at": "2026-05-06T12:34:56Z",
+                     *           "muted": false,
+                     *           "session_uuid": "acW68-0b6b4f0a-6a4e-4a3e-9d4e-6f6b0c9d2a11",
+                     *           "status": "ringing",
+                     *           "to": "+493012345"
+                     *         }
+                     *       ],
+                     *       "room_id": "acW68-room-550e8400-e29b-41d4-a716-446655440000"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["DialOutList"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Foreign"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    createDialOut: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The conference. */
+                room_id: components["parameters"]["RoomIdPath"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "command_uid": "dial-1",
+                 *       "from": "+493099999",
+                 *       "timeout": 30,
+                 *       "to": "+493012345"
+                 *     }
+                 */
+                "application/json": components["schemas"]["NewDialOut"];
+            };
+        };
+        responses: {
+            /** @description FreeSWITCH gets the command; webhooks report the progress. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "call_id": "acW68-0b6b4f0a-6a4e-4a3e-9d4e-6f6b0c9d2a11",
+                     *       "session_uuid": "acW68-0b6b4f0a-6a4e-4a3e-9d4e-6f6b0c9d2a11",
+                     *       "status": "dialing"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["DialOutStarted"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            /** @description The conference belongs to another app, or the configuration does not allow the destination. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            404: components["responses"]["ConferenceNotFound"];
+            408: components["responses"]["RequestTimeout"];
+            /** @description The conference is full or has too many dial-outs, or the `command_uid` belongs to another command. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            /** @description The app has as many dial-outs in progress as the configuration allows, or made too many requests. `Retry-After` has the seconds to wait. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["Refused"];
+            503: components["responses"]["Unavailable"];
+            504: components["responses"]["Unanswered"];
+        };
+    };
+    getDialOut: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The conference. */
+                room_id: components["parameters"]["RoomIdPath"];
+                /** @description The call. */
+                uuid: components["parameters"]["UuidPath"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The dial-out in progress. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "attempt": 1,
+                     *       "attempts": 3,
+                     *       "call_id": "acW68-0b6b4f0a-6a4e-4a3e-9d4e-6f6b0c9d2a11",
+                     *       "created_at": "2026-05-06T12:34:56Z",
+                     *       "muted": false,
+                     *       "session_uuid": "acW68-0b6b4f0a-6a4e-4a3e-9d4e-6f6b0c9d2a11",
+                     *       "status": "ringing",
+                     *       "to": "+493012345"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["DialOut"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Foreign"];
+            /** @description The conference or the dial-out does not exist, or it was answered or has ended. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    deleteDialOut: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The conference. */
+                room_id: components["parameters"]["RoomIdPath"];
+                /** @description The call. */
+                uuid: components["parameters"]["UuidPath"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "command_uid": "cancel-1"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Command"];
+            };
+        };
+        responses: {
+            /** @description `cancelling`: FreeSWITCH gets the command, and the webhook confirms it. `cancelled`: no attempt was in progress. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "status": "cancelling"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["DialOutCancelled"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["ForeignConference"];
+            /** @description The conference or the dial-out does not exist, or it was answered or has ended. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            409: components["responses"]["CommandConflict"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["Refused"];
+            503: components["responses"]["Unavailable"];
+            504: components["responses"]["Unanswered"];
+        };
+    };
     lockRoom: {
         parameters: {
             query?: never;
@@ -2845,6 +4447,68 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    updateMember: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The conference. */
+                room_id: components["parameters"]["RoomIdPath"];
+                /** @description The call. */
+                uuid: components["parameters"]["UuidPath"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "labels": {
+                 *         "seat": "12"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["MemberUpdate"];
+            };
+        };
+        responses: {
+            /** @description `updated`: the webhook reports the change. `unchanged`: the member had these settings. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "status": "updated"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["UpdateResult"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["ForeignConference"];
+            404: components["responses"]["MemberNotFound"];
+            408: components["responses"]["RequestTimeout"];
+            /** @description The member is still joining or would have more than 16 labels, or the `command_uid` belongs to another command. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["Refused"];
+            503: components["responses"]["Unavailable"];
+            504: components["responses"]["Unanswered"];
+        };
+    };
     deafenMember: {
         parameters: {
             query?: never;
@@ -2889,6 +4553,251 @@ export interface operations {
             404: components["responses"]["MemberNotFound"];
             408: components["responses"]["RequestTimeout"];
             /** @description The member is already deaf or still joining, or the `command_uid` belongs to another command. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["Refused"];
+            503: components["responses"]["Unavailable"];
+            504: components["responses"]["Unanswered"];
+        };
+    };
+    sendMemberDigits: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The conference. */
+                room_id: components["parameters"]["RoomIdPath"];
+                /** @description The call. */
+                uuid: components["parameters"]["UuidPath"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "digits": "1234#"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Dtmf"];
+            };
+        };
+        responses: {
+            /** @description FreeSWITCH sends the tones. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "operation_id": "a1b2c3d4-e5f6-7890-abcd-ef1234567890",
+                     *       "status": "in_progress"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["KeypadOperation"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["ForeignConference"];
+            404: components["responses"]["MemberNotFound"];
+            408: components["responses"]["RequestTimeout"];
+            /** @description The member is still joining or leaving, or the `command_uid` belongs to another command. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["Refused"];
+            503: components["responses"]["Unavailable"];
+            504: components["responses"]["Unanswered"];
+        };
+    };
+    collectMemberDigits: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The conference. */
+                room_id: components["parameters"]["RoomIdPath"];
+                /** @description The call. */
+                uuid: components["parameters"]["UuidPath"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "max_digits": 1,
+                 *       "prompt_url": "https://cdn.example.com/vote.wav"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Gather"];
+            };
+        };
+        responses: {
+            /** @description The caller hears the prompt; the webhook has the digits. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "operation_id": "a1b2c3d4-e5f6-7890-abcd-ef1234567890",
+                     *       "status": "in_progress"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["KeypadOperation"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["ForeignConference"];
+            404: components["responses"]["MemberNotFound"];
+            408: components["responses"]["RequestTimeout"];
+            /** @description The caller is already asked for digits, the member is still joining or leaving, or the `command_uid` belongs to another command. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["Refused"];
+            503: components["responses"]["Unavailable"];
+            504: components["responses"]["Unanswered"];
+        };
+    };
+    stopMemberDigits: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The conference. */
+                room_id: components["parameters"]["RoomIdPath"];
+                /** @description The call. */
+                uuid: components["parameters"]["UuidPath"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "command_uid": "stop-1"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Command"];
+            };
+        };
+        responses: {
+            /** @description The request is ending; its webhook confirms it. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "operation_id": "a1b2c3d4-e5f6-7890-abcd-ef1234567890",
+                     *       "status": "stopping"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["KeypadOperation"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["ForeignConference"];
+            404: components["responses"]["MemberNotFound"];
+            408: components["responses"]["RequestTimeout"];
+            /** @description The caller is not asked for digits, or the `command_uid` belongs to another command. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["Refused"];
+            503: components["responses"]["Unavailable"];
+            504: components["responses"]["Unanswered"];
+        };
+    };
+    holdMember: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The conference. */
+                room_id: components["parameters"]["RoomIdPath"];
+                /** @description The call. */
+                uuid: components["parameters"]["UuidPath"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "music_url": "https://cdn.example.com/music.wav"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Hold"];
+            };
+        };
+        responses: {
+            /** @description FreeSWITCH accepted the command; the webhook confirms it. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "room_id": "acW68-room-550e8400-e29b-41d4-a716-446655440000",
+                     *       "status": "held"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["MemberCommand"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["ForeignConference"];
+            404: components["responses"]["MemberNotFound"];
+            408: components["responses"]["RequestTimeout"];
+            /** @description The member is already on hold or still joining, or the `command_uid` belongs to another command. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2959,6 +4868,444 @@ export interface operations {
             504: components["responses"]["Unanswered"];
         };
     };
+    moveMember: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The conference. */
+                room_id: components["parameters"]["RoomIdPath"];
+                /** @description The call. */
+                uuid: components["parameters"]["UuidPath"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "command_uid": "move-1",
+                 *       "room_id": "acW68-room-550e8400-e29b-41d4-a716-446655440000"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Move"];
+            };
+        };
+        responses: {
+            /** @description The member is moving; the webhooks confirm it. `room_id` is the other conference. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "room_id": "acW68-room-550e8400-e29b-41d4-a716-446655440000",
+                     *       "status": "moving"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["MemberCommand"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["ForeignConference"];
+            /** @description One of the conferences does not exist, or the call is not in the first one. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            408: components["responses"]["RequestTimeout"];
+            /** @description The other conference is locked, full or on another node, or is the same one; the member is still joining or leaving; or the `command_uid` belongs to another command. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["Refused"];
+            503: components["responses"]["Unavailable"];
+            504: components["responses"]["Unanswered"];
+        };
+    };
+    startMemberPlayback: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The conference. */
+                room_id: components["parameters"]["RoomIdPath"];
+                /** @description The call. */
+                uuid: components["parameters"]["UuidPath"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "urls": [
+                 *         "https://cdn.example.com/announcement.wav"
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["Play"];
+            };
+        };
+        responses: {
+            /** @description The command is accepted. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "operation_id": "a1b2c3d4-e5f6-7890-abcd-ef1234567890",
+                     *       "status": "in_progress"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["PlaybackOperation"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["ForeignConference"];
+            404: components["responses"]["MemberNotFound"];
+            408: components["responses"]["RequestTimeout"];
+            /** @description The member is still joining, its playback queue is full (16 operations, 32 KiB of URLs), or the `command_uid` belongs to another command. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["Refused"];
+            503: components["responses"]["Unavailable"];
+            504: components["responses"]["Unanswered"];
+        };
+    };
+    pauseMemberRecording: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The conference. */
+                room_id: components["parameters"]["RoomIdPath"];
+                /** @description The call. */
+                uuid: components["parameters"]["UuidPath"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "command_uid": "record-7"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Command"];
+            };
+        };
+        responses: {
+            /** @description FreeSWITCH carried out the command. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "recording_id": "f1d1c8e2-8e0b-8a3a-9d10-4f3c7a1f6b11",
+                     *       "status": "paused"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["RecordingOperation"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["ForeignConference"];
+            404: components["responses"]["ConferenceNotFound"];
+            408: components["responses"]["RequestTimeout"];
+            /** @description The member is not recorded, or its recording has not started yet or is ending, or the `command_uid` belongs to another command. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["Refused"];
+            503: components["responses"]["Unavailable"];
+            504: components["responses"]["Unanswered"];
+        };
+    };
+    resumeMemberRecording: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The conference. */
+                room_id: components["parameters"]["RoomIdPath"];
+                /** @description The call. */
+                uuid: components["parameters"]["UuidPath"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "command_uid": "record-8"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Command"];
+            };
+        };
+        responses: {
+            /** @description FreeSWITCH carried out the command. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "recording_id": "f1d1c8e2-8e0b-8a3a-9d10-4f3c7a1f6b11",
+                     *       "status": "recording"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["RecordingOperation"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["ForeignConference"];
+            404: components["responses"]["ConferenceNotFound"];
+            408: components["responses"]["RequestTimeout"];
+            /** @description The member is not recorded, or its recording has not started yet or is ending, or the `command_uid` belongs to another command. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["Refused"];
+            503: components["responses"]["Unavailable"];
+            504: components["responses"]["Unanswered"];
+        };
+    };
+    startMemberRecording: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The conference. */
+                room_id: components["parameters"]["RoomIdPath"];
+                /** @description The call. */
+                uuid: components["parameters"]["UuidPath"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "command_uid": "record-5"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Command"];
+            };
+        };
+        responses: {
+            /** @description The command is accepted. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "recording_id": "f1d1c8e2-8e0b-8a3a-9d10-4f3c7a1f6b11",
+                     *       "status": "starting"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["RecordingOperation"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["ForeignConference"];
+            404: components["responses"]["ConferenceNotFound"];
+            408: components["responses"]["RequestTimeout"];
+            /** @description The member is already recorded, joining or leaving, or too many members are recorded, or the `command_uid` belongs to another command. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["Refused"];
+            503: components["responses"]["Unavailable"];
+            504: components["responses"]["Unanswered"];
+        };
+    };
+    stopMemberRecording: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The conference. */
+                room_id: components["parameters"]["RoomIdPath"];
+                /** @description The call. */
+                uuid: components["parameters"]["UuidPath"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "command_uid": "record-6"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Command"];
+            };
+        };
+        responses: {
+            /** @description The command is accepted. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "recording_id": "f1d1c8e2-8e0b-8a3a-9d10-4f3c7a1f6b11",
+                     *       "status": "stopping"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["RecordingOperation"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["ForeignConference"];
+            404: components["responses"]["ConferenceNotFound"];
+            408: components["responses"]["RequestTimeout"];
+            /** @description The member is not recorded, or joining or leaving, or the `command_uid` belongs to another command. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["Refused"];
+            503: components["responses"]["Unavailable"];
+            504: components["responses"]["Unanswered"];
+        };
+    };
+    stopMemberPlayback: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The conference. */
+                room_id: components["parameters"]["RoomIdPath"];
+                /** @description The call. */
+                uuid: components["parameters"]["UuidPath"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "command_uid": "stop-1"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Command"];
+            };
+        };
+        responses: {
+            /** @description The command is accepted. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "operation_id": "a1b2c3d4-e5f6-7890-abcd-ef1234567890",
+                     *       "status": "stopped"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["PlaybackOperation"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["ForeignConference"];
+            404: components["responses"]["MemberNotFound"];
+            408: components["responses"]["RequestTimeout"];
+            /** @description The member is still joining, or the `command_uid` belongs to another command. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["Refused"];
+            503: components["responses"]["Unavailable"];
+            504: components["responses"]["Unanswered"];
+        };
+    };
     undeafenMember: {
         parameters: {
             query?: never;
@@ -3003,6 +5350,67 @@ export interface operations {
             404: components["responses"]["MemberNotFound"];
             408: components["responses"]["RequestTimeout"];
             /** @description The member is not deaf or still joining, or the `command_uid` belongs to another command. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["Refused"];
+            503: components["responses"]["Unavailable"];
+            504: components["responses"]["Unanswered"];
+        };
+    };
+    unholdMember: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The conference. */
+                room_id: components["parameters"]["RoomIdPath"];
+                /** @description The call. */
+                uuid: components["parameters"]["UuidPath"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "command_uid": "unhold-1"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Command"];
+            };
+        };
+        responses: {
+            /** @description FreeSWITCH accepted the command; the webhook confirms it. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "room_id": "acW68-room-550e8400-e29b-41d4-a716-446655440000",
+                     *       "status": "unheld"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["MemberCommand"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["ForeignConference"];
+            404: components["responses"]["MemberNotFound"];
+            408: components["responses"]["RequestTimeout"];
+            /** @description The member is not on hold or still joining, or the `command_uid` belongs to another command. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -3123,6 +5531,124 @@ export interface operations {
             404: components["responses"]["ConferenceNotFound"];
             408: components["responses"]["RequestTimeout"];
             /** @description The conference has no members, the playback queue is full, or the `command_uid` belongs to another command. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["Refused"];
+            503: components["responses"]["Unavailable"];
+            504: components["responses"]["Unanswered"];
+        };
+    };
+    pauseRecording: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The conference. */
+                room_id: components["parameters"]["RoomIdPath"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "command_uid": "record-3"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Command"];
+            };
+        };
+        responses: {
+            /** @description The command is accepted. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "recording_id": "f1d1c8e2-8e0b-8a3a-9d10-4f3c7a1f6b11",
+                     *       "status": "paused"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["RecordingOperation"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["ForeignConference"];
+            404: components["responses"]["ConferenceNotFound"];
+            408: components["responses"]["RequestTimeout"];
+            /** @description The conference is not recorded, its recording has not started yet or is ending, or the `command_uid` belongs to another command. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["Refused"];
+            503: components["responses"]["Unavailable"];
+            504: components["responses"]["Unanswered"];
+        };
+    };
+    resumeRecording: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The conference. */
+                room_id: components["parameters"]["RoomIdPath"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "command_uid": "record-4"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Command"];
+            };
+        };
+        responses: {
+            /** @description The command is accepted. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "recording_id": "f1d1c8e2-8e0b-8a3a-9d10-4f3c7a1f6b11",
+                     *       "status": "recording"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["RecordingOperation"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["ForeignConference"];
+            404: components["responses"]["ConferenceNotFound"];
+            408: components["responses"]["RequestTimeout"];
+            /** @description The conference is not recorded, its recording has not started yet or is ending, or the `command_uid` belongs to another command. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -3917,6 +6443,184 @@ export interface operations {
             404: components["responses"]["CallNotFound"];
             408: components["responses"]["RequestTimeout"];
             /** @description The member is already unmuted or still joining, or the `command_uid` belongs to another command. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["Refused"];
+            503: components["responses"]["Unavailable"];
+            504: components["responses"]["Unanswered"];
+        };
+    };
+    sendDigits: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The call. */
+                uuid: components["parameters"]["UuidPath"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "digits": "1234#"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Dtmf"];
+            };
+        };
+        responses: {
+            /** @description FreeSWITCH sends the tones. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "operation_id": "a1b2c3d4-e5f6-7890-abcd-ef1234567890",
+                     *       "status": "in_progress"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["KeypadOperation"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["ForeignCall"];
+            404: components["responses"]["CallNotFound"];
+            408: components["responses"]["RequestTimeout"];
+            /** @description The call is not answered, or is joining or leaving a conference; or the `command_uid` belongs to another command. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["Refused"];
+            503: components["responses"]["Unavailable"];
+            504: components["responses"]["Unanswered"];
+        };
+    };
+    collectDigits: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The call. */
+                uuid: components["parameters"]["UuidPath"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "max_digits": 1,
+                 *       "prompt_url": "https://cdn.example.com/menu.wav"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Gather"];
+            };
+        };
+        responses: {
+            /** @description The caller hears the prompt; the webhook has the digits. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "operation_id": "a1b2c3d4-e5f6-7890-abcd-ef1234567890",
+                     *       "status": "in_progress"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["KeypadOperation"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["ForeignCall"];
+            404: components["responses"]["CallNotFound"];
+            408: components["responses"]["RequestTimeout"];
+            /** @description The caller is already asked for digits; the call is not answered, runs actions, or is joining or leaving a conference; or the `command_uid` belongs to another command. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["Refused"];
+            503: components["responses"]["Unavailable"];
+            504: components["responses"]["Unanswered"];
+        };
+    };
+    stopDigits: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The call. */
+                uuid: components["parameters"]["UuidPath"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "command_uid": "stop-1"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Command"];
+            };
+        };
+        responses: {
+            /** @description The request is ending; its webhook confirms it. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "operation_id": "a1b2c3d4-e5f6-7890-abcd-ef1234567890",
+                     *       "status": "stopping"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["KeypadOperation"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["ForeignCall"];
+            404: components["responses"]["CallNotFound"];
+            408: components["responses"]["RequestTimeout"];
+            /** @description The caller is not asked for digits, or the `command_uid` belongs to another command. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -5205,6 +7909,29 @@ export interface operations {
             "2XX": components["responses"]["Received"];
         };
     };
+    onCallGathered: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The same for every attempt: handle each id once. */
+                "webhook-id": components["parameters"]["WebhookId"];
+                /** @description The time of the attempt in Unix seconds: refuse requests older than five minutes. */
+                "webhook-timestamp": components["parameters"]["WebhookTimestamp"];
+                /** @description `v1,` and an HMAC-SHA256 in base64 over id, timestamp and body, joined by dots; two of them, separated by a space, while the secret is replaced. */
+                "webhook-signature": components["parameters"]["WebhookSignature"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CallGatheredEvent"];
+            };
+        };
+        responses: {
+            "2XX": components["responses"]["Received"];
+        };
+    };
     onCallHangup: {
         parameters: {
             query?: never;
@@ -5245,6 +7972,144 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": components["schemas"]["CallNewEvent"];
+            };
+        };
+        responses: {
+            "2XX": components["responses"]["Received"];
+        };
+    };
+    onConferenceCallAnswered: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The same for every attempt: handle each id once. */
+                "webhook-id": components["parameters"]["WebhookId"];
+                /** @description The time of the attempt in Unix seconds: refuse requests older than five minutes. */
+                "webhook-timestamp": components["parameters"]["WebhookTimestamp"];
+                /** @description `v1,` and an HMAC-SHA256 in base64 over id, timestamp and body, joined by dots; two of them, separated by a space, while the secret is replaced. */
+                "webhook-signature": components["parameters"]["WebhookSignature"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConferenceCallAnsweredEvent"];
+            };
+        };
+        responses: {
+            "2XX": components["responses"]["Received"];
+        };
+    };
+    onConferenceCallBusy: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The same for every attempt: handle each id once. */
+                "webhook-id": components["parameters"]["WebhookId"];
+                /** @description The time of the attempt in Unix seconds: refuse requests older than five minutes. */
+                "webhook-timestamp": components["parameters"]["WebhookTimestamp"];
+                /** @description `v1,` and an HMAC-SHA256 in base64 over id, timestamp and body, joined by dots; two of them, separated by a space, while the secret is replaced. */
+                "webhook-signature": components["parameters"]["WebhookSignature"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConferenceCallBusyEvent"];
+            };
+        };
+        responses: {
+            "2XX": components["responses"]["Received"];
+        };
+    };
+    onConferenceCallCancelled: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The same for every attempt: handle each id once. */
+                "webhook-id": components["parameters"]["WebhookId"];
+                /** @description The time of the attempt in Unix seconds: refuse requests older than five minutes. */
+                "webhook-timestamp": components["parameters"]["WebhookTimestamp"];
+                /** @description `v1,` and an HMAC-SHA256 in base64 over id, timestamp and body, joined by dots; two of them, separated by a space, while the secret is replaced. */
+                "webhook-signature": components["parameters"]["WebhookSignature"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConferenceCallCancelledEvent"];
+            };
+        };
+        responses: {
+            "2XX": components["responses"]["Received"];
+        };
+    };
+    onConferenceCallFailed: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The same for every attempt: handle each id once. */
+                "webhook-id": components["parameters"]["WebhookId"];
+                /** @description The time of the attempt in Unix seconds: refuse requests older than five minutes. */
+                "webhook-timestamp": components["parameters"]["WebhookTimestamp"];
+                /** @description `v1,` and an HMAC-SHA256 in base64 over id, timestamp and body, joined by dots; two of them, separated by a space, while the secret is replaced. */
+                "webhook-signature": components["parameters"]["WebhookSignature"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConferenceCallFailedEvent"];
+            };
+        };
+        responses: {
+            "2XX": components["responses"]["Received"];
+        };
+    };
+    onConferenceCallNoAnswer: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The same for every attempt: handle each id once. */
+                "webhook-id": components["parameters"]["WebhookId"];
+                /** @description The time of the attempt in Unix seconds: refuse requests older than five minutes. */
+                "webhook-timestamp": components["parameters"]["WebhookTimestamp"];
+                /** @description `v1,` and an HMAC-SHA256 in base64 over id, timestamp and body, joined by dots; two of them, separated by a space, while the secret is replaced. */
+                "webhook-signature": components["parameters"]["WebhookSignature"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConferenceCallNoAnswerEvent"];
+            };
+        };
+        responses: {
+            "2XX": components["responses"]["Received"];
+        };
+    };
+    onConferenceCallRinging: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The same for every attempt: handle each id once. */
+                "webhook-id": components["parameters"]["WebhookId"];
+                /** @description The time of the attempt in Unix seconds: refuse requests older than five minutes. */
+                "webhook-timestamp": components["parameters"]["WebhookTimestamp"];
+                /** @description `v1,` and an HMAC-SHA256 in base64 over id, timestamp and body, joined by dots; two of them, separated by a space, while the secret is replaced. */
+                "webhook-signature": components["parameters"]["WebhookSignature"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConferenceCallRingingEvent"];
             };
         };
         responses: {
@@ -5320,6 +8185,52 @@ export interface operations {
             "2XX": components["responses"]["Received"];
         };
     };
+    onConferenceMemberGathered: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The same for every attempt: handle each id once. */
+                "webhook-id": components["parameters"]["WebhookId"];
+                /** @description The time of the attempt in Unix seconds: refuse requests older than five minutes. */
+                "webhook-timestamp": components["parameters"]["WebhookTimestamp"];
+                /** @description `v1,` and an HMAC-SHA256 in base64 over id, timestamp and body, joined by dots; two of them, separated by a space, while the secret is replaced. */
+                "webhook-signature": components["parameters"]["WebhookSignature"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConferenceMemberGatheredEvent"];
+            };
+        };
+        responses: {
+            "2XX": components["responses"]["Received"];
+        };
+    };
+    onConferenceMemberHeld: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The same for every attempt: handle each id once. */
+                "webhook-id": components["parameters"]["WebhookId"];
+                /** @description The time of the attempt in Unix seconds: refuse requests older than five minutes. */
+                "webhook-timestamp": components["parameters"]["WebhookTimestamp"];
+                /** @description `v1,` and an HMAC-SHA256 in base64 over id, timestamp and body, joined by dots; two of them, separated by a space, while the secret is replaced. */
+                "webhook-signature": components["parameters"]["WebhookSignature"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConferenceMemberHeldEvent"];
+            };
+        };
+        responses: {
+            "2XX": components["responses"]["Received"];
+        };
+    };
     onConferenceMemberJoinFailed: {
         parameters: {
             query?: never;
@@ -5389,6 +8300,29 @@ export interface operations {
             "2XX": components["responses"]["Received"];
         };
     };
+    onConferenceMemberMoveFailed: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The same for every attempt: handle each id once. */
+                "webhook-id": components["parameters"]["WebhookId"];
+                /** @description The time of the attempt in Unix seconds: refuse requests older than five minutes. */
+                "webhook-timestamp": components["parameters"]["WebhookTimestamp"];
+                /** @description `v1,` and an HMAC-SHA256 in base64 over id, timestamp and body, joined by dots; two of them, separated by a space, while the secret is replaced. */
+                "webhook-signature": components["parameters"]["WebhookSignature"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConferenceMemberMoveFailedEvent"];
+            };
+        };
+        responses: {
+            "2XX": components["responses"]["Received"];
+        };
+    };
     onConferenceMemberMuted: {
         parameters: {
             query?: never;
@@ -5406,6 +8340,213 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": components["schemas"]["ConferenceMemberMutedEvent"];
+            };
+        };
+        responses: {
+            "2XX": components["responses"]["Received"];
+        };
+    };
+    onConferenceMemberPlayFinished: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The same for every attempt: handle each id once. */
+                "webhook-id": components["parameters"]["WebhookId"];
+                /** @description The time of the attempt in Unix seconds: refuse requests older than five minutes. */
+                "webhook-timestamp": components["parameters"]["WebhookTimestamp"];
+                /** @description `v1,` and an HMAC-SHA256 in base64 over id, timestamp and body, joined by dots; two of them, separated by a space, while the secret is replaced. */
+                "webhook-signature": components["parameters"]["WebhookSignature"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConferenceMemberPlayFinishedEvent"];
+            };
+        };
+        responses: {
+            "2XX": components["responses"]["Received"];
+        };
+    };
+    onConferenceMemberPlayStarted: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The same for every attempt: handle each id once. */
+                "webhook-id": components["parameters"]["WebhookId"];
+                /** @description The time of the attempt in Unix seconds: refuse requests older than five minutes. */
+                "webhook-timestamp": components["parameters"]["WebhookTimestamp"];
+                /** @description `v1,` and an HMAC-SHA256 in base64 over id, timestamp and body, joined by dots; two of them, separated by a space, while the secret is replaced. */
+                "webhook-signature": components["parameters"]["WebhookSignature"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConferenceMemberPlayStartedEvent"];
+            };
+        };
+        responses: {
+            "2XX": components["responses"]["Received"];
+        };
+    };
+    onConferenceMemberPlayStopped: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The same for every attempt: handle each id once. */
+                "webhook-id": components["parameters"]["WebhookId"];
+                /** @description The time of the attempt in Unix seconds: refuse requests older than five minutes. */
+                "webhook-timestamp": components["parameters"]["WebhookTimestamp"];
+                /** @description `v1,` and an HMAC-SHA256 in base64 over id, timestamp and body, joined by dots; two of them, separated by a space, while the secret is replaced. */
+                "webhook-signature": components["parameters"]["WebhookSignature"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConferenceMemberPlayStoppedEvent"];
+            };
+        };
+        responses: {
+            "2XX": components["responses"]["Received"];
+        };
+    };
+    onConferenceMemberReconnected: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The same for every attempt: handle each id once. */
+                "webhook-id": components["parameters"]["WebhookId"];
+                /** @description The time of the attempt in Unix seconds: refuse requests older than five minutes. */
+                "webhook-timestamp": components["parameters"]["WebhookTimestamp"];
+                /** @description `v1,` and an HMAC-SHA256 in base64 over id, timestamp and body, joined by dots; two of them, separated by a space, while the secret is replaced. */
+                "webhook-signature": components["parameters"]["WebhookSignature"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConferenceMemberReconnectedEvent"];
+            };
+        };
+        responses: {
+            "2XX": components["responses"]["Received"];
+        };
+    };
+    onConferenceMemberRecordingFailed: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The same for every attempt: handle each id once. */
+                "webhook-id": components["parameters"]["WebhookId"];
+                /** @description The time of the attempt in Unix seconds: refuse requests older than five minutes. */
+                "webhook-timestamp": components["parameters"]["WebhookTimestamp"];
+                /** @description `v1,` and an HMAC-SHA256 in base64 over id, timestamp and body, joined by dots; two of them, separated by a space, while the secret is replaced. */
+                "webhook-signature": components["parameters"]["WebhookSignature"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConferenceMemberRecordingFailedEvent"];
+            };
+        };
+        responses: {
+            "2XX": components["responses"]["Received"];
+        };
+    };
+    onConferenceMemberRecordingPaused: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The same for every attempt: handle each id once. */
+                "webhook-id": components["parameters"]["WebhookId"];
+                /** @description The time of the attempt in Unix seconds: refuse requests older than five minutes. */
+                "webhook-timestamp": components["parameters"]["WebhookTimestamp"];
+                /** @description `v1,` and an HMAC-SHA256 in base64 over id, timestamp and body, joined by dots; two of them, separated by a space, while the secret is replaced. */
+                "webhook-signature": components["parameters"]["WebhookSignature"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConferenceMemberRecordingPausedEvent"];
+            };
+        };
+        responses: {
+            "2XX": components["responses"]["Received"];
+        };
+    };
+    onConferenceMemberRecordingResumed: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The same for every attempt: handle each id once. */
+                "webhook-id": components["parameters"]["WebhookId"];
+                /** @description The time of the attempt in Unix seconds: refuse requests older than five minutes. */
+                "webhook-timestamp": components["parameters"]["WebhookTimestamp"];
+                /** @description `v1,` and an HMAC-SHA256 in base64 over id, timestamp and body, joined by dots; two of them, separated by a space, while the secret is replaced. */
+                "webhook-signature": components["parameters"]["WebhookSignature"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConferenceMemberRecordingResumedEvent"];
+            };
+        };
+        responses: {
+            "2XX": components["responses"]["Received"];
+        };
+    };
+    onConferenceMemberRecordingStarted: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The same for every attempt: handle each id once. */
+                "webhook-id": components["parameters"]["WebhookId"];
+                /** @description The time of the attempt in Unix seconds: refuse requests older than five minutes. */
+                "webhook-timestamp": components["parameters"]["WebhookTimestamp"];
+                /** @description `v1,` and an HMAC-SHA256 in base64 over id, timestamp and body, joined by dots; two of them, separated by a space, while the secret is replaced. */
+                "webhook-signature": components["parameters"]["WebhookSignature"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConferenceMemberRecordingStartedEvent"];
+            };
+        };
+        responses: {
+            "2XX": components["responses"]["Received"];
+        };
+    };
+    onConferenceMemberRecordingStopped: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The same for every attempt: handle each id once. */
+                "webhook-id": components["parameters"]["WebhookId"];
+                /** @description The time of the attempt in Unix seconds: refuse requests older than five minutes. */
+                "webhook-timestamp": components["parameters"]["WebhookTimestamp"];
+                /** @description `v1,` and an HMAC-SHA256 in base64 over id, timestamp and body, joined by dots; two of them, separated by a space, while the secret is replaced. */
+                "webhook-signature": components["parameters"]["WebhookSignature"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConferenceMemberRecordingStoppedEvent"];
             };
         };
         responses: {
@@ -5435,6 +8576,29 @@ export interface operations {
             "2XX": components["responses"]["Received"];
         };
     };
+    onConferenceMemberUnheld: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The same for every attempt: handle each id once. */
+                "webhook-id": components["parameters"]["WebhookId"];
+                /** @description The time of the attempt in Unix seconds: refuse requests older than five minutes. */
+                "webhook-timestamp": components["parameters"]["WebhookTimestamp"];
+                /** @description `v1,` and an HMAC-SHA256 in base64 over id, timestamp and body, joined by dots; two of them, separated by a space, while the secret is replaced. */
+                "webhook-signature": components["parameters"]["WebhookSignature"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConferenceMemberUnheldEvent"];
+            };
+        };
+        responses: {
+            "2XX": components["responses"]["Received"];
+        };
+    };
     onConferenceMemberUnmuted: {
         parameters: {
             query?: never;
@@ -5452,6 +8616,29 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": components["schemas"]["ConferenceMemberUnmutedEvent"];
+            };
+        };
+        responses: {
+            "2XX": components["responses"]["Received"];
+        };
+    };
+    onConferenceMemberUpdated: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The same for every attempt: handle each id once. */
+                "webhook-id": components["parameters"]["WebhookId"];
+                /** @description The time of the attempt in Unix seconds: refuse requests older than five minutes. */
+                "webhook-timestamp": components["parameters"]["WebhookTimestamp"];
+                /** @description `v1,` and an HMAC-SHA256 in base64 over id, timestamp and body, joined by dots; two of them, separated by a space, while the secret is replaced. */
+                "webhook-signature": components["parameters"]["WebhookSignature"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConferenceMemberUpdatedEvent"];
             };
         };
         responses: {
@@ -5613,6 +8800,52 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": components["schemas"]["ConferenceRecordingFailedEvent"];
+            };
+        };
+        responses: {
+            "2XX": components["responses"]["Received"];
+        };
+    };
+    onConferenceRecordingPaused: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The same for every attempt: handle each id once. */
+                "webhook-id": components["parameters"]["WebhookId"];
+                /** @description The time of the attempt in Unix seconds: refuse requests older than five minutes. */
+                "webhook-timestamp": components["parameters"]["WebhookTimestamp"];
+                /** @description `v1,` and an HMAC-SHA256 in base64 over id, timestamp and body, joined by dots; two of them, separated by a space, while the secret is replaced. */
+                "webhook-signature": components["parameters"]["WebhookSignature"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConferenceRecordingPausedEvent"];
+            };
+        };
+        responses: {
+            "2XX": components["responses"]["Received"];
+        };
+    };
+    onConferenceRecordingResumed: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The same for every attempt: handle each id once. */
+                "webhook-id": components["parameters"]["WebhookId"];
+                /** @description The time of the attempt in Unix seconds: refuse requests older than five minutes. */
+                "webhook-timestamp": components["parameters"]["WebhookTimestamp"];
+                /** @description `v1,` and an HMAC-SHA256 in base64 over id, timestamp and body, joined by dots; two of them, separated by a space, while the secret is replaced. */
+                "webhook-signature": components["parameters"]["WebhookSignature"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConferenceRecordingResumedEvent"];
             };
         };
         responses: {

@@ -25,6 +25,7 @@ use uuid::Uuid;
 
 mod checked;
 mod digits;
+mod originate;
 mod plan;
 mod reply;
 
@@ -35,6 +36,7 @@ pub use checked::{
     Voice,
 };
 pub use digits::{CollectDigits, DigitPrompt, STOP_KEY};
+pub use originate::{DialString, DialTemplate, Origination, QuotedText, SipHeaderName};
 pub use plan::{InlinePlan, JoinFlag, PlanStep};
 pub use reply::{ApiFailure, ApiReply, CommandReply};
 
@@ -104,8 +106,8 @@ pub enum ConferenceCommand {
     Member(MemberAction, MemberSelector),
     /// Sets a variable of the room, which appears in snapshots and later events.
     SetVar(ConferenceVarName, VarValue),
-    /// Opens a file and plays it after those that already play. Slow: the file is fetched first. The parameters in
-    /// front of the path come back with the file's events.
+    /// Opens a file and plays it after those that already play, to the room or to one member. Slow: the file is fetched
+    /// first. The parameters in front of the path come back with the file's events.
     Play {
         /// `op`.
         operation: Uuid,
@@ -115,15 +117,17 @@ pub enum ConferenceCommand {
         volume: i8,
         /// The path.
         url: MediaUrl,
+        /// The member that alone hears it.
+        member: Option<ChannelUuid>,
     },
     /// Pauses or resumes the file that plays; the answer states which. Without a file there is no answer.
     PausePlay,
-    /// Closes all files, each at its next frame.
-    StopPlay,
+    /// Closes all files of the room or of one member, each at its next frame.
+    StopPlay(Option<ChannelUuid>),
     /// Sets the volume of the file that plays, in decibels.
     FileVolume(i8),
-    /// Requests the file that plays; `-ERR Nothing is playing` without one.
-    PlayStatus,
+    /// Requests the file that plays in the room or to one member; `-ERR Nothing is playing` without one.
+    PlayStatus(Option<ChannelUuid>),
     /// Records the room into a file on the node. `+OK` comes before the file is opened.
     RecordStart(RecordingPath),
     /// Ends the recording into that file.
@@ -213,6 +217,9 @@ pub enum Api {
     Conference(ConferenceName, ConferenceCommand),
     /// `conference json_list compact`: the conferences and their members.
     ConferenceList,
+    /// `originate`: makes a call under the given UUID, which executes the plan once it is answered. Slow: it ends with the
+    /// answer, or with the reason why there is none.
+    Originate(Box<Origination>),
     /// `sofia recover`: brings back the SIP calls that a profile with `track-calls` had before the server restarted.
     RecoverCalls,
     /// `originate` of a loopback call, for trials without a phone: one end comes in through the dialplan like a
@@ -244,7 +251,7 @@ impl Api {
             | Self::BugList(_)
             | Self::ShowChannels(_)
             | Self::ConferenceList
-            | Self::Conference(_, ConferenceCommand::PlayStatus) => true,
+            | Self::Conference(_, ConferenceCommand::PlayStatus(_)) => true,
             Self::Transfer(..)
             | Self::Kill(..)
             | Self::Answer(_)
@@ -254,6 +261,7 @@ impl Api {
             | Self::SetVars(..)
             | Self::SetVar(..)
             | Self::Conference(..)
+            | Self::Originate(_)
             | Self::RecoverCalls
             | Self::TestCall { .. } => false,
         }
@@ -296,6 +304,7 @@ impl fmt::Display for Api {
             }
             Self::ShowChannels(TableForm::Json) => f.write_str("show channels as json"),
             Self::ConferenceList => f.write_str("conference json_list compact"),
+            Self::Originate(call) => write!(f, "originate {call}"),
             Self::RecoverCalls => f.write_str("sofia recover"),
             Self::TestCall {
                 uuid,
@@ -321,11 +330,21 @@ impl fmt::Display for Api {
                         index,
                         volume,
                         url,
-                    } => write!(f, "play {{op={operation},n={index},vol={volume}}}{url}"),
+                        member,
+                    } => {
+                        write!(f, "play {{op={operation},n={index},vol={volume}}}{url}")?;
+                        write_member(f, *member)
+                    }
                     ConferenceCommand::PausePlay => f.write_str("pause_play"),
-                    ConferenceCommand::StopPlay => f.write_str("stop all"),
+                    ConferenceCommand::StopPlay(member) => {
+                        f.write_str("stop all")?;
+                        write_member(f, *member)
+                    }
                     ConferenceCommand::FileVolume(volume) => write!(f, "file-vol {volume}"),
-                    ConferenceCommand::PlayStatus => f.write_str("play_status"),
+                    ConferenceCommand::PlayStatus(member) => {
+                        f.write_str("play_status")?;
+                        write_member(f, *member)
+                    }
                     ConferenceCommand::RecordStart(path) => write!(f, "recording start {path}"),
                     ConferenceCommand::RecordStop(path) => write!(f, "recording stop {path}"),
                     ConferenceCommand::MaxMembers(most) => write!(f, "set max_members {most}"),
@@ -345,6 +364,14 @@ impl fmt::Display for Api {
                 }
             }
         }
+    }
+}
+
+/// Writes the last argument of a subcommand that is about one member.
+fn write_member(f: &mut fmt::Formatter<'_>, member: Option<ChannelUuid>) -> fmt::Result {
+    match member {
+        Some(member) => write!(f, " {}", MemberSelector::Channel(member)),
+        None => Ok(()),
     }
 }
 

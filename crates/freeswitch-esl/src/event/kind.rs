@@ -9,6 +9,10 @@ use std::borrow::Cow;
 pub enum EventKind<'a> {
     /// `CHANNEL_CREATE`
     ChannelCreate,
+    /// `CHANNEL_PROGRESS`
+    ChannelProgress,
+    /// `CHANNEL_PROGRESS_MEDIA`
+    ChannelProgressMedia,
     /// `CHANNEL_ANSWER`
     ChannelAnswer,
     /// `CHANNEL_PARK`

@@ -261,6 +261,8 @@ impl Event {
         let name = self.name();
         match name.as_ref() {
             "CHANNEL_CREATE" => EventKind::ChannelCreate,
+            "CHANNEL_PROGRESS" => EventKind::ChannelProgress,
+            "CHANNEL_PROGRESS_MEDIA" => EventKind::ChannelProgressMedia,
             "CHANNEL_ANSWER" => EventKind::ChannelAnswer,
             "CHANNEL_PARK" => EventKind::ChannelPark,
             "CHANNEL_UNPARK" => EventKind::ChannelUnpark,

@@ -332,7 +332,7 @@ impl Core {
             );
         }
         for file in files {
-            self.end_member_file(&uid, id, file.serial);
+            self.end_member_file(&uid, id, file.serial, true);
         }
         // The event has the member's block, but the size without the member.
         let mut event = self.custom(MAINTENANCE, DELETED);

@@ -69,8 +69,10 @@ impl Core {
             }
             ("play", [path, rest @ ..]) => return self.play(&uid, path, rest, pending),
             ("pause_play", _) => self.pause(&uid),
+            ("play_status", [member, ..]) => self.member_play_status(&uid, member),
             ("play_status", _) => self.play_status(&uid),
             ("file-vol" | "file_vol", [level, ..]) => self.file_volume(&uid, level),
+            ("stop", [_, member, ..]) => self.stop_member_files(&uid, member),
             ("stop", rest) => self.stop_files(&uid, rest.first().copied().unwrap_or("all")),
             ("recording", [verb, rest @ ..]) => self.recording(&uid, verb, &rest.join(" ")),
             ("record", rest) if !rest.is_empty() => self.recording(&uid, "start", &rest.join(" ")),

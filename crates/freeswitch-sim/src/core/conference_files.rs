@@ -120,33 +120,29 @@ impl Core {
 
     /// Opens a file for one member.
     fn open_member_file(&mut self, uid: &str, selector: &str, path: &str, serial: u64) -> String {
-        let now = self.now;
         let media = self.media(path);
         let (params, _) = file_params(path);
-        let Some(id) = self
-            .select(uid, selector)
-            .ok()
-            .and_then(|ids| ids.first().copied())
-        else {
+        let Some(id) = self.one_member(uid, selector) else {
             return "-ERR Member: 0 not found.\nplay <file_path> [async|<member_id> [nomux]]"
                 .into();
         };
         let Some(duration) = media.duration else {
             return format!("-ERR (play) File: {path} not found.\n");
         };
+        // The event has the parameters of the file that plays, even if another was requested.
+        let mut head = params.clone();
         if let Some(member) = self.rooms.get_mut(uid).and_then(|room| room.member_mut(id)) {
             member.files.push(MemberFile {
                 serial,
                 path: path.to_owned(),
-                params: params.clone(),
-                started: now,
+                params,
+                duration,
+                started: None,
             });
+            head.clone_from(&member.files[0].params);
         }
-        self.emit_member_play(uid, id, &params, path);
-        self.schedule(
-            now + duration,
-            Task::MemberFileDone(uid.to_owned(), id, serial),
-        );
+        self.emit_member_play(uid, id, &head, path);
+        self.start_member_head(uid, id);
         format!("+OK (play) Playing file {path} to member {id}\n")
     }
 
@@ -191,6 +187,21 @@ impl Core {
         }
     }
 
+    pub(super) fn member_play_status(&self, uid: &str, selector: &str) -> String {
+        let Some(id) = self.one_member(uid, selector) else {
+            return format!("-ERR Member: {selector} not found.\nplay_status [<member_id>]");
+        };
+        let member = self.rooms.get(uid).and_then(|room| room.member(id));
+        match member.and_then(|member| member.files.first()) {
+            Some(file) => format!("+OK 0/0 {}\n", file.path),
+            None => "-ERR Nothing is playing\n".into(),
+        }
+    }
+
+    fn one_member(&self, uid: &str, selector: &str) -> Option<u64> {
+        self.select(uid, selector).ok()?.first().copied()
+    }
+
     pub(super) fn play_status(&self, uid: &str) -> String {
         let head = self
             .rooms
@@ -219,6 +230,22 @@ impl Core {
             }
             None => "-ERR File not playing\nfile-vol <vol#>".into(),
         }
+    }
+
+    /// Marks the files of one member to stop; one is closed and reported at each frame.
+    pub(super) fn stop_member_files(&mut self, uid: &str, selector: &str) -> String {
+        let Some(id) = self.one_member(uid, selector) else {
+            return format!("-ERR Member: {selector} not found.\n");
+        };
+        let member = self.rooms.get(uid).and_then(|room| room.member(id));
+        let files = member.into_iter().flat_map(|member| &member.files);
+        let serials: Vec<u64> = files.map(|file| file.serial).collect();
+        let count = serials.len();
+        for (serial, frame) in serials.into_iter().zip(1..) {
+            let at = self.now + FRAME * frame;
+            self.schedule(at, Task::MemberFileDone(uid.to_owned(), id, serial));
+        }
+        format!("+OK Stopped {count} files.\n")
     }
 
     /// Marks files to stop; each is closed and reported at the next frame.

@@ -173,7 +173,10 @@ impl Core {
                 member.hold = true;
                 member.talking = false;
             }
-            "unhold" => member.hold = false,
+            "unhold" => {
+                member.hold = false;
+                let _ = self.stop_member_files(uid, &id.to_string());
+            }
             "kick" => {
                 member.kicked = true;
                 self.member_event(uid, id, command.origin, command.action, &[]);

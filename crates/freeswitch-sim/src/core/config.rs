@@ -13,6 +13,26 @@ pub struct Media {
     pub opening: u64,
 }
 
+/// The behaviour of a callee. Times are in microseconds from the start of the call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Callee {
+    /// The time of the 180; `None` if there is none.
+    pub rings: Option<u64>,
+    /// The end of the call set-up.
+    pub then: CalleeOutcome,
+}
+
+/// The final response of a callee.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CalleeOutcome {
+    /// 200 at this time.
+    Answers(u64),
+    /// Another final status at this time.
+    Refuses(u64, u16),
+    /// No response until the caller gives up.
+    Silent,
+}
+
 /// The settings that differ between nodes, and their environment.
 #[derive(Debug, Clone)]
 pub struct NodeConfig {
@@ -50,6 +70,10 @@ pub struct NodeConfig {
     pub media: BTreeMap<String, Media>,
     /// Media without an entry.
     pub default_media: Media,
+    /// Callees of SIP calls that the node makes, by the user part or the number.
+    pub callees: BTreeMap<String, Callee>,
+    /// Callees without an entry; `None`: the node has no SIP profile.
+    pub default_callee: Option<Callee>,
     /// The maximum number of members of a conference, by its profile; 0, or no entry: no limit.
     pub max_members: BTreeMap<String, u64>,
     /// Answered SIP calls are stored, and `sofia recover` brings them back after a restart.
@@ -90,6 +114,8 @@ impl Default for NodeConfig {
                 duration: Some(2_000_000),
                 opening: 0,
             },
+            callees: BTreeMap::new(),
+            default_callee: None,
             max_members: BTreeMap::from([("roomkeeper-connect".into(), 2)]),
             track_calls: true,
             modules: vec!["mod_flite".into()],

@@ -127,8 +127,20 @@ impl Core {
         self.emit(event);
     }
 
+    /// Starts the first file of a member, if it does not play yet.
+    pub(super) fn start_member_head(&mut self, uid: &str, id: u64) {
+        let now = self.now;
+        let member = self.rooms.get_mut(uid).and_then(|room| room.member_mut(id));
+        let head = member.and_then(|member| member.files.first_mut());
+        if let Some(head) = head.filter(|head| head.started.is_none()) {
+            head.started = Some(now);
+            let (serial, ends) = (head.serial, now + head.duration);
+            self.schedule(ends, Task::MemberFileDone(uid.to_owned(), id, serial));
+        }
+    }
+
     /// Ends the file of one member; if the member is gone, the event has no member block.
-    pub(super) fn end_member_file(&mut self, uid: &str, id: u64, serial: u64) {
+    pub(super) fn end_member_file(&mut self, uid: &str, id: u64, serial: u64, gone: bool) {
         let now = self.now;
         let Some(member) = self.rooms.get_mut(uid).and_then(|room| room.member_mut(id)) else {
             return;
@@ -141,14 +153,17 @@ impl Core {
         if let Some(room) = self.rooms.get(uid) {
             room.describe(&mut event, &self.config.domain);
         }
-        played(&mut event, now.saturating_sub(file.started));
+        played(&mut event, now.saturating_sub(file.started.unwrap_or(now)));
         for (key, value) in &file.params {
             event.add(key.clone(), value.clone());
         }
         event.add("Action", "play-file-member-done");
-        self.describe_member(&mut event, uid, id);
+        if !gone {
+            self.describe_member(&mut event, uid, id);
+        }
         event.add("File", file.path);
         self.emit(event);
+        self.start_member_head(uid, id);
     }
 
     /// Requests the thread of a recording. It takes a member id, like every member.

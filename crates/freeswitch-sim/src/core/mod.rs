@@ -13,6 +13,7 @@ mod api;
 mod applications;
 mod bulk;
 mod call;
+mod callee;
 mod channel;
 mod channel_recordings;
 mod channel_row;
@@ -49,7 +50,7 @@ use bytes::Bytes;
 
 use channel::Channel;
 use channel_row::ChannelRow;
-pub use config::{Media, NodeConfig};
+pub use config::{Callee, CalleeOutcome, Media, NodeConfig};
 use conn::{Command, Conn};
 pub use conn::{ConnId, MAX_DROPPED_IN_A_ROW, MAX_QUEUED_EVENTS};
 use dates::dates;
@@ -399,6 +400,7 @@ impl Core {
         match task {
             Task::Run(uuid) => self.run_channel(&uuid),
             Task::Leg(step, uuid) => self.leg_step(step, &uuid),
+            Task::Callee(step, uuid) => self.callee_step(step, &uuid),
             Task::Recovered(uuid) => self.recovered(&uuid),
             Task::Inbound(step, uuid) => self.inbound_step(step, &uuid),
             Task::Join(uuid, app) => self.join(&uuid, &app),
@@ -415,7 +417,9 @@ impl Core {
             Task::RoomEnd(uid) => self.end_room(&uid),
             Task::RoomGone(uid) => self.destroy_room(&uid),
             Task::FileDone(uid, serial) => self.end_file(&uid, serial),
-            Task::MemberFileDone(uid, member, serial) => self.end_member_file(&uid, member, serial),
+            Task::MemberFileDone(uid, member, serial) => {
+                self.end_member_file(&uid, member, serial, false)
+            }
             Task::FilesStop(uid, serials) => self.close_stopped_files(&uid, &serials),
             Task::RecordStart(uid, path) => self.record_start(&uid, &path),
             Task::RecordStop(uid, path) => self.record_stop(&uid, &path),

@@ -8,6 +8,7 @@ use super::{
     Core, IdKind, Origin, Step,
     channel::{Channel, Profile, State},
     event::Value,
+    inline::parse_inline,
     pending::Origination,
     task::{LegStep, Task},
 };
@@ -49,19 +50,6 @@ impl Core {
                     .into(),
             );
         };
-        let mut parts = endpoint.split('/');
-        let (Some("loopback"), Some(extension)) = (parts.next(), parts.next()) else {
-            let cause = if endpoint.starts_with("sofia/") {
-                "INVALID_PROFILE"
-            } else {
-                "CHAN_NOT_IMPLEMENTED"
-            };
-            return Some(format!("-ERR {cause}\n"));
-        };
-        let context = parts.next().unwrap_or("default").to_owned();
-        if self.shut_down || self.channels.len() as u64 + 2 > self.config.max_sessions {
-            return Some("-ERR NORMAL_TEMPORARY_FAILURE\n".into());
-        }
         let plan = match target.strip_prefix('&') {
             Some(app) => {
                 let (name, arg) = app.split_once('(').unwrap_or((app, ""));
@@ -70,8 +58,22 @@ impl Core {
                     arg.strip_suffix(')').unwrap_or(arg).to_owned(),
                 )]
             }
-            None => self.plan_for(target.split(' ').next().unwrap_or_default()),
+            None => match target.strip_suffix(" inline") {
+                Some(plan) => parse_inline(plan),
+                None => self.plan_for(target.split(' ').next().unwrap_or_default()),
+            },
         };
+        let mut parts = endpoint.split('/');
+        let (Some("loopback"), Some(extension)) = (parts.next(), parts.next()) else {
+            if endpoint.starts_with("sofia/") {
+                return self.originate_sip(endpoint, &vars, Origination { pending, plan });
+            }
+            return Some("-ERR CHAN_NOT_IMPLEMENTED\n".into());
+        };
+        let context = parts.next().unwrap_or("default").to_owned();
+        if self.shut_down || self.channels.len() as u64 + 2 > self.config.max_sessions {
+            return Some("-ERR NORMAL_TEMPORARY_FAILURE\n".into());
+        }
         let (extension, context) = (extension.to_owned(), context);
         let uuid = match vars.iter().find(|(key, _)| key == "origination_uuid") {
             Some((_, uuid)) => uuid.clone(),
@@ -165,7 +167,7 @@ impl Core {
         channel
     }
 
-    fn new_channel(&mut self, uuid: &str, name: String, profile: Profile) -> Channel {
+    pub(super) fn new_channel(&mut self, uuid: &str, name: String, profile: Profile) -> Channel {
         self.sessions += 1;
         Channel {
             uuid: uuid.to_owned(),
@@ -339,7 +341,7 @@ impl Core {
     }
 
     /// Completes `originate` for the answered A leg: roles are swapped, `originate` answers, the plan runs.
-    fn run_origination(&mut self, uuid: &str) {
+    pub(super) fn run_origination(&mut self, uuid: &str) {
         let Some(Origination { pending, plan }) = self.originating.remove(uuid) else {
             return;
         };
@@ -351,6 +353,9 @@ impl Core {
         channel.running = State::Execute;
         channel.state = State::Execute;
         let profile = &mut channel.profile;
+        if channel.sip {
+            profile.index += 1;
+        }
         std::mem::swap(&mut profile.name, &mut profile.callee_name);
         std::mem::swap(&mut profile.number, &mut profile.callee_number);
         let (name, number) = (profile.callee_name.clone(), profile.callee_number.clone());

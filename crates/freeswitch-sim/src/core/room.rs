@@ -79,7 +79,9 @@ pub(super) struct MemberFile {
     pub serial: u64,
     pub path: String,
     pub params: Vec<(String, String)>,
-    pub started: u64,
+    pub duration: u64,
+    /// The time when it began; `None` while it follows another one.
+    pub started: Option<u64>,
 }
 
 #[derive(Debug, Clone)]

@@ -11,6 +11,8 @@ pub(super) enum Task {
     Leg(LegStep, String),
     /// A call from outside does its next step.
     Inbound(LegStep, String),
+    /// The callee of a call that the node made does its next step.
+    Callee(CalleeStep, String),
     /// A recovered call starts again.
     Recovered(String),
     /// A channel requests to enter the conference of its running application, which has this id.
@@ -57,6 +59,17 @@ pub(super) enum LegStep {
     Answer,
     Answered,
     Run,
+}
+
+/// The steps of a callee.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CalleeStep {
+    Ring,
+    Answer,
+    /// A final SIP response with this status.
+    Refuse(u16),
+    /// The caller gives up.
+    Timeout,
 }
 
 /// A channel that a conference has let in and that is not a member yet.

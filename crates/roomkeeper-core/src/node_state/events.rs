@@ -54,9 +54,16 @@ impl NodeState {
                     (Some(known), _) if known.registration().is_none() => true,
                     (
                         Some(known),
-                        ConferenceChange::FileOpened { file, .. }
-                        | ConferenceChange::FileEnded(file),
-                    ) => known.playback().knows(file.operation),
+                        ConferenceChange::FileOpened { file, member, .. }
+                        | ConferenceChange::FileEnded { file, member },
+                    ) => match member {
+                        None => known.playback().knows(file.operation),
+                        Some(channel) => known
+                            .members()
+                            .get(&CallId::new(self.node, *channel))
+                            .and_then(|member| member.audio.as_ref())
+                            .is_some_and(|audio| audio.playback.knows(file.operation)),
+                    },
                     (
                         Some(known),
                         ConferenceChange::RecordingStarted { recording, .. }
@@ -78,6 +85,12 @@ impl NodeState {
                 let is_known = run == Some(step.run) || gather == Some(step.run);
                 (!is_known).then_some(EntityId::Call(id))
             }
+            SwitchEventKind::Channel {
+                channel,
+                change: ChannelChange::Dialled { room, .. },
+            } => self
+                .lacks_dial(*room, *channel)
+                .then_some(EntityId::Room(*room)),
             SwitchEventKind::Channel {
                 change:
                     ChannelChange::RecordingStarted {
@@ -240,12 +253,21 @@ impl NodeState {
                 }
             }
             ConferenceChange::Locked(locked) => RoomInput::Locked { at, locked },
-            ConferenceChange::FileOpened { file, failed } => RoomInput::Play(if failed {
-                PlayInput::NotPlayed(file, PlayFailure::Refused)
-            } else {
-                PlayInput::Opened(file)
-            }),
-            ConferenceChange::FileEnded(file) => RoomInput::Play(PlayInput::Ended(file)),
+            ConferenceChange::FileOpened {
+                file,
+                failed,
+                member,
+            } => {
+                let input = if failed {
+                    PlayInput::NotPlayed(file, PlayFailure::Refused)
+                } else {
+                    PlayInput::Opened(file)
+                };
+                self.file_input(room, member, input)?
+            }
+            ConferenceChange::FileEnded { file, member } => {
+                self.file_input(room, member, PlayInput::Ended(file))?
+            }
             ConferenceChange::RecordingStarted { recording, failed } => {
                 RoomInput::Record(RecordInput::Started {
                     id: recording,
@@ -271,6 +293,22 @@ impl NodeState {
             }
             ConferenceChange::Other => return None,
         })
+    }
+
+    /// Returns the input that a report about a file is; `None` if nothing is played to that member.
+    fn file_input(
+        &self,
+        room: RoomId,
+        member: Option<ChannelId>,
+        input: PlayInput,
+    ) -> Option<RoomInput> {
+        let Some(channel) = member else {
+            return Some(RoomInput::Play(input));
+        };
+        let call = CallId::new(room.node(), channel);
+        let member = self.room(room)?.members().get(&call)?;
+        let has_audio = member.audio.is_some();
+        has_audio.then_some(RoomInput::PlayTo { call, input })
     }
 
     /// Stops counting a member that the conference has reported as gone.
@@ -336,6 +374,15 @@ impl NodeState {
         self.found(channel, cx);
         let id = CallId::new(self.node, channel);
         match change {
+            ChannelChange::Dialled {
+                room,
+                change,
+                sip_status,
+            } => {
+                self.dial_event(room, channel, (&change, sip_status), cx);
+                self.apply_channel_change(channel, sequence, at, *change, cx);
+            }
+            ChannelChange::Ringing => {}
             ChannelChange::RecordingStarted { .. } | ChannelChange::RecordingStopped { .. } => {}
             ChannelChange::ListenedTo => self.listened_to(channel, sequence, cx),
             ChannelChange::Created(identity) => self.keep_identity(channel, identity),
@@ -574,6 +621,8 @@ fn member_recording_input(sequence: u64, change: &ChannelChange) -> Option<(Room
             },
         )),
         ChannelChange::Created(_)
+        | ChannelChange::Ringing
+        | ChannelChange::Dialled { .. }
         | ChannelChange::Answered(_)
         | ChannelChange::Parked { .. }
         | ChannelChange::StepEnded { .. }

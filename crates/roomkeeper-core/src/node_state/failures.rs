@@ -26,13 +26,16 @@ impl NodeState {
         }
         let asks_for_snapshot = match &command.action {
             SwitchAction::Play(play) => play.opens_file(),
-            // A call that is gone needs no preparation, and its first transfer has the same effect.
-            SwitchAction::Prepare => false,
+            // A call that is gone needs no preparation, and its first transfer has the same effect. An attempt without a
+            // channel has its own rules.
+            SwitchAction::Prepare | SwitchAction::Dial { .. } | SwitchAction::CancelDial => false,
             // The deadline of the request repeats it.
             SwitchAction::StopGather => false,
             SwitchAction::Enter(_)
             | SwitchAction::Park { .. }
             | SwitchAction::SetFlag { .. }
+            | SwitchAction::Hold { .. }
+            | SwitchAction::SetHearing { .. }
             | SwitchAction::SetLock { .. }
             | SwitchAction::Describe { .. }
             | SwitchAction::Control(_)
@@ -59,9 +62,17 @@ impl NodeState {
     ) {
         let call = command.target.call();
         let input = match (&command.action, call) {
-            (SwitchAction::Play(play), _) => return self.play_refused(room, play, error, cx),
+            (SwitchAction::Play(play), _) => {
+                return self.play_refused(command.target, play, error, cx);
+            }
             (SwitchAction::SetLock { locked }, _) => {
                 return self.lock_refused(room, *locked, error, cx);
+            }
+            (SwitchAction::Dial { .. }, Some(call)) => {
+                return self.dial_refused(room, call, error, cx);
+            }
+            (SwitchAction::CancelDial, Some(call)) if *error == CommandError::NoSuchChannel => {
+                return self.dial_not_found(room, call, cx);
             }
             (SwitchAction::Control(_), _) => RoomInput::ControlFailed,
             (SwitchAction::Enter(_), Some(call)) => RoomInput::NotEntered {
@@ -74,6 +85,8 @@ impl NodeState {
                 flag: *flag,
                 on: *on,
             },
+            (SwitchAction::Hold { on }, Some(call)) => RoomInput::HoldRefused { call, on: *on },
+            (SwitchAction::SetHearing { .. }, Some(call)) => RoomInput::HearingRefused { call },
             (
                 SwitchAction::Record {
                     recording, action, ..
@@ -104,7 +117,11 @@ impl NodeState {
             }
             SwitchAction::Step { .. }
             | SwitchAction::Enter(_)
+            | SwitchAction::Dial { .. }
+            | SwitchAction::CancelDial
             | SwitchAction::SetFlag { .. }
+            | SwitchAction::Hold { .. }
+            | SwitchAction::SetHearing { .. }
             | SwitchAction::SetLock { .. }
             | SwitchAction::Describe { .. }
             | SwitchAction::Control(_)
@@ -131,6 +148,7 @@ impl NodeState {
         match entity {
             EntityId::Room(id) => {
                 if self.rooms.contains_key(&id) {
+                    self.retry_dials(id, cx);
                     self.room_input(id, RoomInput::Deadline, cx);
                 }
             }

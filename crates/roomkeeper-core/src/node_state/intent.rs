@@ -14,7 +14,7 @@ use super::{Context, NodeState};
 
 /// An intent without its action.
 pub(super) struct Request {
-    target: Target,
+    pub(super) target: Target,
     pub(super) requester: Requester,
     pub(super) command_uid: Option<CommandUid>,
 }
@@ -100,7 +100,6 @@ impl NodeState {
         match &intent.action {
             Action::CreateRoom(_)
             | Action::DeleteRoom(_)
-            | Action::Stop(_)
             | Action::SetVolume(_)
             | Action::Hangup(_) => Ok(Decision::Act),
             Action::UpdateRoom(update) => self.check_update(room(target)?, update),
@@ -111,6 +110,7 @@ impl NodeState {
             Action::Move(moved) => self.check_move(room(target)?, call(target)?, moved.to),
             Action::SetLock(set) => self.check_lock(room(target)?, *set),
             Action::SetFlag(set) => self.check_flag(target, *set),
+            Action::SetHold(set) => self.check_hold(target, set),
             Action::StartRecording(_) => self.check_start_recording(target),
             Action::StopRecording(_) => self.check_stop_recording(target),
             Action::PauseRecording(pause) => self.check_pause_recording(target, *pause),
@@ -118,8 +118,11 @@ impl NodeState {
                 self.check_coach(room(target)?, call(target)?, coach.coach, &intent.requester)
             }
             Action::Uncoach(_) => self.check_uncoach(room(target)?, call(target)?),
-            Action::Play(play) => self.check_play(room(target)?, play),
+            Action::Play(play) => self.check_play(target, play),
+            Action::Stop(_) => self.check_stop(target),
             Action::Pause(_) => self.check_pause(room(target)?),
+            Action::Dial(dial) => self.check_dial(room(target)?, dial),
+            Action::CancelDial(cancel) => self.check_cancel_dial(room(target)?, *cancel),
             Action::Gather(_) => self.check_gather(target),
             Action::StopGather(_) => self.check_stop_gather(target),
             Action::SendDigits(_) => self.check_send_digits(target),
@@ -156,6 +159,7 @@ impl NodeState {
             Action::Move(moved) => Accepted::Move(self.move_member(by, moved, cx)?),
             Action::SetLock(set) => Accepted::SetLock(self.set_lock(by, set, cx)?),
             Action::SetFlag(set) => Accepted::SetFlag(self.set_flag(by, set, cx)?),
+            Action::SetHold(set) => Accepted::SetHold(self.set_hold(by, set, cx)?),
             Action::StartRecording(_) => Accepted::StartRecording(self.start_recording(by, cx)?),
             Action::StopRecording(_) => Accepted::StopRecording(self.stop_recording(by, cx)?),
             Action::PauseRecording(pause) => {
@@ -167,6 +171,8 @@ impl NodeState {
             Action::Pause(_) => Accepted::Pause(self.pause(by, cx)?),
             Action::Stop(_) => Accepted::Stop(self.stop(by, cx)?),
             Action::SetVolume(set) => Accepted::SetVolume(self.set_volume(by, set, cx)?),
+            Action::Dial(dial) => Accepted::Dial(self.start_dial(by, dial, cx)?),
+            Action::CancelDial(cancel) => Accepted::CancelDial(self.cancel_dial(by, cancel, cx)?),
             Action::Gather(gather) => Accepted::Gather(self.gather(by, gather, cx)?),
             Action::StopGather(_) => Accepted::StopGather(self.stop_gather(&by, cx)?),
             Action::SendDigits(send) => Accepted::SendDigits(self.send_digits(&by, send, cx)?),

@@ -14,6 +14,7 @@ use crate::room::{
 
 use crate::switch_command::{SwitchAction, SwitchCommand};
 
+use super::dial::Dialled;
 use super::{Context, LiveNotification, NodeState, Notification, Subject};
 
 impl NodeState {
@@ -262,6 +263,25 @@ impl NodeState {
                 }
                 self.call_input(call, CallInput::Entered { room: id, sequence }, cx);
             }
+            RoomEffect::CallDialled {
+                call,
+                caller_id,
+                did,
+                joins,
+                synthesized,
+            } => {
+                let dialled = Dialled {
+                    call,
+                    caller_id,
+                    did,
+                    joins,
+                    synthesized,
+                };
+                self.call_dialled(id, dialled, cx);
+            }
+            RoomEffect::CheckAgain => {
+                cx.out.resync = Some("the events of a dial-out may be lost");
+            }
             RoomEffect::CallNotEntered { call, turned_away } => {
                 let not_entered = CallInput::NotEntered {
                     room: id,
@@ -310,6 +330,11 @@ impl NodeState {
             RoomCommand::Enter { call } => {
                 SwitchAction::Enter(Box::new(self.room(id)?.entry(call)?))
             }
+            RoomCommand::Dial { request, .. } => SwitchAction::Dial {
+                entry: Box::new(self.room(id)?.dial_entry(&request)?),
+                request,
+            },
+            RoomCommand::CancelDial { .. } => SwitchAction::CancelDial,
             RoomCommand::Record {
                 recording,
                 path,
@@ -324,9 +349,13 @@ impl NodeState {
                 id: self.next_park_id(call, cx),
             },
             RoomCommand::SetFlag { flag, on, .. } => SwitchAction::SetFlag { flag, on },
+            RoomCommand::Hold { on, .. } => SwitchAction::Hold { on },
+            RoomCommand::SetHearing { on, .. } => SwitchAction::SetHearing { on },
             RoomCommand::SetLock { locked } => SwitchAction::SetLock { locked },
             RoomCommand::Control(control) => SwitchAction::Control(control),
-            RoomCommand::Play(command) => SwitchAction::Play(command),
+            RoomCommand::Play(command) | RoomCommand::PlayTo { command, .. } => {
+                SwitchAction::Play(command)
+            }
             RoomCommand::Describe => {
                 let registration = Box::new(self.registration(id)?.clone());
                 SwitchAction::Describe { registration }

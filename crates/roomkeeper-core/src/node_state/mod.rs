@@ -7,6 +7,7 @@
 mod acting;
 mod calls;
 mod coaching;
+mod dial;
 mod events;
 mod failures;
 mod intent;
@@ -29,6 +30,7 @@ use smallvec::SmallVec;
 use uuid::Uuid;
 
 use crate::call::{CallNotification, CallState};
+use crate::dial::DialRules;
 use crate::entity::EntityId;
 use crate::ids::{AppId, CallId, ChannelId, CoreId, IdMap, IdSet, NodeId, RoomId};
 use crate::room::{LiveChange, RoomInput, RoomNotification, RoomState, RoomStatus};
@@ -98,6 +100,8 @@ pub struct Rules {
     pub timeouts: Timeouts,
     /// The directory for recordings on the nodes, an absolute path.
     pub recordings: String,
+    /// The calls that the operator allows.
+    pub dial: DialRules,
 }
 
 /// A notification for an app.
@@ -377,7 +381,13 @@ impl NodeState {
 
     /// Drops an entity that is over, once that is committed.
     pub fn drop_over(&mut self, entity: EntityId, now: Timestamp) {
+        // Of a call that ended with its core no event can come any longer; the call itself can return.
+        let is_of_core = match entity {
+            EntityId::Call(id) => self.call(id).map(CallState::core) == self.core,
+            EntityId::Room(_) => false,
+        };
         if self.forget_over(entity)
+            && is_of_core
             && let EntityId::Call(id) = entity
         {
             self.remember_ended(id.channel(), now);

@@ -1,13 +1,13 @@
-//! Locks, kicks, and the flags and settings of members.
+//! Locks, kicks, the flags and settings of members, and their holds.
 
 use crate::command_error::CommandError;
 use crate::entity::Target;
-use crate::ids::{CallId, RoomId};
-use crate::room::{FlagRequest, Member, MemberStatus, RoomInput, RoomState};
+use crate::ids::{CallId, OperationId, RoomId};
+use crate::room::{FlagRequest, Hold, HoldRequest, Member, MemberStatus, RoomInput, RoomState};
 
 use crate::intent::{
-    Accepted, Decision, FlagAccepted, Kick, LeaveAccepted, LockAccepted, Refusal, Requester,
-    SetFlag, SetLock, UpdateAccepted, UpdateMember,
+    Accepted, Decision, FlagAccepted, HoldAccepted, Kick, LeaveAccepted, LockAccepted, Refusal,
+    Requester, SetFlag, SetHold, SetLock, UpdateAccepted, UpdateMember,
 };
 
 use super::intent::{Request, call};
@@ -132,7 +132,7 @@ impl NodeState {
     // ---- flags ----------------------------------------------------------------------------------------------------
 
     /// Returns the member that a target means. A target that names a room means a member of that room.
-    fn joined_member(&self, target: Target) -> Result<&Member, Refusal> {
+    pub(super) fn joined_member(&self, target: Target) -> Result<&Member, Refusal> {
         let call = call(target)?;
         let room = self.joined(call)?;
         if target.room().is_some_and(|meant| meant != room) {
@@ -171,6 +171,40 @@ impl NodeState {
         };
         self.room_input(room, RoomInput::SetFlag { call, request }, cx);
         Ok(FlagAccepted { room, flag, on })
+    }
+
+    // ---- hold -----------------------------------------------------------------------------------------------------
+
+    pub(super) fn check_hold(&self, target: Target, set: &SetHold) -> Result<Decision, Refusal> {
+        let member = self.joined_member(target)?;
+        // A request for the opposite, sent and not yet confirmed, is about to change it.
+        let is_changing = |hold: &Hold| hold.request.is_some() && hold.wanted != set.on;
+        if member.flags.hold == set.on && !member.hold().is_some_and(is_changing) {
+            return Err(Refusal::HoldAlreadySet { on: set.on });
+        }
+        Ok(Decision::Act)
+    }
+
+    pub(super) fn set_hold(
+        &mut self,
+        by: Request,
+        set: SetHold,
+        cx: &mut Context<'_>,
+    ) -> Result<HoldAccepted, Refusal> {
+        let SetHold { on, music } = set;
+        let call = by.call()?;
+        let room = self.joined(call)?;
+        let input = RoomInput::Hold {
+            call,
+            on,
+            music: music.map(|url| (OperationId::new(cx.ids.next_uuid()), url)),
+            request: HoldRequest {
+                command_uid: by.command_uid,
+                deadline: cx.now + self.rules.timeouts.mute,
+            },
+        };
+        self.room_input(room, input, cx);
+        Ok(HoldAccepted { room, on })
     }
 
     // ---- settings -------------------------------------------------------------------------------------------------

@@ -68,12 +68,14 @@ impl NodeState {
 
     /// Returns the calls that belong to no app, oldest first, and their number.
     pub fn foreign_calls(&self) -> (Vec<ForeignCall>, u64) {
+        let dialled: BTreeSet<ChannelId> = self.dialled_channels().collect();
         let foreign = self.identities.iter().filter(|(channel, _)| {
             let id = CallId::new(self.node, **channel);
             !self.calls.contains_key(&id)
                 && !self.ended.contains_key(*channel)
                 && !self.unreadable.contains(&EntityId::Call(id))
                 && self.app_of(**channel).is_none()
+                && !dialled.contains(*channel)
         });
         let mut first: BTreeSet<(Timestamp, ChannelId)> = BTreeSet::new();
         let mut total = 0;

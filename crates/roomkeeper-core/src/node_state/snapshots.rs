@@ -125,7 +125,11 @@ impl NodeState {
             let state = self.call(call);
             // If an event has moved the call since the fence, the snapshot may show the call before or after the move.
             // The call's next event decides, or another snapshot if that event is lost.
-            if state.is_some_and(|state| state.is_elsewhere_since(room.room, fence)) {
+            // The numbers of a call that ended with its core say nothing about the present one.
+            let moved = |state: &&CallState| {
+                Some(state.core()) == self.core && state.is_elsewhere_since(room.room, fence)
+            };
+            if state.as_ref().is_some_and(moved) {
                 cx.out.resync = Some("a call has moved since the fence");
                 continue;
             }
@@ -204,12 +208,13 @@ impl NodeState {
             .collect()
     }
 
-    /// Returns the known calls that are not in the list. A call that FreeSWITCH may still recover is not missing.
+    /// Returns the known calls, and the dialled channels, that are not in the list. A call that FreeSWITCH may still recover is not missing.
     pub fn missing_from(&self, listed: &IdSet<ChannelId>) -> Vec<ChannelId> {
         let calls = self.calls.values();
         calls
             .filter(|call| self.recovery.is_none() || Some(call.core()) == self.core)
             .map(|call| call.id().channel())
+            .chain(self.dialled_channels())
             .filter(|channel| !listed.contains(channel))
             .collect()
     }
@@ -242,6 +247,11 @@ impl NodeState {
         let id = CallId::new(self.node, dump.channel);
         let answered_at = dump.identity.answered_at;
         self.keep_identity(dump.channel, dump.identity);
+        if dump.parked
+            && let Some(room) = self.dialling_room(dump.channel)
+        {
+            self.dial_answered(room, id, true, cx);
+        }
         let joining = self
             .call(id)
             .is_some_and(|s| matches!(s.status(), CallStatus::Joining(_)));
@@ -274,6 +284,9 @@ impl NodeState {
 
     /// Ends a call that does not exist at this fence, according to `uuid_exists`.
     pub fn end_vanished_call(&mut self, channel: ChannelId, fence: u64, cx: &mut Context<'_>) {
+        if let Some(room) = self.dialling_room(channel) {
+            return self.dial_not_found(room, CallId::new(self.node, channel), cx);
+        }
         let before = cx.out.notifications.len();
         // FreeSWITCH was asked for this id, so the call is over even if an event after the fence names it.
         let call = self.call(CallId::new(self.node, channel));

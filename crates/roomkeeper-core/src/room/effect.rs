@@ -4,13 +4,15 @@ use std::fmt;
 
 use crate::gather::GatherResult;
 use crate::ids::{CallId, CommandUid, MemberId, RecordingId, RoomId};
+use crate::play_url::PlayUrl;
 
 use super::coach::CoachChange;
 use super::control::RoomControl;
 use super::details::Update;
+use super::dial::{DialChange, DialEvent, DialOutcome, DialRequest};
 use super::flag::{Flags, MemberFlag};
 use super::member_settings::{MemberSettings, MemberUpdate};
-use super::play::{PlayCommand, PlayEvent};
+use super::play::{MemberPlayEvent, PlayCommand, PlayEvent};
 use super::recording::{RecordAction, RecordingChange};
 use super::settings::Sparse;
 
@@ -51,6 +53,22 @@ impl LeftReason {
 impl fmt::Display for LeftReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+/// The reason why a room ended, as the webhook gives it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EndReason {
+    /// A member with `end_on_exit` left.
+    MemberLeft,
+}
+
+impl EndReason {
+    /// Returns the word in the webhook.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::MemberLeft => "member_left",
+        }
     }
 }
 
@@ -113,6 +131,20 @@ pub enum RoomCommand {
         /// Its value.
         on: bool,
     },
+    /// Holds or unholds a member.
+    Hold {
+        /// The call.
+        call: CallId,
+        /// True holds it.
+        on: bool,
+    },
+    /// Lets a member hear the room or not, because of its hold. This is no change of the flag that its app sees.
+    SetHearing {
+        /// The call.
+        call: CallId,
+        /// True lets it hear.
+        on: bool,
+    },
     /// Locks or unlocks the conference.
     SetLock {
         /// True locks it.
@@ -124,6 +156,13 @@ pub enum RoomCommand {
     Control(RoomControl),
     /// Controls the playback.
     Play(PlayCommand),
+    /// Controls the playback to one member.
+    PlayTo {
+        /// The call.
+        call: CallId,
+        /// The command.
+        command: PlayCommand,
+    },
     /// Starts, ends, pauses or resumes a recording.
     Record {
         /// The recorded member; `None` for the room itself.
@@ -135,13 +174,32 @@ pub enum RoomCommand {
         /// The action.
         action: RecordAction,
     },
+    /// Makes a call and puts it into the room once it is answered.
+    Dial {
+        /// The session that the call gets.
+        call: CallId,
+        /// The request.
+        request: Box<DialRequest>,
+    },
+    /// Ends a call that is not answered yet.
+    CancelDial {
+        /// The session of the attempt.
+        call: CallId,
+    },
 }
 
 impl RoomCommand {
     /// Returns the call of the command, if it has one.
     pub const fn call(&self) -> Option<CallId> {
         match self {
-            Self::Enter { call } | Self::Park { call } | Self::SetFlag { call, .. } => Some(*call),
+            Self::Enter { call }
+            | Self::Park { call }
+            | Self::SetFlag { call, .. }
+            | Self::Dial { call, .. }
+            | Self::CancelDial { call }
+            | Self::Hold { call, .. }
+            | Self::SetHearing { call, .. }
+            | Self::PlayTo { call, .. } => Some(*call),
             Self::Record { call, .. } => *call,
             Self::SetLock { .. } | Self::Describe | Self::Control(_) | Self::Play(_) => None,
         }
@@ -177,7 +235,10 @@ pub enum RoomEvent {
         locked: bool,
     },
     /// The room ended.
-    Destroyed,
+    Destroyed {
+        /// The reason, if it is no request of its owner and no time limit.
+        reason: Option<EndReason>,
+    },
     /// A recording changed.
     Recording {
         /// The recorded member; `None` for the room itself.
@@ -265,6 +326,15 @@ pub enum RoomEvent {
         /// The change.
         change: CoachChange,
     },
+    /// A member was held or unheld.
+    HoldChanged {
+        /// The call.
+        call: CallId,
+        /// True if it is held.
+        on: bool,
+        /// Its music.
+        music: Option<PlayUrl>,
+    },
     /// A request for digits of a member ended.
     Gathered {
         /// The call.
@@ -274,6 +344,15 @@ pub enum RoomEvent {
     },
     /// An event of the playback.
     Play(PlayEvent),
+    /// An event of the playback to one member.
+    MemberPlay {
+        /// The call.
+        call: CallId,
+        /// The event.
+        event: MemberPlayEvent,
+    },
+    /// An event of a dial-out.
+    Dial(DialEvent),
 }
 
 /// Declares the name of each event, and the list of all names.
@@ -296,7 +375,7 @@ impl RoomEvent {
     named_events! {
         Self::Created { .. } => "conference.created",
         Self::Updated(_) | Self::Locked { .. } => "conference.updated",
-        Self::Destroyed => "conference.destroyed",
+        Self::Destroyed { .. } => "conference.destroyed",
         Self::MemberJoined { .. } => "conference.member.joined",
         Self::MemberUpdated { .. } => "conference.member.updated",
         Self::MemberLeft { .. } => "conference.member.left",
@@ -306,11 +385,16 @@ impl RoomEvent {
         Self::FlagChanged { flag: MemberFlag::Speak, on: true, .. } => MemberFlag::Speak.names(true).event,
         Self::FlagChanged { flag: MemberFlag::Hear, on: false, .. } => MemberFlag::Hear.names(false).event,
         Self::FlagChanged { flag: MemberFlag::Hear, on: true, .. } => MemberFlag::Hear.names(true).event,
+        Self::HoldChanged { on: true, .. } => "conference.member.held",
+        Self::HoldChanged { on: false, .. } => "conference.member.unheld",
         Self::JoinFailed { .. } => "conference.member.join_failed",
         Self::Coach { change: CoachChange::Began, .. } => "conference.member.coached",
         Self::Coach { change: CoachChange::Ended(_), .. } => "conference.member.uncoached",
         Self::Coach { change: CoachChange::Failed(_), .. } => "conference.member.coach_failed",
         Self::Gathered { .. } => "conference.member.gathered",
+        Self::MemberPlay { event: MemberPlayEvent::Started { .. }, .. } => "conference.member.play.started",
+        Self::MemberPlay { event: MemberPlayEvent::Finished { .. }, .. } => "conference.member.play.finished",
+        Self::MemberPlay { event: MemberPlayEvent::Stopped { .. }, .. } => "conference.member.play.stopped",
         Self::Play(PlayEvent::Started { .. }) => "conference.play.started",
         Self::Play(PlayEvent::Finished { .. }) => "conference.play.finished",
         Self::Play(PlayEvent::Paused { .. }) => "conference.play.paused",
@@ -327,6 +411,12 @@ impl RoomEvent {
         Self::Recording { call: Some(_), change: RecordingChange::Paused, .. } => "conference.member.recording.paused",
         Self::Recording { call: Some(_), change: RecordingChange::Resumed, .. } => "conference.member.recording.resumed",
         Self::Recording { call: Some(_), change: RecordingChange::Failed, .. } => "conference.member.recording.failed",
+        Self::Dial(DialEvent { change: DialChange::Ringing, .. }) => "conference.call.ringing",
+        Self::Dial(DialEvent { change: DialChange::Answered, .. }) => "conference.call.answered",
+        Self::Dial(DialEvent { change: DialChange::Ended { outcome: DialOutcome::Busy, .. }, .. }) => "conference.call.busy",
+        Self::Dial(DialEvent { change: DialChange::Ended { outcome: DialOutcome::NoAnswer, .. }, .. }) => "conference.call.no_answer",
+        Self::Dial(DialEvent { change: DialChange::Ended { outcome: DialOutcome::Failed, .. }, .. }) => "conference.call.failed",
+        Self::Dial(DialEvent { change: DialChange::Ended { outcome: DialOutcome::Cancelled, .. }, .. }) => "conference.call.cancelled",
     }
 
     /// Returns the call of the event, if it has one.
@@ -340,11 +430,14 @@ impl RoomEvent {
             | Self::JoinFailed { call, .. }
             | Self::Coach { call, .. }
             | Self::FlagChanged { call, .. }
-            | Self::Gathered { call, .. } => Some(*call),
+            | Self::HoldChanged { call, .. }
+            | Self::Gathered { call, .. }
+            | Self::MemberPlay { call, .. } => Some(*call),
+            Self::Dial(event) => Some(event.session),
             Self::Created { .. }
             | Self::Updated(_)
             | Self::Locked { .. }
-            | Self::Destroyed
+            | Self::Destroyed { .. }
             | Self::Play(_) => None,
             Self::Recording { call, .. } => *call,
         }
@@ -388,6 +481,21 @@ pub enum RoomEffect {
     Notify(RoomNotification),
     /// Notifies live readers.
     Live(LiveChange),
+    /// A call that the room dialled was answered.
+    CallDialled {
+        /// The call.
+        call: CallId,
+        /// The caller's number, if the request has one.
+        caller_id: Option<String>,
+        /// The dialled destination.
+        did: String,
+        /// True if it joins the room; false if it must be hung up.
+        joins: bool,
+        /// True if derived from anything but the event of the answer.
+        synthesized: bool,
+    },
+    /// Requests a snapshot: the events of a dial-out may be lost.
+    CheckAgain,
     /// The call is in this room.
     CallEntered {
         /// The call.

@@ -3,6 +3,7 @@
 use crate::ids::CallId;
 
 use super::details::Kind;
+use super::dial::DialRequest;
 use super::member::Move;
 use super::member_settings::MemberSettings;
 use super::room_settings::RoomSettings;
@@ -45,6 +46,21 @@ impl RoomState {
             registration: registration
                 .filter(|_| self.conference().is_none())
                 .cloned(),
+        })
+    }
+
+    /// Returns the entry of a dialled call. The room may have lost its conference by the time of the answer, so it always
+    /// has the registration.
+    pub fn dial_entry(&self, request: &DialRequest) -> Option<Entry> {
+        let registration = self.registration.as_ref()?;
+        Some(Entry {
+            kind: self.kind(),
+            muted: request.muted,
+            deaf: false,
+            past_lock: false,
+            member: request.member.clone(),
+            room: registration.details.settings.clone(),
+            registration: Some(registration.clone()),
         })
     }
 }

@@ -5,11 +5,14 @@ use std::time::Duration;
 use smol_str::SmolStr;
 
 use crate::gather::GatherResult;
-use crate::ids::{CallId, CommandUid, CoreId, MemberId, RoomId};
+use crate::ids::{CallId, CommandUid, CoreId, MemberId, OperationId, RoomId};
+use crate::play_url::PlayUrl;
 use crate::time::Timestamp;
 
+use super::audio::HoldRequest;
 use super::coach::CoachChange;
 use super::details::Update;
+use super::dial::DialInput;
 use super::effect::{JoinFailure, LeftReason};
 use super::flag::{FlagRequest, Flags, MemberFlag, ReportedFlags};
 use super::member_settings::{MemberSettings, MemberUpdate};
@@ -187,6 +190,29 @@ pub enum RoomInput {
         /// The request.
         request: FlagRequest,
     },
+    /// A caller requests to hold or unhold a member; the commands go out.
+    Hold {
+        /// The call.
+        call: CallId,
+        /// True holds it.
+        on: bool,
+        /// The music, and the id of its files.
+        music: Option<(OperationId, PlayUrl)>,
+        /// The request.
+        request: HoldRequest,
+    },
+    /// FreeSWITCH refused to hold or unhold a member.
+    HoldRefused {
+        /// The call.
+        call: CallId,
+        /// True if it refused to hold it.
+        on: bool,
+    },
+    /// FreeSWITCH refused to change whether a member hears the room.
+    HearingRefused {
+        /// The call.
+        call: CallId,
+    },
     /// A caller requests to lock or unlock the room; the command goes out if there is a conference.
     Lock {
         /// True locks it.
@@ -287,6 +313,13 @@ pub enum RoomInput {
     },
     /// An input of the playback.
     Play(PlayInput),
+    /// An input of the playback to one member.
+    PlayTo {
+        /// The call.
+        call: CallId,
+        /// The input.
+        input: PlayInput,
+    },
     /// An input of the recording.
     Record(RecordInput),
     /// A caller requests that a call coaches a member.
@@ -309,6 +342,8 @@ pub enum RoomInput {
         /// True if derived from a snapshot, not from an event.
         synthesized: bool,
     },
+    /// An input of the dial-outs.
+    Dial(DialInput),
     /// A deadline may have passed.
     Deadline,
 }

@@ -5,6 +5,7 @@ use smol_str::SmolStr;
 use crate::ids::{CallId, CommandUid, ConferenceId, CoreId, MemberId, RoomId};
 use crate::time::Timestamp;
 
+use super::audio::{Hold, MemberAudio};
 use super::effect::LeftReason;
 use super::flag::{FlagRequests, Flags};
 use super::member_settings::MemberSettings;
@@ -120,6 +121,8 @@ pub struct Member {
     pub flags_at: Sequence,
     /// Requests to set a flag that FreeSWITCH has not confirmed.
     pub requests: FlagRequests,
+    /// The sound that it alone hears, and its hold.
+    pub audio: Option<Box<MemberAudio>>,
     /// The time of the request to join, or of the first event.
     pub since: Timestamp,
     /// Its part in a move. Most members have none, so this is one pointer.
@@ -129,6 +132,11 @@ pub struct Member {
 }
 
 impl Member {
+    /// Returns its hold, if it is held, or is about to be or not to be.
+    pub fn hold(&self) -> Option<&Hold> {
+        self.audio.as_ref()?.hold.as_ref()
+    }
+
     /// Returns the room that the member is on its way to.
     pub fn moving_to(&self) -> Option<RoomId> {
         self.moving.as_deref().and_then(Move::to)
@@ -146,10 +154,9 @@ impl Member {
             }
             MemberStatus::Joined => None,
         };
-        match (status, self.requests.deadline()) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        let audio = self.audio.as_ref().and_then(|audio| audio.deadline());
+        let deadlines = [status, self.requests.deadline(), audio];
+        deadlines.into_iter().flatten().min()
     }
 }
 

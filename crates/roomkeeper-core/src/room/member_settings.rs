@@ -1,5 +1,9 @@
 //! The settings of a member.
 
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
 use crate::labels::Labels;
 
 use super::settings::settings;
@@ -17,5 +21,31 @@ settings! {
     MemberSettings, MemberUpdate {
         /// The labels.
         labels: Labels,
+        /// The role.
+        role: Role,
+        /// True if the room ends when the member leaves.
+        end_on_exit: bool,
+    }
+}
+
+/// The role of a member. It is state of the room: FreeSWITCH's flag is given by the plan of a join and cannot be changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// An ordinary member.
+    #[default]
+    Participant,
+    /// A moderator.
+    Moderator,
+}
+
+impl FromStr for Role {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "participant" => Ok(Self::Participant),
+            "moderator" => Ok(Self::Moderator),
+            _ => Err("expected moderator or participant"),
+        }
     }
 }

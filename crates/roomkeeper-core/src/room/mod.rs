@@ -5,9 +5,11 @@
 //! [`apply`] left in the state, and then carries out the [`RoomEffect`]s.
 #![doc = include_str!("LIFECYCLE.md")]
 
+pub mod audio;
 pub mod coach;
 pub mod control;
 pub mod details;
+pub mod dial;
 pub mod effect;
 pub mod entry;
 pub mod flag;
@@ -27,11 +29,16 @@ pub mod state;
 pub mod tones;
 mod transition;
 
+pub use audio::{Hold, HoldRequest, MEMBER_LIMITS, MemberAudio};
 pub use coach::{CoachChange, CoachEnd, MemberCoach};
 pub use control::RoomControl;
 pub use details::{Actions, Details, Kind, Update};
+pub use dial::{
+    DialChange, DialEvent, DialInput, DialOut, DialOutcome, DialOuts, DialPhase, DialRequest,
+};
 pub use effect::{
-    JoinFailure, LeftReason, LiveChange, RoomCommand, RoomEffect, RoomEvent, RoomNotification,
+    EndReason, JoinFailure, LeftReason, LiveChange, RoomCommand, RoomEffect, RoomEvent,
+    RoomNotification,
 };
 pub use entry::Entry;
 pub use flag::{FlagNames, FlagRequest, FlagRequests, Flags, MemberFlag, ReportedFlags};
@@ -40,8 +47,8 @@ pub use lock::{Lock, LockRequest};
 pub use member::{
     JoinAttempt, Member, MemberStatus, Membership, MembershipChange, MembershipStatus, Move,
 };
-pub use member_settings::{MemberSettings, MemberUpdate};
-pub use play::{FileId, PlayCommand, PlayEvent, PlayFailure};
+pub use member_settings::{MemberSettings, MemberUpdate, Role};
+pub use play::{FileId, MemberPlayEvent, PlayCommand, PlayEvent, PlayFailure};
 pub use playback::{PlayInput, Playback};
 pub use recording::{
     PauseRequest, RecordAction, RecordInput, Recording, RecordingChange, RecordingPause,

@@ -70,6 +70,44 @@ impl PlayCommand {
     }
 }
 
+/// A domain event of the playback to one member. Nobody pauses it or sets its volume.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum MemberPlayEvent {
+    /// [`PlayEvent::Started`].
+    Started {
+        /// The operation.
+        operation: OperationId,
+        /// The URLs.
+        urls: Vec<PlayUrl>,
+    },
+    /// [`PlayEvent::Finished`].
+    Finished {
+        /// The operation.
+        operation: OperationId,
+        /// The files that were not played, and why.
+        errors: Vec<(PlayUrl, PlayFailure)>,
+    },
+    /// [`PlayEvent::Stopped`]; also when the member leaves.
+    Stopped {
+        /// The operation.
+        operation: OperationId,
+    },
+}
+
+impl MemberPlayEvent {
+    /// Returns the event of a playback; `None` if a playback to one member has no such event.
+    pub fn from_event(event: PlayEvent) -> Option<Self> {
+        Some(match event {
+            PlayEvent::Started { operation, urls } => Self::Started { operation, urls },
+            PlayEvent::Finished { operation, errors } => Self::Finished { operation, errors },
+            PlayEvent::Stopped { operation } => Self::Stopped { operation },
+            PlayEvent::Paused { .. }
+            | PlayEvent::Resumed { .. }
+            | PlayEvent::VolumeChanged { .. } => return None,
+        })
+    }
+}
+
 /// A domain event of the playback.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum PlayEvent {

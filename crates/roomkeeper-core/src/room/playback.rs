@@ -1,4 +1,4 @@
-//! The playback of a room: operations, their files, and the state of each file.
+//! The playback of a room or to one member: operations, their files, and the state of each file.
 //!
 //! Owns the queue and its rules. In FreeSWITCH, files open in completion order, not in request order, so at most one is
 //! being opened. FreeSWITCH has at most two files, one that plays and one that is ready, so that few files
@@ -23,11 +23,26 @@ pub const OPENING: Duration = Duration::from_secs(30);
 /// The maximum number of files at FreeSWITCH: the one that plays, and the one that follows it without a gap.
 const AT_FREESWITCH: usize = 2;
 
-/// The maximum size of all waiting URLs of a room, in bytes: they are stored with the room.
-const WAITING_BYTES: usize = 256 * 1024;
+/// The limits of a queue.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// The maximum number of waiting operations.
+    pub operations: usize,
+    /// The maximum size of all waiting URLs, in bytes.
+    pub bytes: usize,
+}
 
-/// The maximum number of waiting operations of a room.
-const WAITING_OPERATIONS: usize = 64;
+/// The limits of a room's queue, which is stored with the room.
+pub const ROOM_LIMITS: Limits = Limits {
+    operations: 64,
+    bytes: 256 * 1024,
+};
+
+/// The shortest time between two repetitions of music: shorter music leaves silence, so that it costs the node little.
+const MUSIC_INTERVAL: Duration = Duration::from_secs(2);
+
+/// The time until music that could not be played is tried again.
+const MUSIC_RETRY: Duration = Duration::from_secs(30);
 
 /// The number of ended operations that are remembered for late events.
 const REMEMBERED: usize = 16;
@@ -88,13 +103,29 @@ pub struct Opening {
     pub deadline: Timestamp,
 }
 
-/// The playback of a room.
+/// Music that repeats while no operation plays.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Music {
+    /// The id of its files.
+    pub operation: OperationId,
+    /// The URL.
+    pub url: PlayUrl,
+    /// The index of the next repetition.
+    pub next: u16,
+    /// The repetitions that FreeSWITCH has, in playing order.
+    pub ready: VecDeque<u16>,
+    /// The time before which it is not sent again; `None` until FreeSWITCH reports the member again.
+    pub not_before: Option<Timestamp>,
+}
+
+/// The playback of a room or to one member.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Playback {
     pub(super) operations: VecDeque<Operation>,
     pub(super) opening: Option<Opening>,
     pub(super) volume: i8,
     pub(super) paused: bool,
+    pub(super) music: Option<Music>,
     /// Operations that ended. Not stored: only avoids reads of the store.
     pub(super) over: VecDeque<OperationId>,
     /// True if operations were added or removed since the last commit.
@@ -136,6 +167,8 @@ pub enum PlayInput {
     Opened(FileId),
     /// FreeSWITCH could not open a file, or did not get the command.
     NotPlayed(FileId, PlayFailure),
+    /// FreeSWITCH does not know the member that a file was to be played to. A snapshot decides.
+    NoMember(FileId),
     /// A file ended.
     Ended(FileId),
     /// FreeSWITCH had a file and plays nothing, and no event reported the end.
@@ -184,11 +217,22 @@ impl Playback {
     pub fn knows(&self, operation: OperationId) -> bool {
         self.operations.iter().any(|op| op.id == operation)
             || self.over.contains(&operation)
+            || self.is_music(operation)
             || self.opening.is_some_and(|o| o.file.operation == operation)
     }
 
+    /// Returns true if nothing plays, waits or is being opened.
+    pub fn is_idle(&self) -> bool {
+        self.operations.is_empty() && self.opening.is_none() && self.music.is_none()
+    }
+
+    /// Returns the music.
+    pub const fn music(&self) -> Option<&Music> {
+        self.music.as_ref()
+    }
+
     /// Returns true if these URLs fit into the queue.
-    pub fn has_room_for(&self, urls: &[PlayUrl]) -> bool {
+    pub fn has_room_for(&self, urls: &[PlayUrl], limits: Limits) -> bool {
         let bytes = |url: &PlayUrl| url.as_str().len();
         let waiting: usize = self
             .operations
@@ -197,11 +241,22 @@ impl Playback {
             .map(|file| bytes(&file.url))
             .sum();
         let more: usize = urls.iter().map(bytes).sum();
-        self.operations.len() < WAITING_OPERATIONS && waiting.saturating_add(more) <= WAITING_BYTES
+        self.operations.len() < limits.operations && waiting.saturating_add(more) <= limits.bytes
     }
 
     pub(super) fn deadline(&self) -> Option<Timestamp> {
-        self.opening.map(|o| o.deadline)
+        let is_waiting = self.opening.is_none() && self.operations.is_empty();
+        let music = self.music.as_ref().filter(|music| {
+            let is_missing = music.ready.len() < AT_FREESWITCH;
+            is_waiting && is_missing
+        });
+        let opening = self.opening.map(|o| o.deadline);
+        opening.or(music.and_then(|music| music.not_before))
+    }
+
+    fn is_music(&self, operation: OperationId) -> bool {
+        let music = self.music.as_ref();
+        music.is_some_and(|music| music.operation == operation)
     }
 
     pub(super) fn check(&self) -> Result<(), String> {
@@ -228,7 +283,20 @@ impl Playback {
     }
 
     fn ready(&self) -> impl Iterator<Item = (FileId, i8)> {
-        self.operations.iter().flat_map(|op| {
+        let music = self.music.iter().flat_map(|music| {
+            let operation = music.operation;
+            let ready = music.ready.iter();
+            ready.map(move |index| {
+                (
+                    FileId {
+                        operation,
+                        index: *index,
+                    },
+                    0,
+                )
+            })
+        });
+        let operations = self.operations.iter().flat_map(|op| {
             op.files
                 .iter()
                 .zip(0_u16..)
@@ -242,7 +310,8 @@ impl Playback {
                     | FileState::Done
                     | FileState::Failed(_) => None,
                 })
-        })
+        });
+        operations.chain(music)
     }
 
     fn file_mut(&mut self, id: FileId) -> Option<&mut File> {
@@ -293,9 +362,11 @@ impl Playback {
                     id: operation,
                     files: urls.into_iter().map(waits).collect(),
                 });
+                self.interrupt_music(alive, &mut effects);
             }
             PlayInput::Stop { command_uid } => {
-                if alive {
+                // Music goes on, so there is nothing to stop while it plays alone.
+                if alive && (self.music.is_none() || !self.operations.is_empty()) {
                     effects.push(PlayEffect::Command(PlayCommand::Stop));
                 }
                 self.end(command_uid.as_ref(), false, &mut effects);
@@ -320,10 +391,24 @@ impl Playback {
             PlayInput::NotPlayed(file, why) => {
                 if self.settled(file).is_some() {
                     self.set(file, FileState::Failed(why));
+                    if let Some(music) = self.music.as_mut()
+                        && music.operation == file.operation
+                    {
+                        music.not_before = Some(now + MUSIC_RETRY);
+                    }
+                }
+            }
+            PlayInput::NoMember(file) => {
+                if self.settled(file).is_some() {
+                    self.set(file, FileState::Failed(PlayFailure::Refused));
+                    if let Some(music) = self.music.as_mut() {
+                        music.not_before = None;
+                    }
                 }
             }
             PlayInput::Ended(file) => self.ended(file),
             PlayInput::Lost(id) => {
+                self.forget_music(id);
                 let ready = |f: &mut File| matches!(f.state, FileState::Ready { .. });
                 if self.file_mut(id).is_some_and(ready) {
                     self.set(id, FileState::Failed(PlayFailure::Unconfirmed));
@@ -343,8 +428,84 @@ impl Playback {
                 let why = PlayFailure::NotOpened;
                 self.apply(PlayInput::NotPlayed(opening.file, why), alive, now)
             }
-            Some(_) | None => Vec::new(),
+            Some(_) => Vec::new(),
+            None => {
+                let effects = self.resume(alive, now);
+                if let Some(music) = self.music.as_mut()
+                    && !alive
+                {
+                    music.not_before = Some(now + MUSIC_INTERVAL);
+                }
+                effects
+            }
         }
+    }
+
+    /// Repeats this music from now on.
+    pub(super) fn loop_music(
+        &mut self,
+        operation: OperationId,
+        url: PlayUrl,
+        alive: bool,
+        now: Timestamp,
+    ) -> Vec<PlayEffect> {
+        self.music = Some(Music {
+            operation,
+            url,
+            next: 0,
+            ready: VecDeque::new(),
+            not_before: Some(now),
+        });
+        self.resume(alive, now)
+    }
+
+    /// Continues music that waits for a report of its member.
+    pub(super) fn member_reported(&mut self, alive: bool, now: Timestamp) -> Vec<PlayEffect> {
+        if let Some(music) = self.music.as_mut() {
+            music.not_before.get_or_insert(now);
+        }
+        self.resume(alive, now)
+    }
+
+    /// Ends everything whose files FreeSWITCH has stopped. A file that is being opened is stopped when it opens.
+    pub(super) fn stopped_by_switch(&mut self, synthesized: bool) -> Vec<PlayEffect> {
+        let mut effects = Vec::new();
+        self.music = None;
+        self.end(None, synthesized, &mut effects);
+        effects
+    }
+
+    /// Stops the repetitions of the music that FreeSWITCH has, because an operation comes first.
+    fn interrupt_music(&mut self, alive: bool, effects: &mut Vec<PlayEffect>) {
+        if let Some(music) = self.music.as_mut()
+            && !music.ready.is_empty()
+        {
+            music.ready.clear();
+            if alive {
+                effects.push(PlayEffect::Command(PlayCommand::Stop));
+            }
+        }
+    }
+
+    /// Removes a repetition of the music that is over, and those before it. Returns false for any other file.
+    fn forget_music(&mut self, id: FileId) -> bool {
+        let Some(music) = self.music.as_mut() else {
+            return false;
+        };
+        if music.operation != id.operation {
+            return false;
+        }
+        if let Some(at) = music.ready.iter().position(|index| *index == id.index) {
+            music.ready.drain(..=at);
+        }
+        true
+    }
+
+    /// Sends the next file, if it may be sent again.
+    pub(super) fn resume(&mut self, alive: bool, now: Timestamp) -> Vec<PlayEffect> {
+        let mut effects = Vec::new();
+        self.pump(alive, now, &mut effects);
+        effects
     }
 
     /// Ends everything with the conference that carried it.
@@ -352,6 +513,7 @@ impl Playback {
         let mut effects = Vec::new();
         self.end(None, synthesized, &mut effects);
         self.opening = None;
+        self.music = None;
         effects
     }
 
@@ -409,6 +571,16 @@ impl Playback {
 
     fn opened(&mut self, id: FileId, alive: bool, effects: &mut Vec<PlayEffect>) {
         let opening = self.settled(id);
+        if let Some(music) = self.music.as_mut()
+            && music.operation == id.operation
+            && self.operations.is_empty()
+        {
+            // A second report of the same opening changes nothing.
+            if opening.is_some() {
+                music.ready.push_back(id.index);
+            }
+            return;
+        }
         let volume = opening.map_or(self.volume, |o| o.volume);
         match self.file_mut(id).map(|f| f.state) {
             Some(FileState::Waiting | FileState::Opening) => {
@@ -429,7 +601,7 @@ impl Playback {
 
     fn ended(&mut self, id: FileId) {
         self.settled(id);
-        if self.file_mut(id).is_none() {
+        if self.forget_music(id) || self.file_mut(id).is_none() {
             return;
         }
         // Files play in order: those that were ready before this one have ended, too, without an event.
@@ -532,5 +704,33 @@ impl Playback {
                 return;
             }
         }
+        self.send_music(now, effects);
+    }
+
+    /// Sends the music once more, if no operation is left.
+    fn send_music(&mut self, now: Timestamp, effects: &mut Vec<PlayEffect>) {
+        let is_free = self.operations.is_empty() && self.opening.is_none();
+        let Some(music) = self.music.as_mut() else {
+            return;
+        };
+        if !is_free || music.not_before.is_none_or(|at| at > now) {
+            return;
+        }
+        let file = FileId {
+            operation: music.operation,
+            index: music.next,
+        };
+        music.next = music.next.wrapping_add(1);
+        music.not_before = Some(now + MUSIC_INTERVAL);
+        self.opening = Some(Opening {
+            file,
+            volume: 0,
+            deadline: now + OPENING,
+        });
+        effects.push(PlayEffect::Command(PlayCommand::Start {
+            file,
+            url: music.url.clone(),
+            volume: 0,
+        }));
     }
 }

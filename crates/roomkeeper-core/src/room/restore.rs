@@ -6,9 +6,11 @@ use crate::ids::{CallId, RecordingId, RoomId};
 use crate::time::Timestamp;
 
 use super::coach::MemberCoach;
+use super::dial::DialOuts;
+use super::effect::EndReason;
 use super::lock::{Lock, LockRequest};
 use super::member::Member;
-use super::playback::{Opening, Operation, Playback};
+use super::playback::{Music, Opening, Operation, Playback};
 use super::recording::Recording;
 use super::state::{Conference, Registration, RoomState, RoomStatus};
 
@@ -23,6 +25,8 @@ pub struct RoomData {
     pub status: RoomStatus,
     /// The conference instances that are not known to be over, in any order.
     pub instances: Vec<Conference>,
+    /// The reason of its end, if it has one for the webhook.
+    pub end_reason: Option<EndReason>,
     /// Its lock.
     pub lock: Lock,
     /// Its playback.
@@ -35,6 +39,8 @@ pub struct RoomData {
     pub coaches: Vec<(CallId, MemberCoach)>,
     /// All recordings, oldest first.
     pub recordings: Vec<RecordingId>,
+    /// The dial-outs in progress.
+    pub dials: Option<Box<DialOuts>>,
     /// The time of the last change that its owner can see.
     pub updated_at: Timestamp,
     /// The time of its end.
@@ -63,12 +69,14 @@ impl RoomState {
             registration,
             status,
             mut instances,
+            end_reason,
             lock,
             playback,
             recording,
             member_recordings,
             coaches,
             recordings,
+            dials,
             updated_at,
             ended_at,
             members,
@@ -80,12 +88,14 @@ impl RoomState {
             registration: Some(registration),
             status,
             instances,
+            end_reason,
             lock,
             playback,
             recording,
             member_recordings: member_recordings.into_iter().collect(),
             coaches: coaches.into_iter().collect(),
             recordings,
+            dials,
             updated_at,
             ended_at,
             sequence,
@@ -141,6 +151,12 @@ impl Playback {
             ..Self::default()
         }
     }
+
+    /// Adds the music of a member.
+    #[must_use]
+    pub fn with_music(self, music: Option<Music>) -> Self {
+        Self { music, ..self }
+    }
 }
 
 #[cfg(test)]
@@ -166,12 +182,14 @@ mod tests {
             },
             status: RoomStatus::Progressing,
             instances: Vec::new(),
+            end_reason: None,
             lock: Lock::restore(false, false, None),
             playback: Playback::restore(Vec::new(), None, 0, false),
             recording: None,
             member_recordings: Vec::new(),
             coaches: Vec::new(),
             recordings: Vec::new(),
+            dials: None,
             updated_at: Timestamp::from_micros(2),
             ended_at: None,
             members: Vec::new(),

@@ -10,6 +10,8 @@ use crate::time::Timestamp;
 
 use super::coach::MemberCoach;
 use super::details::{Details, Kind};
+use super::dial::{DialOut, DialOuts};
+use super::effect::EndReason;
 use super::lock::Lock;
 use super::member::{
     Member, MemberStatus, Membership, MembershipChange, MembershipStatus, Tombstone,
@@ -119,6 +121,8 @@ pub struct RoomState {
     /// reported before the end of the last one, so there can be two for a moment.
     pub(super) instances: Vec<Conference>,
     pub(super) lock: Lock,
+    /// The reason of its end, if it has one for the webhook.
+    pub(super) end_reason: Option<EndReason>,
     /// The instance that has the settings, as far as this process has sent them. Not stored: a later owner sends them
     /// again.
     pub(super) controlled: Option<ConferenceId>,
@@ -137,6 +141,8 @@ pub struct RoomState {
     pub(super) coaches: BTreeMap<CallId, MemberCoach>,
     /// All recordings, oldest first.
     pub(super) recordings: Vec<RecordingId>,
+    /// The dial-outs in progress; `None` without any.
+    pub(super) dials: Option<Box<DialOuts>>,
     /// The time of the last change that its owner can see.
     pub(super) updated_at: Timestamp,
     /// The time of its end.
@@ -166,6 +172,7 @@ impl RoomState {
             status: RoomStatus::Progressing,
             instances: Vec::new(),
             lock: Lock::default(),
+            end_reason: None,
             controlled: None,
             silent_at: None,
             talked_at: None,
@@ -176,6 +183,7 @@ impl RoomState {
             member_recordings: BTreeMap::new(),
             coaches: BTreeMap::new(),
             recordings: Vec::new(),
+            dials: None,
             updated_at: Timestamp::default(),
             ended_at: None,
             members: BTreeMap::new(),
@@ -225,11 +233,16 @@ impl RoomState {
 
     /// Returns true if the room has its maximum number of members.
     pub fn is_full(&self) -> bool {
+        self.is_full_with(0)
+    }
+
+    /// Returns true if the room has its maximum number of members once this many more have joined.
+    pub fn is_full_with(&self, coming: usize) -> bool {
         let limit = self.settings().max_members;
         let limit = usize::try_from(limit).ok().filter(|limit| *limit > 0);
         let most = [self.kind().most_members(), limit];
         let most = most.into_iter().flatten().min();
-        most.is_some_and(|most| self.members.len() >= most)
+        most.is_some_and(|most| self.members.len() + coming >= most)
     }
 
     /// Returns the time at which the room ends unless a member has talked since.
@@ -265,6 +278,54 @@ impl RoomState {
         &self.recordings
     }
 
+    /// Returns the dial-outs in progress, oldest first.
+    pub fn dials(&self) -> impl Iterator<Item = &DialOut> {
+        self.dials.iter().flat_map(|dials| dials.iter())
+    }
+
+    /// Returns all of them together; `None` without any.
+    pub const fn stored_dials(&self) -> Option<&Box<DialOuts>> {
+        self.dials.as_ref()
+    }
+
+    /// Returns a dial-out by its id.
+    pub fn dial(&self, id: CallId) -> Option<&DialOut> {
+        self.dials().find(|dial| dial.id == id)
+    }
+
+    /// Returns the dial-out whose current attempt has this session, while FreeSWITCH may have a channel of it.
+    pub fn attempt(&self, session: CallId) -> Option<&DialOut> {
+        self.dials()
+            .find(|dial| dial.session == session && dial.is_in_flight())
+    }
+
+    pub(super) fn dial_mut(&mut self, id: CallId) -> Option<&mut DialOut> {
+        let dials = self.dials.as_mut()?.0.iter_mut();
+        self.changes.head = true;
+        dials.into_iter().find(|dial| dial.id == id)
+    }
+
+    pub(super) fn attempt_mut(&mut self, session: CallId) -> Option<&mut DialOut> {
+        let id = self.attempt(session)?.id;
+        self.dial_mut(id)
+    }
+
+    pub(super) fn put_dial(&mut self, dial: DialOut) {
+        self.changes.head = true;
+        self.dials.get_or_insert_default().0.push(dial);
+    }
+
+    pub(super) fn take_dial(&mut self, session: CallId) -> Option<DialOut> {
+        let dials = self.dials.as_mut()?;
+        let at = dials.0.iter().position(|dial| dial.session == session)?;
+        let dial = dials.0.remove(at);
+        if dials.0.is_empty() {
+            self.dials = None;
+        }
+        self.changes.head = true;
+        Some(dial)
+    }
+
     /// Returns the time of the last change that its owner can see.
     pub const fn updated_at(&self) -> Timestamp {
         self.updated_at
@@ -288,6 +349,11 @@ impl RoomState {
     /// Returns the lock.
     pub const fn lock(&self) -> &Lock {
         &self.lock
+    }
+
+    /// Returns the reason of its end, if it has one for the webhook.
+    pub const fn end_reason(&self) -> Option<EndReason> {
+        self.end_reason
     }
 
     /// Returns the channel that has the floor.
@@ -330,6 +396,7 @@ impl RoomState {
         let recordings = self.member_recordings.values();
         let recorded = recordings.filter_map(Recording::deadline).min();
         let (playback, lock) = (self.playback.deadline(), self.lock.deadline());
+        let dial = self.dials().map(|dial| dial.deadline).min();
         [
             member,
             room,
@@ -338,6 +405,7 @@ impl RoomState {
             playback,
             lock,
             self.silent_at,
+            dial,
         ]
         .into_iter()
         .flatten()
@@ -487,6 +555,10 @@ impl RoomState {
         )?;
         for (call, member) in &self.members {
             let of_member = |flaw: &str| format!("its member {call} {flaw}");
+            if let Some(audio) = &member.audio {
+                let checked = audio.playback.check();
+                checked.map_err(|flaw| format!("its member {call}: {flaw}"))?;
+            }
             if call.node() != self.id.node() {
                 return Err(of_member("is of another node"));
             }
@@ -509,6 +581,7 @@ impl RoomState {
             }
         }
         self.playback.check()?;
+        self.dials.as_ref().map_or(Ok(()), |dials| dials.check())?;
         let instances = !self.instances.is_empty();
         let silent = self.playback.operations().is_empty() && self.playback.opening().is_none();
         self.lock.check(instances)?;
@@ -538,6 +611,7 @@ impl RoomState {
             )?;
             ensure(self.members.is_empty(), "it is over and has members")?;
             ensure(self.coaches.is_empty(), "it is over and has coaches")?;
+            ensure(self.dials.is_none(), "it is over and has dial-outs")?;
         }
         Ok(())
     }

@@ -74,6 +74,7 @@ function controls(room, { state, now, act, count }) {
       on: () => act.record(room, !room.recording),
     }),
     control(room, "play", { ...shared, label: "Play …", icon: "play", disabled: isEmpty, title: why, busy: "Sending …", on: () => act.play(room) }),
+    button({ label: "Call …", icon: "plus", key: "dial", name: `Call somebody into ${room.name}`, on: () => act.dial(room) }),
     volumeControl(room, state, act),
   );
 }

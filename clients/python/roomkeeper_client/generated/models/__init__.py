@@ -9,6 +9,8 @@ from .call_arrived_direction import CallArrivedDirection
 from .call_direction import CallDirection
 from .call_ended import CallEnded
 from .call_envelope import CallEnvelope
+from .call_gathered_event import CallGatheredEvent
+from .call_gathered_event_event import CallGatheredEventEvent
 from .call_hangup_event import CallHangupEvent
 from .call_hangup_event_event import CallHangupEventEvent
 from .call_new_event import CallNewEvent
@@ -16,6 +18,18 @@ from .call_new_event_event import CallNewEventEvent
 from .call_state import CallState
 from .command import Command
 from .conference import Conference
+from .conference_call_answered_event import ConferenceCallAnsweredEvent
+from .conference_call_answered_event_event import ConferenceCallAnsweredEventEvent
+from .conference_call_busy_event import ConferenceCallBusyEvent
+from .conference_call_busy_event_event import ConferenceCallBusyEventEvent
+from .conference_call_cancelled_event import ConferenceCallCancelledEvent
+from .conference_call_cancelled_event_event import ConferenceCallCancelledEventEvent
+from .conference_call_failed_event import ConferenceCallFailedEvent
+from .conference_call_failed_event_event import ConferenceCallFailedEventEvent
+from .conference_call_no_answer_event import ConferenceCallNoAnswerEvent
+from .conference_call_no_answer_event_event import ConferenceCallNoAnswerEventEvent
+from .conference_call_ringing_event import ConferenceCallRingingEvent
+from .conference_call_ringing_event_event import ConferenceCallRingingEventEvent
 from .conference_created_event import ConferenceCreatedEvent
 from .conference_created_event_event import ConferenceCreatedEventEvent
 from .conference_data import ConferenceData
@@ -24,6 +38,10 @@ from .conference_destroyed_event_event import ConferenceDestroyedEventEvent
 from .conference_list import ConferenceList
 from .conference_member_deafened_event import ConferenceMemberDeafenedEvent
 from .conference_member_deafened_event_event import ConferenceMemberDeafenedEventEvent
+from .conference_member_gathered_event import ConferenceMemberGatheredEvent
+from .conference_member_gathered_event_event import ConferenceMemberGatheredEventEvent
+from .conference_member_held_event import ConferenceMemberHeldEvent
+from .conference_member_held_event_event import ConferenceMemberHeldEventEvent
 from .conference_member_join_failed_event import ConferenceMemberJoinFailedEvent
 from .conference_member_join_failed_event_event import (
     ConferenceMemberJoinFailedEventEvent,
@@ -32,14 +50,68 @@ from .conference_member_joined_event import ConferenceMemberJoinedEvent
 from .conference_member_joined_event_event import ConferenceMemberJoinedEventEvent
 from .conference_member_left_event import ConferenceMemberLeftEvent
 from .conference_member_left_event_event import ConferenceMemberLeftEventEvent
+from .conference_member_move_failed_event import ConferenceMemberMoveFailedEvent
+from .conference_member_move_failed_event_event import (
+    ConferenceMemberMoveFailedEventEvent,
+)
 from .conference_member_muted_event import ConferenceMemberMutedEvent
 from .conference_member_muted_event_event import ConferenceMemberMutedEventEvent
+from .conference_member_play_finished_event import ConferenceMemberPlayFinishedEvent
+from .conference_member_play_finished_event_event import (
+    ConferenceMemberPlayFinishedEventEvent,
+)
+from .conference_member_play_started_event import ConferenceMemberPlayStartedEvent
+from .conference_member_play_started_event_event import (
+    ConferenceMemberPlayStartedEventEvent,
+)
+from .conference_member_play_stopped_event import ConferenceMemberPlayStoppedEvent
+from .conference_member_play_stopped_event_event import (
+    ConferenceMemberPlayStoppedEventEvent,
+)
+from .conference_member_reconnected_event import ConferenceMemberReconnectedEvent
+from .conference_member_reconnected_event_event import (
+    ConferenceMemberReconnectedEventEvent,
+)
+from .conference_member_recording_failed_event import (
+    ConferenceMemberRecordingFailedEvent,
+)
+from .conference_member_recording_failed_event_event import (
+    ConferenceMemberRecordingFailedEventEvent,
+)
+from .conference_member_recording_paused_event import (
+    ConferenceMemberRecordingPausedEvent,
+)
+from .conference_member_recording_paused_event_event import (
+    ConferenceMemberRecordingPausedEventEvent,
+)
+from .conference_member_recording_resumed_event import (
+    ConferenceMemberRecordingResumedEvent,
+)
+from .conference_member_recording_resumed_event_event import (
+    ConferenceMemberRecordingResumedEventEvent,
+)
+from .conference_member_recording_started_event import (
+    ConferenceMemberRecordingStartedEvent,
+)
+from .conference_member_recording_started_event_event import (
+    ConferenceMemberRecordingStartedEventEvent,
+)
+from .conference_member_recording_stopped_event import (
+    ConferenceMemberRecordingStoppedEvent,
+)
+from .conference_member_recording_stopped_event_event import (
+    ConferenceMemberRecordingStoppedEventEvent,
+)
 from .conference_member_undeafened_event import ConferenceMemberUndeafenedEvent
 from .conference_member_undeafened_event_event import (
     ConferenceMemberUndeafenedEventEvent,
 )
+from .conference_member_unheld_event import ConferenceMemberUnheldEvent
+from .conference_member_unheld_event_event import ConferenceMemberUnheldEventEvent
 from .conference_member_unmuted_event import ConferenceMemberUnmutedEvent
 from .conference_member_unmuted_event_event import ConferenceMemberUnmutedEventEvent
+from .conference_member_updated_event import ConferenceMemberUpdatedEvent
+from .conference_member_updated_event_event import ConferenceMemberUpdatedEventEvent
 from .conference_play_finished_event import ConferencePlayFinishedEvent
 from .conference_play_finished_event_event import ConferencePlayFinishedEventEvent
 from .conference_play_paused_event import ConferencePlayPausedEvent
@@ -58,6 +130,12 @@ from .conference_post_actions_item import ConferencePostActionsItem
 from .conference_pre_actions_item import ConferencePreActionsItem
 from .conference_recording_failed_event import ConferenceRecordingFailedEvent
 from .conference_recording_failed_event_event import ConferenceRecordingFailedEventEvent
+from .conference_recording_paused_event import ConferenceRecordingPausedEvent
+from .conference_recording_paused_event_event import ConferenceRecordingPausedEventEvent
+from .conference_recording_resumed_event import ConferenceRecordingResumedEvent
+from .conference_recording_resumed_event_event import (
+    ConferenceRecordingResumedEventEvent,
+)
 from .conference_recording_started_event import ConferenceRecordingStartedEvent
 from .conference_recording_started_event_event import (
     ConferenceRecordingStartedEventEvent,
@@ -79,15 +157,30 @@ from .delivery_attempt import DeliveryAttempt
 from .delivery_detail import DeliveryDetail
 from .delivery_detail_body import DeliveryDetailBody
 from .delivery_status import DeliveryStatus
+from .dial_ended import DialEnded
+from .dial_out import DialOut
+from .dial_out_cancel_status import DialOutCancelStatus
+from .dial_out_cancelled import DialOutCancelled
+from .dial_out_list import DialOutList
+from .dial_out_started import DialOutStarted
+from .dial_out_status import DialOutStatus
+from .dial_progressed import DialProgressed
+from .digits_gathered import DigitsGathered
 from .disabled_reason import DisabledReason
+from .dtmf import Dtmf
 from .failure import Failure
 from .failure_detail_type_0 import FailureDetailType0
+from .gather import Gather
+from .gather_end_reason import GatherEndReason
 from .hangup import Hangup
 from .hangup_cause_type_1 import HangupCauseType1
 from .hangup_cause_type_2_type_1 import HangupCauseType2Type1
 from .hangup_cause_type_3_type_1 import HangupCauseType3Type1
+from .hold import Hold
 from .join import Join
 from .join_failure_reason import JoinFailureReason
+from .keypad_operation import KeypadOperation
+from .keypad_status import KeypadStatus
 from .left_reason import LeftReason
 from .list_deliveries_status import ListDeliveriesStatus
 from .live_envelope import LiveEnvelope
@@ -100,17 +193,29 @@ from .member_flag_changed import MemberFlagChanged
 from .member_floor import MemberFloor
 from .member_floor_event import MemberFloorEvent
 from .member_floor_event_event import MemberFloorEventEvent
+from .member_held import MemberHeld
 from .member_join_failed import MemberJoinFailed
 from .member_joined import MemberJoined
 from .member_left import MemberLeft
 from .member_list import MemberList
+from .member_move_failed import MemberMoveFailed
+from .member_reconnected import MemberReconnected
+from .member_role import MemberRole
 from .member_row import MemberRow
+from .member_settings import MemberSettings
+from .member_settings_labels import MemberSettingsLabels
 from .member_talking import MemberTalking
 from .member_talking_event import MemberTalkingEvent
 from .member_talking_event_event import MemberTalkingEventEvent
+from .member_update import MemberUpdate
+from .member_update_labels_type_0 import MemberUpdateLabelsType0
+from .member_updated import MemberUpdated
 from .missing_events import MissingEvents
+from .move import Move
 from .new_conference import NewConference
 from .new_conferencecall import NewConferencecall
+from .new_dial_out import NewDialOut
+from .new_dial_out_headers_type_0 import NewDialOutHeadersType0
 from .new_voipbin_conference import NewVoipbinConference
 from .new_voipbin_conference_data_type_0 import NewVoipbinConferenceDataType0
 from .new_volume import NewVolume
@@ -149,6 +254,10 @@ from .room_envelope import RoomEnvelope
 from .room_list import RoomList
 from .room_ref import RoomRef
 from .room_row import RoomRow
+from .room_settings import RoomSettings
+from .room_settings_labels import RoomSettingsLabels
+from .room_update import RoomUpdate
+from .room_update_labels_type_0 import RoomUpdateLabelsType0
 from .room_updated import RoomUpdated
 from .room_updated_data import RoomUpdatedData
 from .room_updated_post_actions_item import RoomUpdatedPostActionsItem
@@ -168,6 +277,9 @@ from .stream_open_event_event import StreamOpenEventEvent
 from .stream_opened import StreamOpened
 from .talk_action import TalkAction
 from .talk_option import TalkOption
+from .tones import Tones
+from .update_result import UpdateResult
+from .update_status import UpdateStatus
 from .voipbin_command import VoipbinCommand
 from .voipbin_recording_status import VoipbinRecordingStatus
 from .voipbin_update import VoipbinUpdate
@@ -203,6 +315,8 @@ __all__ = (
     "CallDirection",
     "CallEnded",
     "CallEnvelope",
+    "CallGatheredEvent",
+    "CallGatheredEventEvent",
     "CallHangupEvent",
     "CallHangupEventEvent",
     "CallNewEvent",
@@ -210,6 +324,18 @@ __all__ = (
     "CallState",
     "Command",
     "Conference",
+    "ConferenceCallAnsweredEvent",
+    "ConferenceCallAnsweredEventEvent",
+    "ConferenceCallBusyEvent",
+    "ConferenceCallBusyEventEvent",
+    "ConferenceCallCancelledEvent",
+    "ConferenceCallCancelledEventEvent",
+    "ConferenceCallFailedEvent",
+    "ConferenceCallFailedEventEvent",
+    "ConferenceCallNoAnswerEvent",
+    "ConferenceCallNoAnswerEventEvent",
+    "ConferenceCallRingingEvent",
+    "ConferenceCallRingingEventEvent",
     "ConferenceCreatedEvent",
     "ConferenceCreatedEventEvent",
     "ConferenceData",
@@ -218,18 +344,46 @@ __all__ = (
     "ConferenceList",
     "ConferenceMemberDeafenedEvent",
     "ConferenceMemberDeafenedEventEvent",
+    "ConferenceMemberGatheredEvent",
+    "ConferenceMemberGatheredEventEvent",
+    "ConferenceMemberHeldEvent",
+    "ConferenceMemberHeldEventEvent",
     "ConferenceMemberJoinFailedEvent",
     "ConferenceMemberJoinFailedEventEvent",
     "ConferenceMemberJoinedEvent",
     "ConferenceMemberJoinedEventEvent",
     "ConferenceMemberLeftEvent",
     "ConferenceMemberLeftEventEvent",
+    "ConferenceMemberMoveFailedEvent",
+    "ConferenceMemberMoveFailedEventEvent",
     "ConferenceMemberMutedEvent",
     "ConferenceMemberMutedEventEvent",
+    "ConferenceMemberPlayFinishedEvent",
+    "ConferenceMemberPlayFinishedEventEvent",
+    "ConferenceMemberPlayStartedEvent",
+    "ConferenceMemberPlayStartedEventEvent",
+    "ConferenceMemberPlayStoppedEvent",
+    "ConferenceMemberPlayStoppedEventEvent",
+    "ConferenceMemberReconnectedEvent",
+    "ConferenceMemberReconnectedEventEvent",
+    "ConferenceMemberRecordingFailedEvent",
+    "ConferenceMemberRecordingFailedEventEvent",
+    "ConferenceMemberRecordingPausedEvent",
+    "ConferenceMemberRecordingPausedEventEvent",
+    "ConferenceMemberRecordingResumedEvent",
+    "ConferenceMemberRecordingResumedEventEvent",
+    "ConferenceMemberRecordingStartedEvent",
+    "ConferenceMemberRecordingStartedEventEvent",
+    "ConferenceMemberRecordingStoppedEvent",
+    "ConferenceMemberRecordingStoppedEventEvent",
     "ConferenceMemberUndeafenedEvent",
     "ConferenceMemberUndeafenedEventEvent",
+    "ConferenceMemberUnheldEvent",
+    "ConferenceMemberUnheldEventEvent",
     "ConferenceMemberUnmutedEvent",
     "ConferenceMemberUnmutedEventEvent",
+    "ConferenceMemberUpdatedEvent",
+    "ConferenceMemberUpdatedEventEvent",
     "ConferencePlayFinishedEvent",
     "ConferencePlayFinishedEventEvent",
     "ConferencePlayPausedEvent",
@@ -246,6 +400,10 @@ __all__ = (
     "ConferencePreActionsItem",
     "ConferenceRecordingFailedEvent",
     "ConferenceRecordingFailedEventEvent",
+    "ConferenceRecordingPausedEvent",
+    "ConferenceRecordingPausedEventEvent",
+    "ConferenceRecordingResumedEvent",
+    "ConferenceRecordingResumedEventEvent",
     "ConferenceRecordingStartedEvent",
     "ConferenceRecordingStartedEventEvent",
     "ConferenceRecordingStoppedEvent",
@@ -263,15 +421,30 @@ __all__ = (
     "DeliveryDetail",
     "DeliveryDetailBody",
     "DeliveryStatus",
+    "DialEnded",
+    "DialOut",
+    "DialOutCancelStatus",
+    "DialOutCancelled",
+    "DialOutList",
+    "DialOutStarted",
+    "DialOutStatus",
+    "DialProgressed",
+    "DigitsGathered",
     "DisabledReason",
+    "Dtmf",
     "Failure",
     "FailureDetailType0",
+    "Gather",
+    "GatherEndReason",
     "Hangup",
     "HangupCauseType1",
     "HangupCauseType2Type1",
     "HangupCauseType3Type1",
+    "Hold",
     "Join",
     "JoinFailureReason",
+    "KeypadOperation",
+    "KeypadStatus",
     "LeftReason",
     "ListDeliveriesStatus",
     "LiveEnvelope",
@@ -284,17 +457,29 @@ __all__ = (
     "MemberFloor",
     "MemberFloorEvent",
     "MemberFloorEventEvent",
+    "MemberHeld",
     "MemberJoinFailed",
     "MemberJoined",
     "MemberLeft",
     "MemberList",
+    "MemberMoveFailed",
+    "MemberReconnected",
+    "MemberRole",
     "MemberRow",
+    "MemberSettings",
+    "MemberSettingsLabels",
     "MemberTalking",
     "MemberTalkingEvent",
     "MemberTalkingEventEvent",
+    "MemberUpdate",
+    "MemberUpdateLabelsType0",
+    "MemberUpdated",
     "MissingEvents",
+    "Move",
     "NewConference",
     "NewConferencecall",
+    "NewDialOut",
+    "NewDialOutHeadersType0",
     "NewVoipbinConference",
     "NewVoipbinConferenceDataType0",
     "NewVolume",
@@ -333,6 +518,10 @@ __all__ = (
     "RoomList",
     "RoomRef",
     "RoomRow",
+    "RoomSettings",
+    "RoomSettingsLabels",
+    "RoomUpdate",
+    "RoomUpdateLabelsType0",
     "RoomUpdated",
     "RoomUpdatedData",
     "RoomUpdatedPostActionsItem",
@@ -352,6 +541,9 @@ __all__ = (
     "StreamOpened",
     "TalkAction",
     "TalkOption",
+    "Tones",
+    "UpdateResult",
+    "UpdateStatus",
     "VoipbinCommand",
     "VoipbinRecordingStatus",
     "VoipbinUpdate",

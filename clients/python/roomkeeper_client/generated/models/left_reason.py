@@ -1,7 +1,7 @@
 from typing import Literal
 
 LeftReason = Literal[
-    "hangup", "moved", "orphan", "removed", "room_destroyed", "timeout"
+    "hangup", "moved", "orphan", "removed", "room_destroyed", "silence", "timeout"
 ]
 
 LEFT_REASON_VALUES: set[LeftReason] = {
@@ -10,6 +10,7 @@ LEFT_REASON_VALUES: set[LeftReason] = {
     "orphan",
     "removed",
     "room_destroyed",
+    "silence",
     "timeout",
 }
 

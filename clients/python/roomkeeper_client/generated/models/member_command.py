@@ -19,9 +19,9 @@ class MemberCommand:
     room_id: str
     """ A conference: its node, and a UUID in lower case. """
     status: MemberCommandStatus
-    """ The effect of an accepted command on a membership. `muted`, `unmuted`, `deafened` and `undeafened` name the
-    state that
-    the webhook confirms. """
+    """ The effect of an accepted command on a membership. `muted`, `unmuted`, `deafened`, `undeafened`, `held` and
+    `unheld` name
+    the state that the webhook confirms. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,16 +1,28 @@
 from typing import Literal
 
 MemberCommandStatus = Literal[
-    "already_joined", "deafened", "joining", "leaving", "muted", "undeafened", "unmuted"
+    "already_joined",
+    "deafened",
+    "held",
+    "joining",
+    "leaving",
+    "moving",
+    "muted",
+    "undeafened",
+    "unheld",
+    "unmuted",
 ]
 
 MEMBER_COMMAND_STATUS_VALUES: set[MemberCommandStatus] = {
     "already_joined",
     "deafened",
+    "held",
     "joining",
     "leaving",
+    "moving",
     "muted",
     "undeafened",
+    "unheld",
     "unmuted",
 }
 

@@ -12,7 +12,7 @@ T = TypeVar("T", bound="MemberEnvelope")
 
 @_attrs_define
 class MemberEnvelope:
-    """An event of a member of a conference."""
+    """An event of a member of a conference, or of a call that a conference dials."""
 
     app_id: str
     room_id: str

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from uuid import UUID
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..models.member_role import MemberRole, check_member_role
 from ..types import UNSET, Unset
+
+if TYPE_CHECKING:
+    from ..models.member_settings_labels import MemberSettingsLabels
+
 
 T = TypeVar("T", bound="MemberJoined")
 
@@ -21,12 +26,22 @@ class MemberJoined:
     did: str
     """ The dialled number. """
     muted: bool
+    end_on_exit: bool | Unset = UNSET
+    """ `true`: the conference ends when this member leaves, other than by a move. """
+    labels: MemberSettingsLabels | Unset = UNSET
+    """ The app's own texts by key: at most 16, with keys of 1 to 32 characters of `a-z 0-9 . _ -`, and values of at
+    most
+    128 characters. """
+    role: MemberRole | Unset = UNSET
+    """ The role of a member. """
     command_uid: str | Unset = UNSET
     """ An idempotency key, repeated in the webhook that the command leads to. Generated if omitted. A request with
     the same
     key for the same call or conference within 60 seconds of the response gets the same response, and the command is
     not
     executed again. If the rest of the body differs, the response is 409. """
+    from_: str | Unset = UNSET
+    """ The conference that the member moved from. """
     synthesized: bool | Unset = UNSET
     """ `true` if a snapshot revealed the change and no event reported it; omitted otherwise. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
@@ -40,7 +55,19 @@ class MemberJoined:
 
         muted = self.muted
 
+        end_on_exit = self.end_on_exit
+
+        labels: dict[str, Any] | Unset = UNSET
+        if not isinstance(self.labels, Unset):
+            labels = self.labels.to_dict()
+
+        role: str | Unset = UNSET
+        if not isinstance(self.role, Unset):
+            role = self.role
+
         command_uid = self.command_uid
+
+        from_ = self.from_
 
         synthesized = self.synthesized
 
@@ -54,8 +81,16 @@ class MemberJoined:
                 "muted": muted,
             }
         )
+        if end_on_exit is not UNSET:
+            field_dict["end_on_exit"] = end_on_exit
+        if labels is not UNSET:
+            field_dict["labels"] = labels
+        if role is not UNSET:
+            field_dict["role"] = role
         if command_uid is not UNSET:
             field_dict["command_uid"] = command_uid
+        if from_ is not UNSET:
+            field_dict["from"] = from_
         if synthesized is not UNSET:
             field_dict["synthesized"] = synthesized
 
@@ -63,6 +98,8 @@ class MemberJoined:
 
     @classmethod
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
+        from ..models.member_settings_labels import MemberSettingsLabels
+
         d = dict(src_dict)
         caller_id = d.pop("caller_id")
 
@@ -72,7 +109,25 @@ class MemberJoined:
 
         muted = d.pop("muted")
 
+        end_on_exit = d.pop("end_on_exit", UNSET)
+
+        _labels = d.pop("labels", UNSET)
+        labels: MemberSettingsLabels | Unset
+        if isinstance(_labels, Unset):
+            labels = UNSET
+        else:
+            labels = MemberSettingsLabels.from_dict(_labels)
+
+        _role = d.pop("role", UNSET)
+        role: MemberRole | Unset
+        if isinstance(_role, Unset):
+            role = UNSET
+        else:
+            role = check_member_role(_role)
+
         command_uid = d.pop("command_uid", UNSET)
+
+        from_ = d.pop("from", UNSET)
 
         synthesized = d.pop("synthesized", UNSET)
 
@@ -81,7 +136,11 @@ class MemberJoined:
             conferencecall_id=conferencecall_id,
             did=did,
             muted=muted,
+            end_on_exit=end_on_exit,
+            labels=labels,
+            role=role,
             command_uid=command_uid,
+            from_=from_,
             synthesized=synthesized,
         )
 

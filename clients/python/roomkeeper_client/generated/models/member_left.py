@@ -24,6 +24,8 @@ class MemberLeft:
     executed again. If the rest of the body differs, the response is 409. """
     synthesized: bool | Unset = UNSET
     """ `true` if a snapshot revealed the change and no event reported it; omitted otherwise. """
+    to: str | Unset = UNSET
+    """ The conference that the member moves to. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -32,6 +34,8 @@ class MemberLeft:
         command_uid = self.command_uid
 
         synthesized = self.synthesized
+
+        to = self.to
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
@@ -44,6 +48,8 @@ class MemberLeft:
             field_dict["command_uid"] = command_uid
         if synthesized is not UNSET:
             field_dict["synthesized"] = synthesized
+        if to is not UNSET:
+            field_dict["to"] = to
 
         return field_dict
 
@@ -56,10 +62,13 @@ class MemberLeft:
 
         synthesized = d.pop("synthesized", UNSET)
 
+        to = d.pop("to", UNSET)
+
         member_left = cls(
             reason=reason,
             command_uid=command_uid,
             synthesized=synthesized,
+            to=to,
         )
 
         member_left.additional_properties = d

@@ -1,12 +1,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..models.member_role import MemberRole, check_member_role
+from ..models.recording_status import RecordingStatus, check_recording_status
 from ..types import UNSET, Unset
+
+if TYPE_CHECKING:
+    from ..models.member_settings_labels import MemberSettingsLabels
+
 
 T = TypeVar("T", bound="MemberRow")
 
@@ -18,8 +24,19 @@ class MemberRow:
     muted: bool
     uuid: str
     """ A call: its node, and the UUID of its channel in lower case. """
+    end_on_exit: bool | Unset = UNSET
+    """ `true`: the conference ends when this member leaves, other than by a move. """
+    labels: MemberSettingsLabels | Unset = UNSET
+    """ The app's own texts by key: at most 16, with keys of 1 to 32 characters of `a-z 0-9 . _ -`, and values of at
+    most
+    128 characters. """
+    role: MemberRole | Unset = UNSET
+    """ The role of a member. """
     deaf: bool | Unset = UNSET
     """ The member does not hear the conference. Present only while this is `true`. """
+    held: bool | Unset = UNSET
+    """ The member is on hold. Present only while this is `true`. """
+    recording_status: None | RecordingStatus | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -31,7 +48,27 @@ class MemberRow:
 
         uuid = self.uuid
 
+        end_on_exit = self.end_on_exit
+
+        labels: dict[str, Any] | Unset = UNSET
+        if not isinstance(self.labels, Unset):
+            labels = self.labels.to_dict()
+
+        role: str | Unset = UNSET
+        if not isinstance(self.role, Unset):
+            role = self.role
+
         deaf = self.deaf
+
+        held = self.held
+
+        recording_status: None | str | Unset
+        if isinstance(self.recording_status, Unset):
+            recording_status = UNSET
+        elif isinstance(self.recording_status, str):
+            recording_status = self.recording_status
+        else:
+            recording_status = self.recording_status
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
@@ -43,13 +80,25 @@ class MemberRow:
                 "uuid": uuid,
             }
         )
+        if end_on_exit is not UNSET:
+            field_dict["end_on_exit"] = end_on_exit
+        if labels is not UNSET:
+            field_dict["labels"] = labels
+        if role is not UNSET:
+            field_dict["role"] = role
         if deaf is not UNSET:
             field_dict["deaf"] = deaf
+        if held is not UNSET:
+            field_dict["held"] = held
+        if recording_status is not UNSET:
+            field_dict["recording_status"] = recording_status
 
         return field_dict
 
     @classmethod
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
+        from ..models.member_settings_labels import MemberSettingsLabels
+
         d = dict(src_dict)
         caller_id = d.pop("caller_id")
 
@@ -59,14 +108,54 @@ class MemberRow:
 
         uuid = d.pop("uuid")
 
+        end_on_exit = d.pop("end_on_exit", UNSET)
+
+        _labels = d.pop("labels", UNSET)
+        labels: MemberSettingsLabels | Unset
+        if isinstance(_labels, Unset):
+            labels = UNSET
+        else:
+            labels = MemberSettingsLabels.from_dict(_labels)
+
+        _role = d.pop("role", UNSET)
+        role: MemberRole | Unset
+        if isinstance(_role, Unset):
+            role = UNSET
+        else:
+            role = check_member_role(_role)
+
         deaf = d.pop("deaf", UNSET)
+
+        held = d.pop("held", UNSET)
+
+        def _parse_recording_status(data: object) -> None | RecordingStatus | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                recording_status_type_0 = check_recording_status(data)
+
+                return recording_status_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(None | RecordingStatus | Unset, data)
+
+        recording_status = _parse_recording_status(d.pop("recording_status", UNSET))
 
         member_row = cls(
             caller_id=caller_id,
             did=did,
             muted=muted,
             uuid=uuid,
+            end_on_exit=end_on_exit,
+            labels=labels,
+            role=role,
             deaf=deaf,
+            held=held,
+            recording_status=recording_status,
         )
 
         member_row.additional_properties = d

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 from ..types import UNSET, Unset
+
+if TYPE_CHECKING:
+    from ..models.room_settings_labels import RoomSettingsLabels
+    from ..models.tones import Tones
+
 
 T = TypeVar("T", bound="NewConference")
 
@@ -17,6 +22,20 @@ class NewConference:
 
     name: str
     """ Unique among the app's open conferences. """
+    alone_url: None | str | Unset = UNSET
+    """ The file that a lone member hears, again and again. """
+    end_when_silent_for: int | Unset = UNSET
+    """ The conference ends when it has members and none has talked for this number of seconds; 0: never. """
+    labels: RoomSettingsLabels | Unset = UNSET
+    """ The app's own texts by key: at most 16, with keys of 1 to 32 characters of `a-z 0-9 . _ -`, and values of at
+    most
+    128 characters. """
+    max_duration: int | Unset = UNSET
+    """ Seconds from the creation until the conference ends; 0: never. """
+    max_members: int | Unset = UNSET
+    """ The most members, joining ones included; 0: no limit. A lower limit removes nobody. """
+    tones: Tones | Unset = UNSET
+    """ The files that all members hear when another one enters or leaves. """
     node: None | str | Unset = UNSET
     """ The node of the conference; if omitted, the least loaded node that is up. """
     session: None | str | Unset = UNSET
@@ -24,6 +43,26 @@ class NewConference:
 
     def to_dict(self) -> dict[str, Any]:
         name = self.name
+
+        alone_url: None | str | Unset
+        if isinstance(self.alone_url, Unset):
+            alone_url = UNSET
+        else:
+            alone_url = self.alone_url
+
+        end_when_silent_for = self.end_when_silent_for
+
+        labels: dict[str, Any] | Unset = UNSET
+        if not isinstance(self.labels, Unset):
+            labels = self.labels.to_dict()
+
+        max_duration = self.max_duration
+
+        max_members = self.max_members
+
+        tones: dict[str, Any] | Unset = UNSET
+        if not isinstance(self.tones, Unset):
+            tones = self.tones.to_dict()
 
         node: None | str | Unset
         if isinstance(self.node, Unset):
@@ -44,6 +83,18 @@ class NewConference:
                 "name": name,
             }
         )
+        if alone_url is not UNSET:
+            field_dict["alone_url"] = alone_url
+        if end_when_silent_for is not UNSET:
+            field_dict["end_when_silent_for"] = end_when_silent_for
+        if labels is not UNSET:
+            field_dict["labels"] = labels
+        if max_duration is not UNSET:
+            field_dict["max_duration"] = max_duration
+        if max_members is not UNSET:
+            field_dict["max_members"] = max_members
+        if tones is not UNSET:
+            field_dict["tones"] = tones
         if node is not UNSET:
             field_dict["node"] = node
         if session is not UNSET:
@@ -53,8 +104,40 @@ class NewConference:
 
     @classmethod
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
+        from ..models.room_settings_labels import RoomSettingsLabels
+        from ..models.tones import Tones
+
         d = dict(src_dict)
         name = d.pop("name")
+
+        def _parse_alone_url(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        alone_url = _parse_alone_url(d.pop("alone_url", UNSET))
+
+        end_when_silent_for = d.pop("end_when_silent_for", UNSET)
+
+        _labels = d.pop("labels", UNSET)
+        labels: RoomSettingsLabels | Unset
+        if isinstance(_labels, Unset):
+            labels = UNSET
+        else:
+            labels = RoomSettingsLabels.from_dict(_labels)
+
+        max_duration = d.pop("max_duration", UNSET)
+
+        max_members = d.pop("max_members", UNSET)
+
+        _tones = d.pop("tones", UNSET)
+        tones: Tones | Unset
+        if isinstance(_tones, Unset):
+            tones = UNSET
+        else:
+            tones = Tones.from_dict(_tones)
 
         def _parse_node(data: object) -> None | str | Unset:
             if data is None:
@@ -76,6 +159,12 @@ class NewConference:
 
         new_conference = cls(
             name=name,
+            alone_url=alone_url,
+            end_when_silent_for=end_when_silent_for,
+            labels=labels,
+            max_duration=max_duration,
+            max_members=max_members,
+            tones=tones,
             node=node,
             session=session,
         )

@@ -15,7 +15,7 @@ T = TypeVar("T", bound="RecordingOperation")
 class RecordingOperation:
     recording_id: str
     status: RecordingStatus
-    """ The state of a conference's recording. """
+    """ The state of a recording. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

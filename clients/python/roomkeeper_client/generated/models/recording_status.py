@@ -1,8 +1,9 @@
 from typing import Literal
 
-RecordingStatus = Literal["recording", "starting", "stopping"]
+RecordingStatus = Literal["paused", "recording", "starting", "stopping"]
 
 RECORDING_STATUS_VALUES: set[RecordingStatus] = {
+    "paused",
     "recording",
     "starting",
     "stopping",

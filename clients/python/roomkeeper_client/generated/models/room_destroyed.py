@@ -19,12 +19,16 @@ class RoomDestroyed:
     key for the same call or conference within 60 seconds of the response gets the same response, and the command is
     not
     executed again. If the rest of the body differs, the response is 409. """
+    reason: str | Unset = UNSET
+    """ `member_left` if a member with `end_on_exit` has left. """
     synthesized: bool | Unset = UNSET
     """ `true` if a snapshot revealed the change and no event reported it; omitted otherwise. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         command_uid = self.command_uid
+
+        reason = self.reason
 
         synthesized = self.synthesized
 
@@ -33,6 +37,8 @@ class RoomDestroyed:
         field_dict.update({})
         if command_uid is not UNSET:
             field_dict["command_uid"] = command_uid
+        if reason is not UNSET:
+            field_dict["reason"] = reason
         if synthesized is not UNSET:
             field_dict["synthesized"] = synthesized
 
@@ -43,10 +49,13 @@ class RoomDestroyed:
         d = dict(src_dict)
         command_uid = d.pop("command_uid", UNSET)
 
+        reason = d.pop("reason", UNSET)
+
         synthesized = d.pop("synthesized", UNSET)
 
         room_destroyed = cls(
             command_uid=command_uid,
+            reason=reason,
             synthesized=synthesized,
         )
 

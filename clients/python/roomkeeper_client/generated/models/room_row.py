@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from typing import Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
@@ -10,6 +10,11 @@ from attrs import field as _attrs_field
 from ..models.playback_status import PlaybackStatus, check_playback_status
 from ..models.recording_status import RecordingStatus, check_recording_status
 from ..types import UNSET, Unset
+
+if TYPE_CHECKING:
+    from ..models.room_settings_labels import RoomSettingsLabels
+    from ..models.tones import Tones
+
 
 T = TypeVar("T", bound="RoomRow")
 
@@ -22,6 +27,20 @@ class RoomRow:
     name: str
     room_id: str
     """ A conference: its node, and a UUID in lower case. """
+    alone_url: None | str | Unset = UNSET
+    """ The file that a lone member hears, again and again. """
+    end_when_silent_for: int | Unset = UNSET
+    """ The conference ends when it has members and none has talked for this number of seconds; 0: never. """
+    labels: RoomSettingsLabels | Unset = UNSET
+    """ The app's own texts by key: at most 16, with keys of 1 to 32 characters of `a-z 0-9 . _ -`, and values of at
+    most
+    128 characters. """
+    max_duration: int | Unset = UNSET
+    """ Seconds from the creation until the conference ends; 0: never. """
+    max_members: int | Unset = UNSET
+    """ The most members, joining ones included; 0: no limit. A lower limit removes nobody. """
+    tones: Tones | Unset = UNSET
+    """ The files that all members hear when another one enters or leaves. """
     locked: bool | Unset = UNSET
     """ Present only while the conference is locked. """
     playback_status: None | PlaybackStatus | Unset = UNSET
@@ -37,6 +56,26 @@ class RoomRow:
         name = self.name
 
         room_id = self.room_id
+
+        alone_url: None | str | Unset
+        if isinstance(self.alone_url, Unset):
+            alone_url = UNSET
+        else:
+            alone_url = self.alone_url
+
+        end_when_silent_for = self.end_when_silent_for
+
+        labels: dict[str, Any] | Unset = UNSET
+        if not isinstance(self.labels, Unset):
+            labels = self.labels.to_dict()
+
+        max_duration = self.max_duration
+
+        max_members = self.max_members
+
+        tones: dict[str, Any] | Unset = UNSET
+        if not isinstance(self.tones, Unset):
+            tones = self.tones.to_dict()
 
         locked = self.locked
 
@@ -68,6 +107,18 @@ class RoomRow:
                 "room_id": room_id,
             }
         )
+        if alone_url is not UNSET:
+            field_dict["alone_url"] = alone_url
+        if end_when_silent_for is not UNSET:
+            field_dict["end_when_silent_for"] = end_when_silent_for
+        if labels is not UNSET:
+            field_dict["labels"] = labels
+        if max_duration is not UNSET:
+            field_dict["max_duration"] = max_duration
+        if max_members is not UNSET:
+            field_dict["max_members"] = max_members
+        if tones is not UNSET:
+            field_dict["tones"] = tones
         if locked is not UNSET:
             field_dict["locked"] = locked
         if playback_status is not UNSET:
@@ -81,6 +132,9 @@ class RoomRow:
 
     @classmethod
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
+        from ..models.room_settings_labels import RoomSettingsLabels
+        from ..models.tones import Tones
+
         d = dict(src_dict)
         created_at = datetime.datetime.fromisoformat(d.pop("created_at"))
 
@@ -89,6 +143,35 @@ class RoomRow:
         name = d.pop("name")
 
         room_id = d.pop("room_id")
+
+        def _parse_alone_url(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        alone_url = _parse_alone_url(d.pop("alone_url", UNSET))
+
+        end_when_silent_for = d.pop("end_when_silent_for", UNSET)
+
+        _labels = d.pop("labels", UNSET)
+        labels: RoomSettingsLabels | Unset
+        if isinstance(_labels, Unset):
+            labels = UNSET
+        else:
+            labels = RoomSettingsLabels.from_dict(_labels)
+
+        max_duration = d.pop("max_duration", UNSET)
+
+        max_members = d.pop("max_members", UNSET)
+
+        _tones = d.pop("tones", UNSET)
+        tones: Tones | Unset
+        if isinstance(_tones, Unset):
+            tones = UNSET
+        else:
+            tones = Tones.from_dict(_tones)
 
         locked = d.pop("locked", UNSET)
 
@@ -133,6 +216,12 @@ class RoomRow:
             members=members,
             name=name,
             room_id=room_id,
+            alone_url=alone_url,
+            end_when_silent_for=end_when_silent_for,
+            labels=labels,
+            max_duration=max_duration,
+            max_members=max_members,
+            tones=tones,
             locked=locked,
             playback_status=playback_status,
             recording_status=recording_status,

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
@@ -9,9 +9,11 @@ from attrs import field as _attrs_field
 from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
+    from ..models.room_settings_labels import RoomSettingsLabels
     from ..models.room_updated_data import RoomUpdatedData
     from ..models.room_updated_post_actions_item import RoomUpdatedPostActionsItem
     from ..models.room_updated_pre_actions_item import RoomUpdatedPreActionsItem
+    from ..models.tones import Tones
 
 
 T = TypeVar("T", bound="RoomUpdated")
@@ -21,6 +23,20 @@ T = TypeVar("T", bound="RoomUpdated")
 class RoomUpdated:
     """The changed fields."""
 
+    alone_url: None | str | Unset = UNSET
+    """ The file that a lone member hears, again and again. """
+    end_when_silent_for: int | Unset = UNSET
+    """ The conference ends when it has members and none has talked for this number of seconds; 0: never. """
+    labels: RoomSettingsLabels | Unset = UNSET
+    """ The app's own texts by key: at most 16, with keys of 1 to 32 characters of `a-z 0-9 . _ -`, and values of at
+    most
+    128 characters. """
+    max_duration: int | Unset = UNSET
+    """ Seconds from the creation until the conference ends; 0: never. """
+    max_members: int | Unset = UNSET
+    """ The most members, joining ones included; 0: no limit. A lower limit removes nobody. """
+    tones: Tones | Unset = UNSET
+    """ The files that all members hear when another one enters or leaves. """
     command_uid: str | Unset = UNSET
     """ An idempotency key, repeated in the webhook that the command leads to. Generated if omitted. A request with
     the same
@@ -40,6 +56,26 @@ class RoomUpdated:
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
+        alone_url: None | str | Unset
+        if isinstance(self.alone_url, Unset):
+            alone_url = UNSET
+        else:
+            alone_url = self.alone_url
+
+        end_when_silent_for = self.end_when_silent_for
+
+        labels: dict[str, Any] | Unset = UNSET
+        if not isinstance(self.labels, Unset):
+            labels = self.labels.to_dict()
+
+        max_duration = self.max_duration
+
+        max_members = self.max_members
+
+        tones: dict[str, Any] | Unset = UNSET
+        if not isinstance(self.tones, Unset):
+            tones = self.tones.to_dict()
+
         command_uid = self.command_uid
 
         data: dict[str, Any] | Unset = UNSET
@@ -73,6 +109,18 @@ class RoomUpdated:
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update({})
+        if alone_url is not UNSET:
+            field_dict["alone_url"] = alone_url
+        if end_when_silent_for is not UNSET:
+            field_dict["end_when_silent_for"] = end_when_silent_for
+        if labels is not UNSET:
+            field_dict["labels"] = labels
+        if max_duration is not UNSET:
+            field_dict["max_duration"] = max_duration
+        if max_members is not UNSET:
+            field_dict["max_members"] = max_members
+        if tones is not UNSET:
+            field_dict["tones"] = tones
         if command_uid is not UNSET:
             field_dict["command_uid"] = command_uid
         if data is not UNSET:
@@ -96,11 +144,43 @@ class RoomUpdated:
 
     @classmethod
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
+        from ..models.room_settings_labels import RoomSettingsLabels
         from ..models.room_updated_data import RoomUpdatedData
         from ..models.room_updated_post_actions_item import RoomUpdatedPostActionsItem
         from ..models.room_updated_pre_actions_item import RoomUpdatedPreActionsItem
+        from ..models.tones import Tones
 
         d = dict(src_dict)
+
+        def _parse_alone_url(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        alone_url = _parse_alone_url(d.pop("alone_url", UNSET))
+
+        end_when_silent_for = d.pop("end_when_silent_for", UNSET)
+
+        _labels = d.pop("labels", UNSET)
+        labels: RoomSettingsLabels | Unset
+        if isinstance(_labels, Unset):
+            labels = UNSET
+        else:
+            labels = RoomSettingsLabels.from_dict(_labels)
+
+        max_duration = d.pop("max_duration", UNSET)
+
+        max_members = d.pop("max_members", UNSET)
+
+        _tones = d.pop("tones", UNSET)
+        tones: Tones | Unset
+        if isinstance(_tones, Unset):
+            tones = UNSET
+        else:
+            tones = Tones.from_dict(_tones)
+
         command_uid = d.pop("command_uid", UNSET)
 
         _data = d.pop("data", UNSET)
@@ -143,6 +223,12 @@ class RoomUpdated:
         timeout = d.pop("timeout", UNSET)
 
         room_updated = cls(
+            alone_url=alone_url,
+            end_when_silent_for=end_when_silent_for,
+            labels=labels,
+            max_duration=max_duration,
+            max_members=max_members,
+            tones=tones,
             command_uid=command_uid,
             data=data,
             detail=detail,

@@ -155,6 +155,10 @@ impl Transition<'_> {
         }
         let waited = self.is_reconnecting();
         self.change_instances(|instances| instances.retain(|c| Some(c.core) == core));
+        if core.is_none() {
+            // The node is lost. While it runs, even as another core, it is asked for each dialled channel.
+            self.drop_dials();
+        }
         if waited {
             self.lock_if_due();
         }

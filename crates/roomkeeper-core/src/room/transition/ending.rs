@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use crate::ids::CallId;
-use crate::room::effect::{JoinFailure, LeftReason, RoomCommand, RoomEvent};
+use crate::room::effect::{EndReason, JoinFailure, LeftReason, RoomCommand, RoomEvent};
 use crate::room::member::{JoinAttempt, MemberStatus};
+use crate::room::member_settings::MemberSettings;
 use crate::room::playback::PlayInput;
 use crate::room::recording::RecordInput;
 use crate::room::state::RoomStatus;
@@ -36,6 +37,7 @@ impl Transition<'_> {
                 deadline,
             });
         }
+        self.cancel_dials();
         // A member that moves needs no command: it leaves by its transfer, or has not arrived yet. If it does arrive, it is
         // parked like any call that enters.
         let members: Vec<(CallId, bool)> = self
@@ -67,18 +69,28 @@ impl Transition<'_> {
         self.finish_if_empty();
     }
 
+    /// Ends the room if it must end with this member, which has left for good.
+    pub(super) fn end_with(&mut self, member: &MemberSettings) {
+        if member.end_on_exit && self.room.is_open() && self.room.registration.is_some() {
+            self.room.end_reason = Some(EndReason::MemberLeft);
+            self.end(self.now + ENDING, LeftReason::RoomDestroyed);
+        }
+    }
+
     pub(super) fn finish_if_empty(&mut self) {
         if matches!(self.room.status, RoomStatus::Terminating { .. })
             && self.room.members.is_empty()
             && self.room.recording.is_none()
             && self.room.member_recordings.is_empty()
             && self.room.coaches.is_empty()
+            && self.room.dials.is_none()
         {
             self.room.status = RoomStatus::Terminated;
             self.room.ended_at = Some(self.now);
             self.updated();
             self.play(|playback| playback.conference_over(true));
-            self.notify(RoomEvent::Destroyed, None, false);
+            let reason = self.room.end_reason;
+            self.notify(RoomEvent::Destroyed { reason }, None, false);
         }
     }
 
@@ -93,6 +105,7 @@ impl Transition<'_> {
             }
             self.all_recordings_over();
             self.all_coaches_over();
+            self.drop_dials();
             self.finish_if_empty();
             return;
         }
@@ -102,6 +115,7 @@ impl Transition<'_> {
         }
         self.silence_deadline();
         self.recording_deadlines();
+        self.dial_deadlines();
         if self.room.lock.past_deadline(self.now) {
             self.room.changes.head = true;
         }
@@ -118,6 +132,8 @@ impl Transition<'_> {
             self.room.with_member(call, |m| {
                 m.requests.expire(now);
             });
+            self.hold_deadline(call);
+            self.member_audio_deadline(call);
             match status {
                 // The call was in a conference that was ending, and no event reported its removal: it may stay there
                 // for ever.

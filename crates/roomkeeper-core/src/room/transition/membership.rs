@@ -32,6 +32,7 @@ impl Transition<'_> {
             },
             flags_at: 0,
             requests: FlagRequests::default(),
+            audio: None,
             since: self.now,
             moving: None,
             settings: Sparse::default(),
@@ -118,6 +119,11 @@ impl Transition<'_> {
 
     pub(super) fn request_flag(&mut self, call: CallId, request: FlagRequest) {
         let FlagRequest { flag, on, .. } = request;
+        if flag == MemberFlag::Hear
+            && self.set_hearing_of_held(call, on, request.command_uid.clone())
+        {
+            return;
+        }
         self.room.with_member(call, |m| m.requests.put(request));
         self.command(RoomCommand::SetFlag { call, flag, on });
     }
@@ -197,6 +203,8 @@ impl Transition<'_> {
         }
         if let Some(member) = self.room.remove_member(call) {
             let returns = !turned_away && returns_after(reason);
+            // A member that could not return is gone.
+            let has_left = member.moving.as_deref() == Some(&Move::Back);
             let moving = member.moving.filter(|_| returns);
             let command_uid = match member.status {
                 MemberStatus::Joining { command_uid, .. } => command_uid,
@@ -213,6 +221,9 @@ impl Transition<'_> {
                 command_uid.clone(),
                 matches!(reason, JoinFailure::Orphan),
             );
+            if has_left {
+                self.end_with(&member.settings);
+            }
             if let Some(Move::From { room, flags }) = moving.as_deref() {
                 self.effects.push(RoomEffect::MoveFailed {
                     call,
@@ -243,6 +254,7 @@ impl Transition<'_> {
                 m.moving = None;
             });
             self.effects.push(RoomEffect::CallStays { call });
+            self.resume_member_playback(call);
         }
     }
 }

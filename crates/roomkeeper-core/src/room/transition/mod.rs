@@ -6,7 +6,9 @@
 
 mod coaching;
 mod conference;
+mod dial;
 mod ending;
+mod hold;
 mod lock;
 mod membership;
 mod moving;
@@ -113,6 +115,14 @@ impl Transition<'_> {
                 command_uid,
             } => self.update_member(call, update, command_uid),
             RoomInput::SetFlag { call, request } => self.request_flag(call, request),
+            RoomInput::Hold {
+                call,
+                on,
+                music,
+                request,
+            } => self.request_hold(call, music, on, request),
+            RoomInput::HoldRefused { call, on } => self.hold_refused(call, on),
+            RoomInput::HearingRefused { call } => self.hearing_refused(call),
             RoomInput::Lock {
                 lock,
                 command_uid,
@@ -132,6 +142,7 @@ impl Transition<'_> {
                 self.notify(RoomEvent::Gathered { call, result }, uid, synthesized);
             }
             RoomInput::Play(input) => self.apply_playback(input),
+            RoomInput::PlayTo { call, input } => self.apply_member_playback(call, input),
             RoomInput::Record(input) => self.record(input),
             RoomInput::Coach { member, coach } => self.coach(member, coach),
             RoomInput::CoachChanged {
@@ -141,6 +152,7 @@ impl Transition<'_> {
                 command_uid,
                 synthesized,
             } => self.coach_changed((member, coach), change, command_uid, synthesized),
+            RoomInput::Dial(input) => self.apply_dial(input),
             RoomInput::Deadline => self.deadline(),
             RoomInput::ConferenceStarted(at) => self.conference_started(at),
             RoomInput::ConferenceEnded(at) => self.conference_ended(at),

@@ -1,6 +1,10 @@
-//! The playback of a room, applied to its conference.
+//! The playback of a room, applied to its conference, and the playback to one member.
 
+use crate::ids::CallId;
+use crate::room::audio::MemberAudio;
 use crate::room::effect::{RoomCommand, RoomEvent};
+use crate::room::member::MemberStatus;
+use crate::room::play::MemberPlayEvent;
 use crate::room::playback::{PlayEffect, PlayInput, Playback};
 use crate::room::state::RoomStatus;
 
@@ -15,6 +19,79 @@ impl Transition<'_> {
     /// Returns true if there is a conference to play into.
     pub(super) fn can_play(&self) -> bool {
         self.room.conference().is_some() && !matches!(self.room.status, RoomStatus::Terminated)
+    }
+
+    pub(super) fn apply_member_playback(&mut self, call: CallId, input: PlayInput) {
+        let (alive, now) = (self.can_play_to(call), self.now);
+        self.play_to(call, |playback| playback.apply(input, alive, now));
+    }
+
+    /// Returns true if a member can be played to.
+    pub(super) fn can_play_to(&self, call: CallId) -> bool {
+        let member = self.room.members.get(&call);
+        member.is_some_and(|m| m.membership.is_some() && m.status == MemberStatus::Joined)
+    }
+
+    /// Changes the playback to a member.
+    pub(super) fn play_to(
+        &mut self,
+        call: CallId,
+        change: impl FnOnce(&mut Playback) -> Vec<PlayEffect>,
+    ) {
+        let effects = self.room.with_member(call, |member| {
+            change(&mut member.audio.get_or_insert_default().playback)
+        });
+        for effect in effects.into_iter().flatten() {
+            match effect {
+                PlayEffect::Command(command) => {
+                    self.command(RoomCommand::PlayTo { call, command });
+                }
+                PlayEffect::Notify(event, command_uid, synthesized) => {
+                    if let Some(event) = MemberPlayEvent::from_event(event) {
+                        let event = RoomEvent::MemberPlay { call, event };
+                        self.notify(event, command_uid, synthesized);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Continues the playback to a member that stays after all.
+    pub(super) fn resume_member_playback(&mut self, call: CallId) {
+        let (alive, now) = (self.can_play_to(call), self.now);
+        if self.has_audio(call) {
+            self.play_to(call, |playback| playback.resume(alive, now));
+        }
+    }
+
+    /// Applies a deadline of the sound that a member alone hears.
+    pub(super) fn member_audio_deadline(&mut self, call: CallId) {
+        let (alive, now) = (self.can_play_to(call), self.now);
+        if self.has_audio(call) {
+            self.play_to(call, |playback| playback.past_deadline(alive, now));
+        }
+    }
+
+    fn has_audio(&self, call: CallId) -> bool {
+        let is_playing = |audio: &MemberAudio| !audio.playback.is_idle();
+        let member = self.room.members.get(&call);
+        member
+            .and_then(|m| m.audio.as_deref())
+            .is_some_and(is_playing)
+    }
+
+    /// Ends the playback to a member whose files FreeSWITCH has stopped.
+    pub(super) fn stop_member_files(&mut self, call: CallId, synthesized: bool) {
+        if self.has_audio(call) {
+            self.play_to(call, |playback| playback.stopped_by_switch(synthesized));
+        }
+    }
+
+    /// Ends the playback to a member that has left.
+    pub(super) fn end_member_playback(&mut self, call: CallId, synthesized: bool) {
+        if self.has_audio(call) {
+            self.play_to(call, |playback| playback.conference_over(synthesized));
+        }
     }
 
     pub(super) fn play(&mut self, change: impl FnOnce(&mut Playback) -> Vec<PlayEffect>) {

@@ -20,6 +20,32 @@ use super::ending::ENDING;
 /// than any queue between FreeSWITCH and the controller.
 const REMEMBER_ENDS: Duration = Duration::from_secs(60);
 
+/// A held member is deaf at FreeSWITCH, because a hold of ours deafens it. Nobody knows whether its app had deafened it
+/// before.
+const fn quirk_held_is_deaf(reported: ReportedFlags) -> ReportedFlags {
+    if reported.hold {
+        ReportedFlags {
+            hear: None,
+            ..reported
+        }
+    } else {
+        reported
+    }
+}
+
+/// Returns the flags of a member after a report. A flag that is being restored stays as it is.
+fn updated_flags(m: &Member, reported: ReportedFlags) -> Flags {
+    let before = m.flags;
+    let mut after = reported.update(before);
+    for flag in MemberFlag::ALL.iter().copied() {
+        let request = m.requests.get(flag);
+        if request.is_some_and(|request| request.restores(before)) {
+            flag.set(&mut after, flag.is_on(before));
+        }
+    }
+    after
+}
+
 impl Transition<'_> {
     pub(super) fn member_reported(
         &mut self,
@@ -41,6 +67,8 @@ impl Transition<'_> {
             return;
         }
         let call = member.call;
+        // The event of the answer is late, or was lost.
+        self.dial_answered(call, member.new_id, self.now + ENDING, true);
         let membership = Membership {
             core: at.core,
             conference: at.conference,
@@ -127,7 +155,8 @@ impl Transition<'_> {
         };
         let reported_at = end.flags_since.map_or(end.sequence, |(at, _)| at);
         if end.conference == at.conference && at.sequence > reported_at {
-            end.flags_since = Some((at.sequence, member.flags.update(Flags::default())));
+            let flags = quirk_held_is_deaf(member.flags).update(Flags::default());
+            end.flags_since = Some((at.sequence, flags));
         }
     }
 
@@ -145,7 +174,10 @@ impl Transition<'_> {
             .and_then(|end| end.flags_since)
             .filter(|(at, _)| *at > membership.opened)
             .map_or(
-                (member.flags.update(known), membership.opened),
+                (
+                    quirk_held_is_deaf(member.flags).update(known),
+                    membership.opened,
+                ),
                 |(at, flags)| (flags, at),
             )
     }
@@ -175,6 +207,7 @@ impl Transition<'_> {
                 flags,
                 flags_at,
                 requests: FlagRequests::default(),
+                audio: None,
                 since: self.now,
                 moving: None,
                 settings: Sparse::default(),
@@ -289,6 +322,8 @@ impl Transition<'_> {
         self.talked(Duration::ZERO);
         if ending {
             self.command(RoomCommand::Park { call });
+        } else {
+            self.joined_held(call, synthesized);
         }
     }
 
@@ -335,17 +370,12 @@ impl Transition<'_> {
         if at.sequence <= m.flags_at {
             return;
         }
-        let before = m.flags;
-        let mut after = member.flags.update(before);
-        for flag in MemberFlag::ALL.iter().copied() {
-            if m.requests
-                .get(flag)
-                .is_some_and(|request| request.restores(before))
-            {
-                flag.set(&mut after, flag.is_on(before));
-            }
-        }
         let call = member.call;
+        if member.flags.hold || m.hold().is_some() {
+            return self.flags_of_held(at, call, member.flags);
+        }
+        let before = m.flags;
+        let after = updated_flags(m, member.flags);
         let only_talk = before
             == Flags {
                 talking: before.talking,
@@ -360,6 +390,32 @@ impl Transition<'_> {
             self.report_talking(call, before.talking);
             return;
         }
+        self.change_flags(at, call, member.flags);
+    }
+
+    /// Applies reported flags of a member that is held, or is about to be or not to be.
+    fn flags_of_held(&mut self, at: EventStamp, call: CallId, reported: ReportedFlags) {
+        let command_uid = self.follow_hold(call, reported);
+        let was_held = self.room.members.get(&call).is_some_and(|m| m.flags.hold);
+        // FreeSWITCH's own `Hear` belongs to the hold.
+        let visible = ReportedFlags {
+            hear: None,
+            ..reported
+        };
+        self.change_flags(at, call, visible);
+        if was_held != reported.hold {
+            self.hold_changed(call, reported.hold, command_uid, at.synthesized);
+        }
+        self.adjust_hearing(call);
+        self.resume_music(call);
+    }
+
+    fn change_flags(&mut self, at: EventStamp, call: CallId, reported: ReportedFlags) {
+        let Some(m) = self.room.members.get(&call) else {
+            return;
+        };
+        let (before, after) = (m.flags, updated_flags(m, reported));
+        let is_confirmed = |request: &FlagRequest| reported.get(request.flag) == Some(request.on);
         self.room.with_member(call, |m| {
             m.flags = after;
             m.flags_at = at.sequence;
@@ -439,6 +495,7 @@ impl Transition<'_> {
         reason: LeftReason,
         synthesized: bool,
     ) {
+        self.end_member_playback(call, synthesized);
         let Some(member) = self.room.remove_member(call) else {
             return;
         };
@@ -485,6 +542,9 @@ impl Transition<'_> {
             // The conference ends with its last member, and closes its files before it reports that: they did not play
             // to the end.
             self.play(|playback| playback.conference_over(synthesized));
+        }
+        if to.is_none() && ends_on_exit(reason) {
+            self.end_with(&member.settings);
         }
         self.end_broken_pair();
     }
@@ -533,5 +593,17 @@ impl Transition<'_> {
         self.effects
             .push(RoomEffect::CallStrayed { call, sequence });
         self.command(RoomCommand::Park { call });
+    }
+}
+
+/// Returns true if a member that leaves for this reason takes a room along that ends on its exit.
+const fn ends_on_exit(reason: LeftReason) -> bool {
+    match reason {
+        LeftReason::Hangup | LeftReason::Removed | LeftReason::Moved => true,
+        // The room ends already, or its node was lost with all members.
+        LeftReason::RoomDestroyed
+        | LeftReason::Timeout
+        | LeftReason::Silence
+        | LeftReason::Orphan => false,
     }
 }

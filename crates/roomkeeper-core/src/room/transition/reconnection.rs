@@ -73,6 +73,7 @@ impl Transition<'_> {
     ) {
         let call = reported.call;
         let deadline = self.now + RESTORED;
+        let was_held = self.room.members.get(&call).is_some_and(|m| m.flags.hold);
         let moved = self.room.with_member(call, |m| {
             let flags = Flags {
                 hold: reported.flags.hold,
@@ -110,6 +111,7 @@ impl Transition<'_> {
             sequence: at.sequence,
             synthesized: true,
         });
+        self.recovered_held(call, was_held, moves_to.is_none() && !is_leaving);
         if moves_to.is_some() {
             // The other room reports that the member did not get in, and it stays here.
         } else if is_leaving {

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self, TypeVar
+from uuid import UUID
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+from ..models.gather_end_reason import GatherEndReason, check_gather_end_reason
+from ..types import UNSET, Unset
+
+T = TypeVar("T", bound="DigitsGathered")
+
+
+@_attrs_define
+class DigitsGathered:
+    digits: str
+    """ The digits so far. """
+    operation_id: UUID
+    reason: GatherEndReason
+    """ The reason why a request for digits ended: enough digits, too few, none, the call ended, it was stopped or
+    moved, or
+    the prompt could not be played. """
+    command_uid: str | Unset = UNSET
+    """ An idempotency key, repeated in the webhook that the command leads to. Generated if omitted. A request with
+    the same
+    key for the same call or conference within 60 seconds of the response gets the same response, and the command is
+    not
+    executed again. If the rest of the body differs, the response is 409. """
+    synthesized: bool | Unset = UNSET
+    """ `true` if a snapshot revealed the change and no event reported it; omitted otherwise. """
+    url: str | Unset = UNSET
+    """ The prompt that could not be played. """
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        digits = self.digits
+
+        operation_id = str(self.operation_id)
+
+        reason: str = self.reason
+
+        command_uid = self.command_uid
+
+        synthesized = self.synthesized
+
+        url = self.url
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "digits": digits,
+                "operation_id": operation_id,
+                "reason": reason,
+            }
+        )
+        if command_uid is not UNSET:
+            field_dict["command_uid"] = command_uid
+        if synthesized is not UNSET:
+            field_dict["synthesized"] = synthesized
+        if url is not UNSET:
+            field_dict["url"] = url
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
+        d = dict(src_dict)
+        digits = d.pop("digits")
+
+        operation_id = UUID(d.pop("operation_id"))
+
+        reason = check_gather_end_reason(d.pop("reason"))
+
+        command_uid = d.pop("command_uid", UNSET)
+
+        synthesized = d.pop("synthesized", UNSET)
+
+        url = d.pop("url", UNSET)
+
+        digits_gathered = cls(
+            digits=digits,
+            operation_id=operation_id,
+            reason=reason,
+            command_uid=command_uid,
+            synthesized=synthesized,
+            url=url,
+        )
+
+        digits_gathered.additional_properties = d
+        return digits_gathered
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties

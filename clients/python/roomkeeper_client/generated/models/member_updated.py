@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+from ..models.member_role import MemberRole, check_member_role
+from ..types import UNSET, Unset
+
+if TYPE_CHECKING:
+    from ..models.member_settings_labels import MemberSettingsLabels
+
+
+T = TypeVar("T", bound="MemberUpdated")
+
+
+@_attrs_define
+class MemberUpdated:
+    """The changed settings."""
+
+    end_on_exit: bool | Unset = UNSET
+    """ `true`: the conference ends when this member leaves, other than by a move. """
+    labels: MemberSettingsLabels | Unset = UNSET
+    """ The app's own texts by key: at most 16, with keys of 1 to 32 characters of `a-z 0-9 . _ -`, and values of at
+    most
+    128 characters. """
+    role: MemberRole | Unset = UNSET
+    """ The role of a member. """
+    command_uid: str | Unset = UNSET
+    """ An idempotency key, repeated in the webhook that the command leads to. Generated if omitted. A request with
+    the same
+    key for the same call or conference within 60 seconds of the response gets the same response, and the command is
+    not
+    executed again. If the rest of the body differs, the response is 409. """
+    synthesized: bool | Unset = UNSET
+    """ `true` if a snapshot revealed the change and no event reported it; omitted otherwise. """
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        end_on_exit = self.end_on_exit
+
+        labels: dict[str, Any] | Unset = UNSET
+        if not isinstance(self.labels, Unset):
+            labels = self.labels.to_dict()
+
+        role: str | Unset = UNSET
+        if not isinstance(self.role, Unset):
+            role = self.role
+
+        command_uid = self.command_uid
+
+        synthesized = self.synthesized
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update({})
+        if end_on_exit is not UNSET:
+            field_dict["end_on_exit"] = end_on_exit
+        if labels is not UNSET:
+            field_dict["labels"] = labels
+        if role is not UNSET:
+            field_dict["role"] = role
+        if command_uid is not UNSET:
+            field_dict["command_uid"] = command_uid
+        if synthesized is not UNSET:
+            field_dict["synthesized"] = synthesized
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
+        from ..models.member_settings_labels import MemberSettingsLabels
+
+        d = dict(src_dict)
+        end_on_exit = d.pop("end_on_exit", UNSET)
+
+        _labels = d.pop("labels", UNSET)
+        labels: MemberSettingsLabels | Unset
+        if isinstance(_labels, Unset):
+            labels = UNSET
+        else:
+            labels = MemberSettingsLabels.from_dict(_labels)
+
+        _role = d.pop("role", UNSET)
+        role: MemberRole | Unset
+        if isinstance(_role, Unset):
+            role = UNSET
+        else:
+            role = check_member_role(_role)
+
+        command_uid = d.pop("command_uid", UNSET)
+
+        synthesized = d.pop("synthesized", UNSET)
+
+        member_updated = cls(
+            end_on_exit=end_on_exit,
+            labels=labels,
+            role=role,
+            command_uid=command_uid,
+            synthesized=synthesized,
+        )
+
+        member_updated.additional_properties = d
+        return member_updated
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties
