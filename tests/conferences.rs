@@ -641,6 +641,7 @@ impl World {
                     identity: identity(),
                     parked,
                     parked_by: None,
+                    listens_to: None,
                 };
                 self.with(|node_state, cx| node_state.apply_dump(dump, cx))
             }

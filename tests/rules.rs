@@ -4,6 +4,8 @@
 
 #[path = "rules/actions.rs"]
 mod actions;
+#[path = "rules/coaching.rs"]
+mod coaching;
 #[path = "rules/connect.rs"]
 mod connect;
 #[path = "rules/dial.rs"]
@@ -62,7 +64,7 @@ use roomkeeper_core::intent::{
     CreateRoom, DeleteRoom, FlagAccepted, Join, JoinAccepted, Leave, LeaveAccepted, SetFlag,
 };
 use roomkeeper_core::node_state::{Context, IdSource, LiveNotification, NodeState, Rules, Subject};
-use roomkeeper_core::room::MemberFlag;
+use roomkeeper_core::room::{CoachChange, MemberFlag};
 use roomkeeper_core::room::{Details, Kind, Origin, Registration, RoomEvent};
 use roomkeeper_core::switch_command::{SwitchAction, SwitchCommand};
 use roomkeeper_core::switch_event::{
@@ -240,6 +242,11 @@ impl World {
                             let reason = reason.map(|reason| format!(" {}", reason.as_str()));
                             format!("destroyed{}", reason.unwrap_or_default())
                         }
+                        RoomEvent::Coach { change, .. } => match change {
+                            CoachChange::Began => "coached".to_owned(),
+                            CoachChange::Failed(why) => format!("coach_failed {}", why.as_str()),
+                            CoachChange::Ended(why) => format!("uncoached {}", why.as_str()),
+                        },
                         RoomEvent::Recording { call, change, .. } => {
                             let of = if call.is_some() { "member " } else { "" };
                             format!("{of}recording {change:?}").to_lowercase()
@@ -547,6 +554,7 @@ fn joining_call_that_is_still_parked_is_not_refused() {
         identity: identity(Some("demo")),
         parked: true,
         parked_by: None,
+        listens_to: None,
     };
     world.with(|node_state, cx| node_state.apply_dump(dump, cx));
     world.expect_notifications(&[]);
@@ -1045,6 +1053,7 @@ fn turned_away_call_is_checked_when_its_park_fails() {
         identity: identity(None),
         parked: true,
         parked_by: None,
+        listens_to: None,
     };
     // The command may have been on its way at that time.
     world.wants_resync = false;

@@ -293,6 +293,10 @@ fn set_hold(room: RoomId, call: CallId, holds: bool) -> Request {
     } else {
         ("unhold", "conference.member.unheld")
     };
+    member_command(room, call, verb, event)
+}
+
+fn member_command(room: RoomId, call: CallId, verb: &str, event: &'static str) -> Request {
     Request::post(
         path(room, &format!("/members/{call}/{verb}")),
         format!("{verb} {call}"),
@@ -339,6 +343,18 @@ pub async fn run_member(options: MemberOptions) -> Result<(), Failure> {
             let room = lookup::room(&api, &target.room).await?;
             return show::show(&api, Query::Members(room), options.view, None).await;
         }
+        MemberArguments::Coach { target, coach } => {
+            let room = lookup::room(&api, &target.room).await?;
+            let member = lookup::member(&api, room, &target.member).await?;
+            let coach = lookup::call(&api, &coach).await?;
+            let request = member_command(room, member, "coach", "conference.member.coached")
+                .fails_with(&["conference.member.coach_failed"])
+                .with("session", coach.to_string());
+            return execute::run(&api, request, target.wait, options.view.view.json).await;
+        }
+        MemberArguments::Uncoach(target) => (target, |room, call| {
+            member_command(room, call, "uncoach", "conference.member.uncoached")
+        }),
         MemberArguments::Mute(target) => (target, |_, call| set_speech(call, true)),
         MemberArguments::Unmute(target) => (target, |_, call| set_speech(call, false)),
         MemberArguments::Deaf(target) => (target, |room, call| set_hearing(room, call, true)),

@@ -175,6 +175,11 @@ impl ApiError {
             | Refusal::NotRecording
             | Refusal::AlreadyRecordingMember
             | Refusal::NotRecordingMember
+            | Refusal::CoachItself
+            | Refusal::AlreadyCoached
+            | Refusal::NotCoached
+            | Refusal::CoachNotParked
+            | Refusal::Coaching
             | Refusal::RecordingStarting
             | Refusal::TooManyRecordings
             | Refusal::TooManyDials

@@ -56,6 +56,7 @@ fn event(kind: &EventKind<'_>) -> &'static str {
         EventKind::ChannelHangupComplete => "CHANNEL_HANGUP_COMPLETE",
         EventKind::ChannelDestroy => "CHANNEL_DESTROY",
         EventKind::Dtmf => "DTMF",
+        EventKind::MediaBugStart => "MEDIA_BUG_START",
         EventKind::RecordStart => "RECORD_START",
         EventKind::RecordStop => "RECORD_STOP",
         EventKind::BackgroundJob => "BACKGROUND_JOB",

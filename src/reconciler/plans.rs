@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use freeswitch_esl::command::{
-    ConferenceName, InlinePlan, JoinFlag, PlanStep, ProfileName, Unfit, VarName, VarValue,
+    ChannelUuid, ConferenceName, InlinePlan, JoinFlag, PlanStep, ProfileName, Unfit, VarName,
+    VarValue,
 };
 
 use super::variables::{META_VARIABLE, PARK_VARIABLE};
@@ -59,6 +60,31 @@ pub fn park(id: u64, park_timeout: Duration) -> Result<InlinePlan, Unfit> {
         Some(VarValue::new(id.to_string())?),
     ));
     Ok(InlinePlan::new(PlanStep::SetVars(variables)).then(PlanStep::Park))
+}
+
+/// Makes a call heard by a member alone, and hear what the member hears. The call parks when the member hangs up, and notes
+/// the id of that park on the channel.
+///
+/// # Errors
+/// As [`enter`].
+pub fn coach(member: ChannelUuid, id: u64, park_timeout: Duration) -> Result<InlinePlan, Unfit> {
+    let mut variables = common_variables(park_timeout, None)?;
+    variables.push((
+        VarName::new(PARK_VARIABLE)?,
+        Some(VarValue::new(id.to_string())?),
+    ));
+    variables.push(set(("eavesdrop_whisper_bleg", "true"))?);
+    variables.push((VarName::new("eavesdrop_whisper_aleg")?, None));
+    variables.push(set(quirk_keys_of_a_coach_change_who_hears_it())?);
+    Ok(InlinePlan::new(PlanStep::SetVars(variables))
+        .then(PlanStep::Eavesdrop(member))
+        .then(PlanStep::Park))
+}
+
+/// The keys 0 to 3 of a call that listens to another one choose who hears it: with 1 or 3 the whole room would hear the
+/// coach (`switch_ivr_async.c`). This is the default, which the variable turns off.
+const fn quirk_keys_of_a_coach_change_who_hears_it() -> (&'static str, &'static str) {
+    ("eavesdrop_enable_dtmf", "false")
 }
 
 /// The variables for a call that is seen for the first time: it can be transferred without limit, and outlives a
@@ -142,7 +168,7 @@ const fn quirk_lock_binds_by_variable(binds: bool) -> (&'static str, &'static st
 #[cfg(test)]
 mod tests {
     use super::*;
-    use freeswitch_esl::command::{Api, ChannelUuid};
+    use freeswitch_esl::command::Api;
 
     const UUID: &str = "75cdcc5c-a757-4d44-80d5-95d9e74567a2";
     const TIMEOUT: Duration = Duration::from_secs(60);
@@ -210,6 +236,15 @@ mod tests {
         check(
             park(1_700_000_000_000_000, TIMEOUT),
             ";roomkeeper_park=1700000000000000,park",
+        );
+    }
+
+    #[test]
+    fn coach_is_heard_by_the_member_alone_whatever_it_presses() {
+        let member = ChannelUuid::new("1f0f77f9-5b94-4f1c-9f0a-6b6f4d6f3c11").unwrap();
+        check(
+            coach(member, 17, TIMEOUT),
+            ";roomkeeper_park=17;eavesdrop_whisper_bleg=true;eavesdrop_whisper_aleg=;eavesdrop_enable_dtmf=false,eavesdrop:1f0f77f9-5b94-4f1c-9f0a-6b6f4d6f3c11,park",
         );
     }
 

@@ -274,6 +274,14 @@ fn call_command(
             channel,
             plans::park(id.0.as_micros(), settings.park_timeout)?,
         ),
+        SwitchAction::Coach { member, id } => Api::Transfer(
+            channel,
+            plans::coach(
+                self::channel(*member),
+                id.0.as_micros(),
+                settings.park_timeout,
+            )?,
+        ),
         SwitchAction::Prepare => Api::SetVars(channel, plans::preparation()?),
         SwitchAction::Answer => Api::Answer(channel),
         SwitchAction::CancelDial => Api::Kill(channel, None),

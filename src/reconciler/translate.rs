@@ -24,6 +24,9 @@ use roomkeeper_core::switch_event::{
     MemberBlock, SnapshotMember, SnapshotRoom, SwitchEvent, SwitchEventKind,
 };
 
+/// The application of a coach, and the function of its tap.
+const EAVESDROP: &str = "eavesdrop";
+
 /// Translates an event; `None` if it concerns neither rooms nor calls.
 pub fn switch_event(event: &Event) -> Option<SwitchEvent> {
     let kind = event.kind();
@@ -64,6 +67,13 @@ pub fn switch_event(event: &Event) -> Option<SwitchEvent> {
             let duration_ms = samples / 8;
             let pressed = PressedDigit { digit, duration_ms };
             channel(event, |_| ChannelChange::Digit(pressed))?
+        }
+        EventKind::MediaBugStart => {
+            // Others are recordings and the like.
+            event
+                .get("Media-Bug-Function")
+                .filter(|function| function == EAVESDROP)?;
+            channel(event, |_| ChannelChange::ListenedTo)?
         }
         EventKind::RecordStart => {
             let (room, recording) = member_recording(event)?;
@@ -586,6 +596,12 @@ pub fn dump(json: &[u8]) -> Result<ChannelDump, UnreadableSnapshot> {
     let field = |name: &'static str| get(name).ok_or(UnreadableSnapshot::Field(name));
     let parse_error = UnreadableSnapshot::Field;
     let application = get("variable_current_application");
+    let runs = fields
+        .get("Channel-State")
+        .and_then(|v| v.as_str())
+        .is_some_and(|s| s == "CS_EXECUTE");
+    let listens = runs && application.as_deref() == Some(EAVESDROP);
+    let target = get("variable_current_application_data").filter(|_| listens);
     Ok(ChannelDump {
         core: field("Core-UUID")?
             .parse()
@@ -598,10 +614,7 @@ pub fn dump(json: &[u8]) -> Result<ChannelDump, UnreadableSnapshot> {
             .map_err(|_| parse_error("Unique-ID"))?,
         identity: identity_from(get),
         parked_by: park_id(get("variable_roomkeeper_park").as_deref()),
-        parked: application.as_deref() == Some("park")
-            && fields
-                .get("Channel-State")
-                .and_then(|v| v.as_str())
-                .is_some_and(|s| s == "CS_EXECUTE"),
+        parked: runs && application.as_deref() == Some("park"),
+        listens_to: target.and_then(|target| target.parse().ok()),
     })
 }

@@ -4,7 +4,7 @@ use roomkeeper::node::CommandError;
 use roomkeeper::reconciler::{Accepted, IntentError, Refusal};
 use roomkeeper_core::ids::{CallId, RoomId};
 use roomkeeper_core::intent::{FlagAccepted, LockAccepted, OperationAccepted};
-use roomkeeper_core::room::{MemberFlag, MemberUpdate, RoomInput};
+use roomkeeper_core::room::{MemberFlag, MemberUpdate, Role, RoomInput};
 use roomkeeper_core::time::Timestamp;
 use serde_json::{Value, json};
 
@@ -177,6 +177,7 @@ async fn members_are_filtered_and_sorted() {
     let (world, room, calls) = world().await;
     let update = |label: &str| MemberUpdate {
         labels: Some(serde_json::from_value(json!({ "team": label })).unwrap()),
+        role: (label == "a").then_some(Role::Moderator),
         ..MemberUpdate::default()
     };
     for (call, label) in [(calls[0], "a"), (calls[2], "b")] {
@@ -207,6 +208,9 @@ async fn members_are_filtered_and_sorted() {
     );
     assert_eq!(listed("?label.team=b&muted=true").await, [ids[2].clone()]);
     assert_eq!(listed("?label.team=c").await, Vec::<String>::new());
+    assert_eq!(listed("?role=moderator").await, [ids[0].clone()]);
+    assert_eq!(listed("?held=true").await, Vec::<String>::new());
+    assert_eq!(listed("?held=false").await, ids);
     assert_eq!(listed("?sort=joined_at").await, ids);
     let first = world
         .get(&path(room, "members?sort=joined_at&limit=2"))

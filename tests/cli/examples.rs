@@ -151,6 +151,8 @@ const NOT_RUN: &[(&str, &str)] = &[
     ),
     ("member", "the help of a group"),
     ("call", "the help of a group"),
+    ("member coach", "needs a second parked call"),
+    ("member uncoach", "needs a member with a coach"),
     ("webhook", "the help of a group"),
     ("app", "the help of a group"),
     ("webhook add", "its URL must resolve"),

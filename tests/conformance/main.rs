@@ -25,6 +25,7 @@ mod shape;
 
 mod access;
 mod bulk;
+mod coach;
 mod commands;
 mod control;
 mod create;
@@ -71,6 +72,7 @@ fn rows() -> Vec<(&'static str, Vec<Entry>)> {
         ("play", play::rows()),
         ("control", control::rows()),
         ("recording", recording::rows()),
+        ("coach", coach::rows()),
         ("join", join::rows()),
         ("leave", leave::rows()),
         ("mute", mute::rows()),

@@ -63,7 +63,7 @@ impl World {
         world
     }
 
-    fn to_member<A: Into<roomkeeper_core::intent::Action>>(
+    fn submit_to_member<A: Into<roomkeeper_core::intent::Action>>(
         &mut self,
         action: A,
     ) -> Result<Accepted, Refusal> {
@@ -74,22 +74,22 @@ impl World {
 
     fn holds(&mut self, music: Option<&str>) -> Result<Accepted, Refusal> {
         let music = music.map(url);
-        self.to_member(SetHold { on: true, music })
+        self.submit_to_member(SetHold { on: true, music })
     }
 
     fn unholds(&mut self) -> Result<Accepted, Refusal> {
         let (on, music) = (false, None);
-        self.to_member(SetHold { on, music })
+        self.submit_to_member(SetHold { on, music })
     }
 
     fn deafens(&mut self, deafens: bool) -> Result<Accepted, Refusal> {
         let (flag, on) = (MemberFlag::Hear, !deafens);
-        self.to_member(SetFlag { flag, on })
+        self.submit_to_member(SetFlag { flag, on })
     }
 
     fn plays_to_member(&mut self, files: &[&str]) -> OperationId {
         let urls = files.iter().copied().map(url).collect();
-        match self.to_member(Play { urls }) {
+        match self.submit_to_member(Play { urls }) {
             Ok(Accepted::Play(OperationAccepted { operation })) => operation,
             other => panic!("{other:?}"),
         }
@@ -574,7 +574,7 @@ fn stop_ends_files_and_leaves_music() {
         .unwrap();
     world.file_opened(music.operation, 0);
     let nothing = StopAccepted { operation: None };
-    assert_eq!(world.to_member(Stop), Ok(Accepted::Stop(nothing)));
+    assert_eq!(world.submit_to_member(Stop), Ok(Accepted::Stop(nothing)));
     world.expect_commands(&[]);
     let op = world.plays_to_member(&["a"]);
     world.file_opened(op, 0);
@@ -582,7 +582,7 @@ fn stop_ends_files_and_leaves_music() {
     world.waits(3);
     let operation = Some(op);
     let stopped = StopAccepted { operation };
-    assert_eq!(world.to_member(Stop), Ok(Accepted::Stop(stopped)));
+    assert_eq!(world.submit_to_member(Stop), Ok(Accepted::Stop(stopped)));
     world.expect_commands(&["stop", "play m"]);
     world.expect_notifications(&["member play started 1 [h]", "member play stopped [h]"]);
     world.file_ended(op, 0);
@@ -647,7 +647,7 @@ fn queue_of_member_is_bounded() {
         world.plays_to_member(&["a"]);
     }
     let urls = vec![url("a")];
-    let refused = world.to_member(Play { urls });
+    let refused = world.submit_to_member(Play { urls });
     assert_eq!(refused, Err(Refusal::TooMuchPlaying));
 }
 

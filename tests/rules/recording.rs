@@ -307,7 +307,7 @@ fn stored_recording_is_restored_unchanged() {
 }
 
 /// Returns the room as another replica reads it from the store.
-fn reread(world: &World) -> RoomState {
+pub(super) fn reread(world: &World) -> RoomState {
     let stored = world.node_state.room(room(1)).unwrap();
     let (head, parts) = encode_room(stored, &Default::default(), true);
     let parts = parts

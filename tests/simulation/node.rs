@@ -36,6 +36,8 @@ pub enum Place {
     In(RoomId),
     /// Outside a conference, and in transfer.
     Between,
+    /// Listening to this channel.
+    Coaching(ChannelId),
 }
 
 /// The target of a transfer.
@@ -49,6 +51,8 @@ pub enum Going {
         plan: Plan,
     },
     Park(ParkId, Plan),
+    /// To listen to this channel, and then into the park.
+    Coach(ParkId, ChannelId, Plan),
 }
 
 /// The variables that the plan of a transfer sets.
@@ -374,7 +378,7 @@ impl Node {
             self.remove_member(channel, false, false);
             return true;
         }
-        let (Going::Into { plan, .. } | Going::Park(_, plan)) = &going;
+        let (Going::Into { plan, .. } | Going::Park(_, plan) | Going::Coach(_, _, plan)) = &going;
         if !self.count_transfer(channel, plan) {
             return true;
         }
@@ -390,6 +394,15 @@ impl Node {
             Going::Park(parking, _) => {
                 self.with(channel, |call| call.parked_by = Some(parking));
                 self.park(channel);
+            }
+            Going::Coach(parking, member, _) => {
+                self.with(channel, |call| call.parked_by = Some(parking));
+                if self.calls.contains_key(&member) {
+                    self.with(channel, |call| call.place = Place::Coaching(member));
+                    self.report_channel(member, ChannelChange::ListenedTo);
+                } else {
+                    self.park(channel);
+                }
             }
         }
         true
@@ -681,6 +694,19 @@ impl Node {
             self.report_tap_over(channel, room, recording);
         }
         self.calls.remove(&channel);
+        let coaches = self.calls.iter();
+        let coaches: Vec<ChannelId> = coaches
+            .filter(|(_, call)| call.place == Place::Coaching(channel))
+            .map(|(coach, _)| *coach)
+            .collect();
+        for coach in coaches {
+            // A transfer that was requested meanwhile remains pending.
+            if self.calls[&coach].going.is_none() {
+                self.park(coach);
+            } else {
+                self.with(coach, |call| call.place = Place::Between);
+            }
+        }
         self.report_channel(channel, ChannelChange::Destroyed { cause: None });
         Ok(())
     }
@@ -1186,6 +1212,10 @@ impl Node {
             identity,
             parked,
             parked_by: call.parked_by,
+            listens_to: match call.place {
+                Place::Coaching(member) => Some(member),
+                Place::Parked | Place::In(_) | Place::Between => None,
+            },
         })
     }
 

@@ -121,6 +121,13 @@ pub enum Request {
         call: usize,
         pause: bool,
     },
+    Coach {
+        call: usize,
+        coach: usize,
+    },
+    Uncoach {
+        call: usize,
+    },
     Lock {
         slot: usize,
         lock: bool,
@@ -540,7 +547,7 @@ fn add_doubt(rng: &mut Rng, steps: &mut Vec<Step>) {
 fn request(rng: &mut Rng) -> Request {
     let (call, slot) = (rng.below(8), rng.below(ROOMS));
     match rng.weighted(&[
-        4, 3, 1, 14, 5, 2, 4, 4, 1, 2, 4, 2, 1, 1, 2, 2, 4, 3, 1, 3, 6, 6, 2, 6, 3, 1, 1,
+        4, 3, 1, 14, 5, 2, 4, 4, 1, 2, 4, 2, 1, 1, 2, 2, 4, 3, 1, 3, 6, 6, 2, 6, 3, 1, 1, 5, 1,
     ]) {
         0 => create(rng, slot),
         1 => Request::Delete { slot },
@@ -595,10 +602,15 @@ fn request(rng: &mut Rng) -> Request {
             files: rng.within(1, 3),
         },
         25 => Request::StopTo { call },
-        _ => Request::EndOnExit {
+        26 => Request::EndOnExit {
             call,
             on: !rng.one_in(3),
         },
+        27 => Request::Coach {
+            call,
+            coach: rng.below(8),
+        },
+        _ => Request::Uncoach { call },
     }
 }
 

@@ -26,6 +26,8 @@ pub struct WebhookLog {
     pub recordings: BTreeMap<String, String>,
     /// The active recording of each member, by room and call.
     pub taps: BTreeMap<(String, String), String>,
+    /// The coach of each member that has one, by room and call.
+    pub coaches: BTreeMap<(String, String), String>,
     recorded: BTreeSet<String>,
     paused: BTreeSet<String>,
     /// The operations that play, with their rooms.
@@ -99,7 +101,8 @@ impl WebhookLog {
                 )?;
                 ensure(
                     !self.recordings.contains_key(&room)
-                        && self.taps.keys().all(|(r, _)| *r != room),
+                        && self.taps.keys().all(|(r, _)| *r != room)
+                        && self.coaches.keys().all(|(r, _)| *r != room),
                     "a room was destroyed while it was recorded",
                 )?;
                 ensure(
@@ -187,6 +190,24 @@ impl WebhookLog {
                 ensure(
                     self.taps.remove(&member) == Some(text(&data["recording_id"])),
                     "I3: a recording stopped that did not run",
+                )?;
+            }
+            "conference.member.coached" => {
+                ensure(
+                    self.coaches.insert(member, text(&data["coach"])).is_none(),
+                    "two coaches of a member",
+                )?;
+            }
+            "conference.member.uncoached" => {
+                ensure(
+                    self.coaches.remove(&member) == Some(text(&data["coach"])),
+                    "I3: a coaching ended that had not begun",
+                )?;
+            }
+            "conference.member.coach_failed" => {
+                ensure(
+                    self.coaches.get(&member) != Some(&text(&data["coach"])),
+                    "I3: a coaching failed after it had begun",
                 )?;
             }
             "conference.recording.paused" | "conference.member.recording.paused" => {

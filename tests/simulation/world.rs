@@ -19,9 +19,9 @@ use roomkeeper_core::gather;
 use roomkeeper_core::ids::{CallId, ChannelId, CoreId, RoomId};
 use roomkeeper_core::intent::{Accepted, Intent};
 use roomkeeper_core::intent::{
-    Answer, CreateRoom, DeleteRoom, Gather, Hangup, Join, Kick, Leave, Move, Pause, PauseRecording,
-    Play, SetFlag, SetHold, SetLock, StartRecording, Stop, StopGather, StopRecording, UpdateMember,
-    UpdateRoom,
+    Answer, Coach, CreateRoom, DeleteRoom, Gather, Hangup, Join, Kick, Leave, Move, Pause,
+    PauseRecording, Play, SetFlag, SetHold, SetLock, StartRecording, Stop, StopGather,
+    StopRecording, Uncoach, UpdateMember, UpdateRoom,
 };
 use roomkeeper_core::labels::LabelsUpdate;
 use roomkeeper_core::node_state::RecordedMember;
@@ -812,6 +812,11 @@ impl World {
             Request::TapPause { call, pause } => {
                 Intent::new(self.membership(call)?, app, PauseRecording { pause })
             }
+            Request::Coach { call, coach } => {
+                let coach = self.session(coach)?;
+                Intent::new(self.membership(call)?, app, Coach { coach })
+            }
+            Request::Uncoach { call } => Intent::new(self.membership(call)?, app, Uncoach),
             Request::Answer { call } => Intent::new(Target::Call(self.session(call)?), app, Answer),
             Request::HangUp { call } => Intent::new(
                 Target::Call(self.session(call)?),
@@ -1074,6 +1079,9 @@ impl World {
             (SwitchAction::Park { id: parking } | SwitchAction::Break { id: parking }, _) => {
                 node.send(channel, Going::Park(*parking, plan()))
             }
+            (SwitchAction::Coach { member, id }, _) => {
+                node.send(channel, Going::Coach(*id, member.channel(), plan()))
+            }
             (SwitchAction::Prepare, _) => node.prepare(channel),
             (
                 SwitchAction::Record {
@@ -1172,7 +1180,7 @@ impl World {
 
     /// `sofia recover`, which recovers nothing while a SIP profile has not started.
     fn recover_calls(&mut self) {
-        if self.tokens % 3 == 0 {
+        if self.tokens.is_multiple_of(3) {
             self.shared.faults.fired(Fault::NotRecovered);
             return;
         }
@@ -1787,6 +1795,17 @@ impl World {
             .map(|((_, call), recording)| (call.clone(), recording.clone()))
             .collect();
         same("I3: reported recordings of members", &id, &known, &taps)?;
+        let coaches = room.coaches().iter();
+        let coaches: BTreeMap<String, String> = coaches
+            .filter(|(_, coach)| coach.began)
+            .map(|(call, coach)| (call.to_string(), coach.call.to_string()))
+            .collect();
+        let known = log.coaches.iter();
+        let known: BTreeMap<String, String> = known
+            .filter(|((room, _), _)| *room == id.to_string())
+            .map(|((_, call), coach)| (call.clone(), coach.clone()))
+            .collect();
+        same("I3: reported coaches", &id, &known, &coaches)?;
         let requested: BTreeSet<String> = room
             .playback()
             .operations()
@@ -1833,7 +1852,7 @@ impl World {
             Place::In(room) => node_state
                 .room(room)
                 .is_some_and(|r| r.registration().is_some()),
-            Place::Parked | Place::Between => false,
+            Place::Parked | Place::Between | Place::Coaching(_) => false,
         };
         let is: BTreeMap<ChannelId, (String, bool)> = self
             .node
@@ -1842,11 +1861,17 @@ impl World {
             // The app of a call comes from the dialplan, or from the room that it is in. The dialplan decides for
             // parked calls.
             .filter(|(channel, call)| {
-                let parked = call.place == Place::Parked;
+                let parked = matches!(call.place, Place::Parked | Place::Coaching(_));
                 let known = model.contains_key(channel) || (call.ours && parked);
                 !doubted.contains(channel) && (known || in_a_room(call.place))
             })
-            .map(|(channel, call)| (*channel, (format!("{:?}", call.place), call.answered)))
+            .map(|(channel, call)| {
+                let place = match call.place {
+                    Place::Coaching(_) => "Coaching".to_owned(),
+                    place => format!("{place:?}"),
+                };
+                (*channel, (place, call.answered))
+            })
             .collect();
         same("I1: calls (place, answered)", &"all", &model, &is)?;
         let reported: BTreeSet<String> = log.calls.keys().cloned().collect();
@@ -2006,7 +2031,9 @@ fn gather() -> gather::Gather {
 /// Returns the id of a park command.
 fn parking(command: &SwitchCommand) -> Option<ParkId> {
     match command.action {
-        SwitchAction::Park { id } | SwitchAction::Break { id } => Some(id),
+        SwitchAction::Park { id } | SwitchAction::Break { id } | SwitchAction::Coach { id, .. } => {
+            Some(id)
+        }
         _ => None,
     }
 }

@@ -85,6 +85,15 @@ impl Intent {
         }
     }
 
+    /// Returns the call that the action names beside the target.
+    const fn other_call(&self) -> Option<CallId> {
+        if let Action::Coach(coach) = &self.action {
+            Some(coach.coach)
+        } else {
+            None
+        }
+    }
+
     /// Returns the rooms of a join or a move that are on another node than the call.
     pub fn foreign_rooms(&self) -> impl Iterator<Item = RoomId> + use<> {
         let node = self.node();
@@ -95,14 +104,17 @@ impl Intent {
     /// Returns the entities that it names.
     pub fn entities(&self) -> impl Iterator<Item = EntityId> + use<> {
         let new_room = self.new_room().map(EntityId::Room);
-        self.target.entities().chain(new_room)
+        let other_call = self.other_call().map(EntityId::Call);
+        let others = new_room.into_iter().chain(other_call);
+        self.target.entities().chain(others)
     }
 
     /// Returns the room that a member is to move to.
     const fn new_room(&self) -> Option<RoomId> {
-        match &self.action {
-            Action::Move(moved) => Some(moved.to),
-            _ => None,
+        if let Action::Move(moved) = &self.action {
+            Some(moved.to)
+        } else {
+            None
         }
     }
 
@@ -202,6 +214,10 @@ commands! {
     StopRecording => RecordingAccepted, |_| "record_stop";
     /// Pauses or resumes the recording.
     PauseRecording => RecordingAccepted, |set| if set.pause { "record_pause" } else { "record_resume" };
+    /// Makes a call coach a member of a room.
+    Coach => CoachAccepted, |_| "coach";
+    /// Ends the coaching of a member.
+    Uncoach => CoachAccepted, |_| "uncoach";
     /// Plays files into a room, after those that already play.
     Play => OperationAccepted, |_| "play";
     /// Pauses or resumes the playback.
@@ -322,6 +338,17 @@ pub struct StartRecording;
 /// See [`Action::StopRecording`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct StopRecording;
+
+/// See [`Action::Coach`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Coach {
+    /// The call that coaches the member.
+    pub coach: CallId,
+}
+
+/// See [`Action::Uncoach`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Uncoach;
 
 /// See [`Action::PauseRecording`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -503,6 +530,13 @@ pub struct RecordingAccepted {
     pub recording: RecordingId,
 }
 
+/// A coaching is about to begin or to end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CoachAccepted {
+    /// The call that coaches.
+    pub coach: CallId,
+}
+
 /// An operation is in progress.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OperationAccepted {
@@ -670,6 +704,21 @@ pub enum Refusal {
     /// 409.
     #[error("the conference is not being recorded")]
     NotRecording,
+    /// 409.
+    #[error("a session cannot coach itself")]
+    CoachItself,
+    /// 409.
+    #[error("the session has a coach already")]
+    AlreadyCoached,
+    /// 409.
+    #[error("the session has no coach")]
+    NotCoached,
+    /// 409.
+    #[error("the coach must be answered and parked, outside of any conference")]
+    CoachNotParked,
+    /// 409.
+    #[error("the session coaches a member of a conference")]
+    Coaching,
     /// 409.
     #[error("the session is already being recorded")]
     AlreadyRecordingMember,

@@ -6,7 +6,7 @@ use crate::action::Step;
 use crate::call::{ParkId, StepId};
 use crate::entity::Target;
 use crate::gather::Tones;
-use crate::ids::RecordingId;
+use crate::ids::{CallId, RecordingId};
 use crate::room::{
     DialRequest, Entry, MemberFlag, PlayCommand, RecordAction, Registration, RoomControl,
 };
@@ -97,6 +97,13 @@ pub enum SwitchAction {
         /// The application and its argument.
         step: Step,
     },
+    /// Makes the call heard by a member alone, and hear what the member hears; parks it afterwards.
+    Coach {
+        /// The member.
+        member: CallId,
+        /// The id of the park, written on the channel.
+        id: ParkId,
+    },
     /// Stops the step that runs, and parks the call.
     Break {
         /// The id of the park command, written on the channel.
@@ -153,6 +160,7 @@ impl SwitchAction {
             Self::Play(_) => "play",
             Self::Record { action, .. } => action.name(),
             Self::Step { .. } => "step",
+            Self::Coach { .. } => "coach",
             Self::Break { .. } => "break",
             Self::Prepare => "prepare",
             Self::StopGather => "gather_stop",
@@ -173,6 +181,7 @@ impl SwitchAction {
             | Self::Control(_)
             | Self::Step { .. }
             | Self::Break { .. }
+            | Self::Coach { .. }
             | Self::Prepare => Priority::Paced,
             // A held member must not hear the room, and its caller must not wait for those of a large room.
             Self::Hold { .. }

@@ -217,6 +217,8 @@ pub enum ChannelChange {
         /// `Application-Response`.
         response: String,
     },
+    /// `MEDIA_BUG_START` of an `eavesdrop`: another call listens to this channel. The event does not name that call.
+    ListenedTo,
     /// `RECORD_START` of a recording of ours.
     RecordingStarted {
         /// `variable_roomkeeper_recording_room`.
@@ -257,9 +259,10 @@ pub enum ChannelChange {
 impl ChannelChange {
     /// Returns the change without the part about a dial-out.
     pub fn of_channel_mut(&mut self) -> &mut Self {
-        match self {
-            Self::Dialled { change, .. } => change,
-            other => other,
+        if let Self::Dialled { change, .. } = self {
+            change
+        } else {
+            self
         }
     }
 }
@@ -371,4 +374,6 @@ pub struct ChannelDump {
     pub parked: bool,
     /// `variable_roomkeeper_park`.
     pub parked_by: Option<ParkId>,
+    /// The channel that it listens to, if it runs `eavesdrop`.
+    pub listens_to: Option<ChannelId>,
 }

@@ -317,6 +317,18 @@ pub enum MemberArguments {
     /// Resumes the recording of a member.
     #[command(after_help = wait_help!("member record-resume standup 527121101 --wait"))]
     RecordResume(MemberTarget),
+    /// Lets a parked call coach a member: the member alone hears it.
+    #[command(after_help = wait_help!("member coach standup 527121101 527121109 --wait"))]
+    Coach {
+        /// The member.
+        #[command(flatten)]
+        target: MemberTarget,
+        /// The coach: its caller's number if unique, its id, or a unique prefix of that id.
+        coach: String,
+    },
+    /// Ends the coaching of a member. The coach is parked.
+    #[command(after_help = wait_help!("member uncoach standup 527121101 --wait"))]
+    Uncoach(MemberTarget),
     /// Removes a member from its room. Its call is parked and stays up.
     #[command(after_help = wait_help!("member kick standup acW68-04c64c27 --wait"))]
     Kick(MemberTarget),

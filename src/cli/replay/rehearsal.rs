@@ -298,6 +298,7 @@ impl Rehearsal {
                 ChannelChange::Ringing
                 | ChannelChange::StepEnded { .. }
                 | ChannelChange::Digit(_)
+                | ChannelChange::ListenedTo
                 | ChannelChange::RecordingStarted { .. }
                 | ChannelChange::RecordingStopped { .. }
                 | ChannelChange::HungUp { .. }

@@ -82,6 +82,12 @@ function ofMember(event, data) {
       return "is back after a restart of FreeSWITCH";
     case "conference.member.join_failed":
       return `could not join: ${(data.reason ?? "unknown").replaceAll("_", " ")}`;
+    case "conference.member.coached":
+      return "got a coach";
+    case "conference.member.uncoached":
+      return "has no coach any longer";
+    case "conference.member.coach_failed":
+      return `did not get a coach: ${(data.reason ?? "unknown").replaceAll("_", " ")}`;
     case "conference.member.recording.started":
       return "is being recorded";
     case "conference.member.recording.paused":

@@ -228,6 +228,12 @@ export function announceEvent(state, before, { event, room_id: room, session_uui
       return announce(state, `Recording of ${name} is paused`);
     case "conference.recording.resumed":
       return announce(state, `Recording of ${name} continues`);
+    case "conference.member.coached":
+      return announce(state, `${who} has a coach in ${name}`);
+    case "conference.member.uncoached":
+      return announce(state, `${who} has no coach any longer`);
+    case "conference.member.coach_failed":
+      return notice(state, "error", `${who} did not get a coach: ${(data.reason ?? "unknown").replaceAll("_", " ")}`);
     case "conference.member.recording.started":
       return announce(state, `${who} is being recorded in ${name}`);
     case "conference.member.recording.stopped":

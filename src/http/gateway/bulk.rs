@@ -39,7 +39,9 @@ use roomkeeper_core::intent::{Action, Hangup, SetFlag};
 use roomkeeper_core::room::{MemberFlag, MemberStatus};
 
 use super::command::answered;
-use super::{commands, keypad, moderation, moves, playback, recording, settings};
+use super::{
+    coaching, commands, keypad, member_audio, moderation, moves, playback, recording, settings,
+};
 
 pub(super) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
@@ -90,6 +92,9 @@ pub(super) struct BulkFailure {
     error: String,
 }
 
+/// An entry of a request with its position.
+type NumberedEntry = (usize, Map<String, Value>);
+
 /// Commands to a conference and its members, in order.
 #[derive(ToSchema)]
 #[schema(as = Commands)]
@@ -105,8 +110,9 @@ struct CommandsBody {
 #[allow(dead_code, reason = "describes the body")]
 struct CommandEntry {
     /// With `session`: `join`, `leave`, `mute`, `unmute`, `answer`, `hangup`, `kick`, `deaf`, `undeaf`, `move`,
-    /// `update`, `gather`, `gather/stop`, `dtmf`, `recording/start`, `recording/stop`, `recording/pause`, `recording/resume`. Without it: `lock`,
-    /// `unlock`, `play`, `pause`, `stop`, `volume`, `update`, and the same commands of a recording.
+    /// `update`, `hold`, `unhold`, `play`, `stop`, `coach`, `uncoach`, `gather`, `gather/stop`, `dtmf`,
+    /// `recording/start`, `recording/stop`, `recording/pause`, `recording/resume`. Without it: `lock`, `unlock`, `play`,
+    /// `pause`, `stop`, `volume`, `update`, and the same commands of a recording.
     command: String,
     #[schema(value_type = Option<SessionIdText>)]
     session: Option<String>,
@@ -313,7 +319,7 @@ pub(super) async fn commands(
     let head = state.find_room(room).await?;
     state.own_room(&caller, &head)?;
     run_detached(async move {
-        let mut lines: Vec<(Option<Value>, Vec<(usize, Map<String, Value>)>)> = Vec::new();
+        let mut lines: Vec<(Option<Value>, Vec<NumberedEntry>)> = Vec::new();
         let total = entries.len();
         for (index, entry) in entries.into_iter().enumerate() {
             let about = entry.get("session").cloned();
@@ -420,6 +426,12 @@ async fn run_entry(
         "undeaf" => moderation::undeaf(s, c, r, m, fields).await,
         "update" => settings::update_member(s, c, r, m, fields).await,
         "move" => moves::move_member(s, c, r, m, fields).await,
+        "hold" => member_audio::hold(s, c, r, m, fields).await,
+        "unhold" => member_audio::unhold(s, c, r, m, fields).await,
+        "play" => member_audio::play(s, c, r, m, fields).await,
+        "stop" => member_audio::stop(s, c, r, m, fields).await,
+        "coach" => coaching::coach(s, c, r, m, fields).await,
+        "uncoach" => coaching::uncoach(s, c, r, m, fields).await,
         "gather" => keypad::gather_member(s, c, r, m, fields).await,
         "gather/stop" => keypad::stop_member(s, c, r, m, fields).await,
         "dtmf" => keypad::dtmf_member(s, c, r, m, fields).await,

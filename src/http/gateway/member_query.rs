@@ -6,7 +6,7 @@ use utoipa::IntoParams;
 
 use crate::http::error::ApiError;
 use roomkeeper_core::ids::CallId;
-use roomkeeper_core::room::Member;
+use roomkeeper_core::room::{Member, Role};
 
 /// The parameters of a list of members, beside those of its page.
 #[derive(IntoParams)]
@@ -15,6 +15,11 @@ use roomkeeper_core::room::Member;
 pub(super) struct MemberFilters {
     /// Only muted members, or only others.
     muted: Option<bool>,
+    /// Only members on hold, or only others.
+    held: Option<bool>,
+    /// `moderator` or `participant`: only members with this role.
+    #[param(schema_with = role_schema)]
+    role: Option<String>,
     /// Only members that have this value of the label `key`. More labels can be given, each as `label.` and its key; a
     /// member must have all.
     #[param(rename = "label.key")]
@@ -22,6 +27,12 @@ pub(super) struct MemberFilters {
     /// `joined_at`: in the order in which they joined. Otherwise in the order of their session ids.
     #[param(schema_with = sort_schema)]
     sort: Option<String>,
+}
+
+fn role_schema() -> utoipa::openapi::ObjectBuilder {
+    utoipa::openapi::ObjectBuilder::new()
+        .schema_type(utoipa::openapi::Type::String)
+        .enum_values(Some(["moderator", "participant"]))
 }
 
 fn sort_schema() -> utoipa::openapi::ObjectBuilder {
@@ -34,6 +45,8 @@ fn sort_schema() -> utoipa::openapi::ObjectBuilder {
 #[derive(Default, Debug)]
 pub(super) struct MemberQuery {
     muted: Option<bool>,
+    held: Option<bool>,
+    role: Option<Role>,
     labels: Vec<(String, String)>,
     by_time: bool,
 }
@@ -43,6 +56,8 @@ impl MemberQuery {
     pub(super) fn selects(&self, member: &Member) -> bool {
         let mut labels = self.labels.iter();
         self.muted.is_none_or(|muted| muted != member.flags.speak)
+            && self.held.is_none_or(|held| held == member.flags.hold)
+            && self.role.is_none_or(|role| role == member.settings.role)
             && labels.all(|(key, value)| member.settings.labels.get(key) == Some(value))
     }
 
@@ -85,6 +100,11 @@ impl<S: Sync> FromRequestParts<S> for MemberQuery {
         for (name, value) in url::form_urlencoded::parse(query) {
             match &*name {
                 "muted" => found.muted = Some(boolean("muted", &value)?),
+                "held" => found.held = Some(boolean("held", &value)?),
+                "role" => {
+                    let role = value.parse();
+                    found.role = Some(role.map_err(|error| ApiError::field("role", error))?);
+                }
                 "sort" if value == "joined_at" => found.by_time = true,
                 "sort" => return Err(ApiError::form("sort", "joined_at", &value)),
                 _ => {

@@ -5,6 +5,7 @@
 
 mod bulk;
 mod calls;
+mod coaching;
 mod command;
 mod commands;
 mod create;
@@ -38,6 +39,7 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .merge(moves::routes())
         .merge(playback::routes())
         .merge(recording::routes())
+        .merge(coaching::routes())
         .merge(calls::routes())
         .merge(sessions::routes())
         .merge(commands::routes())

@@ -157,6 +157,10 @@ pub(super) struct MemberRow {
     #[schema(value_type = Option<RecordingStatusText>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     recording_status: Option<&'static str>,
+    /// The session of its coach. Omitted while it has none.
+    #[schema(value_type = Option<SessionIdText>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    coach: Option<String>,
     #[serde(flatten)]
     #[schema(value_type = MemberSettingsText)]
     settings: Sparse<MemberSettings>,
@@ -351,7 +355,9 @@ pub(super) async fn members(
             .into_iter()
             .map(|(_, call, member)| {
                 let recording = room.member_recordings().get(call);
-                MemberRow::from_member(*call, member, recording)
+                let coach = room.coaches().get(call).filter(|coach| coach.began);
+                let coach = coach.map(|coach| coach.call);
+                MemberRow::from_member(*call, member, recording, coach)
             })
             .collect(),
         cursor,
@@ -387,7 +393,12 @@ impl RoomRow {
 }
 
 impl MemberRow {
-    fn from_member(call: CallId, member: &Member, recording: Option<&Recording>) -> Self {
+    fn from_member(
+        call: CallId,
+        member: &Member,
+        recording: Option<&Recording>,
+        coach: Option<CallId>,
+    ) -> Self {
         Self {
             uuid: call.to_string(),
             did: member.did.to_string(),
@@ -397,6 +408,7 @@ impl MemberRow {
             joined_at: member.since.rfc3339_seconds(),
             held: member.flags.hold,
             recording_status: recording.map(Recording::status_name),
+            coach: coach.map(|coach| coach.to_string()),
             settings: member.settings.clone(),
         }
     }

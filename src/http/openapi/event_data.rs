@@ -99,6 +99,15 @@ event_data! {
         /// The duration of the tone, in milliseconds.
         duration_ms: u32,
     }
+    MemberCoached {
+        /// The session of the coach.
+        coach: String,
+    }
+    MemberCoachEnded {
+        /// The session of the coach.
+        coach: String,
+        reason: CoachEndReason,
+    }
     DigitsGathered {
         operation_id: Uuid,
         /// The digits so far.
@@ -194,6 +203,19 @@ enum LeftReason {
     RoomDestroyed,
     Timeout,
     Silence,
+    Orphan,
+}
+
+/// The reason why a coaching ended or did not begin.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+enum CoachEndReason {
+    Requested,
+    MemberLeft,
+    Hangup,
+    Removed,
+    Timeout,
+    Refused,
     Orphan,
 }
 
@@ -363,6 +385,8 @@ envelopes! {
     MemberReconnected,
     MemberMoveFailed,
     MemberFlagChanged,
+    MemberCoached,
+    MemberCoachEnded,
     MemberHeld,
     MemberJoinFailed,
     DigitReceived,

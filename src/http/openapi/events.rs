@@ -60,6 +60,9 @@ fn describe(event: &str) -> Option<(&'static str, String)> {
         "conference.member.held": "A member was put on hold", MemberHeld;
         "conference.member.unheld": "A member is no longer on hold", MemberFlagChanged;
         "conference.member.join_failed": "A call did not join", MemberJoinFailed;
+        "conference.member.coached": "A member got a coach", MemberCoached;
+        "conference.member.uncoached": "A member has no coach any longer", MemberCoachEnded;
+        "conference.member.coach_failed": "A member did not get a coach", MemberCoachEnded;
         "conference.member.play.started": "A playback operation for one member was accepted", PlaybackStarted;
         "conference.member.play.finished": "The last file of a playback operation for one member ended", PlaybackFinished;
         "conference.member.play.stopped": "A playback operation for one member was stopped", PlaybackChanged;

@@ -98,6 +98,7 @@ pub(crate) enum CallStateText {
     Ringing,
     Parked,
     Acting,
+    Coaching,
     Joining,
     InRoom,
     Leaving,

@@ -17,7 +17,7 @@ use roomkeeper_core::call::CallEvent;
 use roomkeeper_core::ids::NodeId;
 use roomkeeper_core::intent::{Accepted, Action, Intent};
 use roomkeeper_core::node_state::{Notification, Subject};
-use roomkeeper_core::room::{MemberFlag, RecordingChange, RoomEvent};
+use roomkeeper_core::room::{CoachChange, MemberFlag, RecordingChange, RoomEvent};
 
 use super::batch::Item;
 
@@ -45,6 +45,8 @@ enum Confirmation {
     RecordingStarted,
     RecordingStopped,
     RecordingPaused(bool),
+    Coached,
+    Uncoached,
 }
 
 struct PendingIntent {
@@ -233,6 +235,8 @@ const fn awaited_confirmation(intent: &Intent) -> Option<(EntityId, Confirmation
         Action::DeleteRoom(_) => Confirmation::Destroyed,
         Action::StartRecording(_) => Confirmation::RecordingStarted,
         Action::StopRecording(_) => Confirmation::RecordingStopped,
+        Action::Coach(_) => Confirmation::Coached,
+        Action::Uncoach(_) => Confirmation::Uncoached,
         Action::PauseRecording(set) => Confirmation::RecordingPaused(set.pause),
         Action::CreateRoom(_)
         | Action::UpdateRoom(_)
@@ -275,6 +279,14 @@ const fn confirmed_by(notification: &Notification) -> Option<(EntityId, Confirma
                 };
                 let (confirmation, succeeded) = recording_confirmed(*change);
                 (entity, confirmation, succeeded)
+            }
+            RoomEvent::Coach { call, change, .. } => {
+                let (confirmation, succeeded) = match change {
+                    CoachChange::Began => (Confirmation::Coached, true),
+                    CoachChange::Failed(_) => (Confirmation::Coached, false),
+                    CoachChange::Ended(_) => (Confirmation::Uncoached, true),
+                };
+                (EntityId::Call(*call), confirmation, succeeded)
             }
             RoomEvent::Locked { locked, .. } => {
                 (EntityId::Room(*room), Confirmation::Locked(*locked), true)

@@ -7,7 +7,7 @@ use std::fmt;
 
 use crate::store::{EntityId, RawRecord, StoreError};
 use roomkeeper_core::call::{
-    ActionRun, CallData, CallState, CallStatus, Direction, Gathering, ParkId,
+    ActionRun, CallData, CallState, CallStatus, Coaching, Direction, Gathering, ParkId,
 };
 use roomkeeper_core::ids::{CallId, NodeId, RoomId};
 use roomkeeper_core::time::Timestamp;
@@ -46,6 +46,7 @@ stored_parts! {
             'n' status_at "the sequence of its place",
             'q' pending_park "the unconfirmed command to park it, microseconds",
             'y' run "its action run, JSON",
+            'z' coaching "its work as a coach, JSON",
             'G' gather "its request for digits, JSON",
         }
         _ id = id,
@@ -56,7 +57,7 @@ stored_parts! {
 stored_fields! {
     /// A place is stored flat.
     StoredPlace {
-        'p' kind "1 ringing, 2 parked, 3 acting, 4 joining, 5 in a room, 6 leaving, 7 ended, 8 moving",
+        'p' kind "1 ringing, 2 parked, 3 acting, 4 joining, 5 in a room, 6 leaving, 7 ended, 8 moving, 9 coaching",
         'r' room "the room of 3 to 6 and the new room of 8, if there is one: its UUID",
         'R' foreign_room "the same, as an id, for a room of another node",
         'm' old_room "the room that 8 comes from, unless it has left it: its UUID",
@@ -79,6 +80,7 @@ enum PlaceKind {
     Leaving,
     Ended,
     Moving,
+    Coaching,
 }
 
 /// A room that is stored with its node.
@@ -94,6 +96,7 @@ stored_codes! {
         6 Leaving,
         7 Ended,
         8 Moving,
+        9 Coaching,
     }
 }
 
@@ -110,6 +113,7 @@ impl FieldGroup for CallStatus {
             Self::Leaving(_) => PlaceKind::Leaving,
             Self::Ended => PlaceKind::Ended,
             Self::Moving { .. } => PlaceKind::Moving,
+            Self::Coaching => PlaceKind::Coaching,
         };
         let room = self.room();
         let old_room = match self {
@@ -145,6 +149,7 @@ impl FieldGroup for CallStatus {
                 from: stored.old_room,
                 to: in_room()?,
             },
+            PlaceKind::Coaching => Self::Coaching,
         })
     }
 }
@@ -192,6 +197,17 @@ impl Field for ActionRun {
     fn read(name: char, _: NodeId, packed: &Packed<'_>) -> Result<Self, DecodeError> {
         let run = serde_json::from_str(&packed.text(name)?);
         run.map_err(|_| "invalid action run".into())
+    }
+}
+
+impl Field for Coaching {
+    fn write(&self, name: char, _: NodeId, packer: &mut Packer) {
+        packer.text(name, &json(self));
+    }
+
+    fn read(name: char, _: NodeId, packed: &Packed<'_>) -> Result<Self, DecodeError> {
+        let coaching = serde_json::from_str(&packed.text(name)?);
+        coaching.map_err(|_| "invalid coaching".into())
     }
 }
 

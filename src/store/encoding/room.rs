@@ -25,7 +25,8 @@ use roomkeeper_core::room::playback::Playback;
 use roomkeeper_core::room::state::Changes;
 use roomkeeper_core::room::{
     Actions, Conference, Details, DialOut, DialOuts, EndReason, Kind, Lock, LockRequest, Member,
-    Origin, Recording, Registration, RoomData, RoomSettings, RoomState, RoomStatus, Sparse,
+    MemberCoach, Origin, Recording, Registration, RoomData, RoomSettings, RoomState, RoomStatus,
+    Sparse,
 };
 use roomkeeper_core::time::Timestamp;
 
@@ -111,6 +112,9 @@ struct StoredRun {
     /// The recordings of members in progress.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     member_recordings: Vec<(CallId, StoredRecording)>,
+    /// Members and their coaches, each with true if it coaches already.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    coaches: Vec<(CallId, CallId, bool)>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     recordings: Vec<RecordingId>,
     /// The dial-outs in progress.
@@ -268,8 +272,13 @@ impl From<&RoomState> for StoredRun {
                 .iter()
                 .map(|(call, recording)| (*call, encode_recording(recording)))
                 .collect(),
+            coaches: room
+                .coaches()
+                .iter()
+                .map(|(member, coach)| (*member, coach.call, coach.began))
+                .collect(),
             recordings: room.recordings().to_vec(),
-            dials: room.stored_dials().cloned(),
+            dials: room.stored_dials().cloned().map(Box::new),
             silent: room.silent_at(),
         }
     }
@@ -327,6 +336,11 @@ pub fn decode_room<'a>(
         playback: decode_playback(id, &stored)?,
         recording,
         member_recordings,
+        coaches: run
+            .coaches
+            .into_iter()
+            .map(|(member, call, began)| (member, MemberCoach { call, began }))
+            .collect(),
         recordings: run.recordings,
         dials: run.dials,
         updated_at: run.updated,

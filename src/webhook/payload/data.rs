@@ -8,8 +8,8 @@ use roomkeeper_core::ids::{
 };
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::{
-    DialChange, DialEvent, EndReason, MemberPlayEvent, MemberSettings, MemberUpdate, PlayEvent,
-    PlayFailure, RoomEvent, Update,
+    CoachChange, DialChange, DialEvent, EndReason, MemberPlayEvent, MemberSettings, MemberUpdate,
+    PlayEvent, PlayFailure, RoomEvent, Update,
 };
 
 /// The `data` of an event. Absent fields are not sent.
@@ -61,6 +61,8 @@ pub(super) struct Data<'a> {
     pub(super) volume: Option<i8>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) recording_id: Option<RecordingId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) coach: Option<CallId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) endpoint_id: Option<&'a EndpointId>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -149,6 +151,14 @@ pub(super) fn room_data(fact: &RoomEvent) -> Data<'_> {
         },
         RoomEvent::MemberUpdated { call: _, update } => Data {
             member_update: Some(update),
+            ..none
+        },
+        RoomEvent::Coach { coach, change, .. } => Data {
+            coach: Some(*coach),
+            reason: match change {
+                CoachChange::Began => None,
+                CoachChange::Failed(why) | CoachChange::Ended(why) => Some(why.as_str()),
+            },
             ..none
         },
         RoomEvent::MemberLeft { reason, to, .. } => Data {

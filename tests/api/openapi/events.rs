@@ -13,9 +13,9 @@ use roomkeeper_core::ids::{CallId, MemberId, OperationId, RecordingId, RoomId};
 use roomkeeper_core::labels::Labels;
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::{
-    DialChange, DialEvent, DialOutcome, EndReason, JoinFailure, LeftReason, LiveChange, MemberFlag,
-    MemberPlayEvent, MemberSettings, MemberUpdate, PlayEvent, PlayFailure, RecordingChange,
-    RoomEvent, RoomNotification, RoomSettingsUpdate, Sparse, Tones, Update,
+    CoachChange, CoachEnd, DialChange, DialEvent, DialOutcome, EndReason, JoinFailure, LeftReason,
+    LiveChange, MemberFlag, MemberPlayEvent, MemberSettings, MemberUpdate, PlayEvent, PlayFailure,
+    RecordingChange, RoomEvent, RoomNotification, RoomSettingsUpdate, Sparse, Tones, Update,
 };
 use roomkeeper_core::time::Timestamp;
 use serde_json::{Value, json};
@@ -106,6 +106,29 @@ fn play_events() -> Vec<PlayEvent> {
             volume: -50,
         },
     ]
+}
+
+fn coach_events() -> Vec<RoomEvent> {
+    let event = |change| RoomEvent::Coach {
+        call: call(),
+        coach: call(),
+        change,
+    };
+    let reasons = [
+        CoachEnd::Requested,
+        CoachEnd::MemberLeft,
+        CoachEnd::Hangup,
+        CoachEnd::Removed,
+        CoachEnd::Timeout,
+        CoachEnd::Refused,
+        CoachEnd::Orphan,
+    ];
+    let mut all = vec![event(CoachChange::Began)];
+    for reason in reasons {
+        all.push(event(CoachChange::Failed(reason)));
+        all.push(event(CoachChange::Ended(reason)));
+    }
+    all
 }
 
 fn other_room() -> RoomId {
@@ -229,6 +252,7 @@ fn room_events() -> Vec<RoomEvent> {
     all.extend(to_member.map(|event| RoomEvent::MemberPlay { call, event }));
     all.extend(play_events().into_iter().map(RoomEvent::Play));
     all.extend(recording_events());
+    all.extend(coach_events());
     all
 }
 

@@ -130,6 +130,7 @@ const ACTIONS: &[Action] = &[
         let verb = ["stop", "pause", "resume"][rng.random_range(0..3)];
         member(c, &format!("recording/{verb}"), json!({}))
     }),
+    action(2, "uncoach", |_, c| member(c, "uncoach", json!({}))),
     action(3, "pause_recording", |_, c| {
         room(c, "recording/pause", json!({}))
     }),

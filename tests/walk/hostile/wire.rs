@@ -54,6 +54,7 @@ pub enum Form {
     Kill,
     Record,
     RecordMember,
+    Coach,
     /// Writes the variable of a call's current step.
     SetStep,
     Step,
@@ -226,6 +227,13 @@ fn is_step(text: &str) -> bool {
 /// The beginning of every transfer's plan.
 const PLAN: &str = "multiset:^^;max_session_transfers=70;transfer_history=;hangup_after_conference=false;park_timeout=";
 
+/// The id of a park command in a plan.
+const PARK_ID: &str = ";confvar_roomkeeper_meta=;roomkeeper_park=";
+
+/// The variables and the application of a coach.
+const COACH: &str =
+    ";eavesdrop_whisper_bleg=true;eavesdrop_whisper_aleg=;eavesdrop_enable_dtmf=false,eavesdrop:";
+
 fn read_api(words: &[&str], known: &Known) -> Option<Form> {
     let channel = |text: &str| known.channels.contains(text);
     let room = |text: &str| known.rooms.contains(text);
@@ -298,10 +306,14 @@ fn read_api(words: &[&str], known: &Known) -> Option<Form> {
 /// Reads the plan of a transfer, or of a dialled call.
 fn read_plan(plan: &str, known: &Known) -> Option<Form> {
     let rest = plan.strip_prefix(PLAN)?.strip_suffix(",park")?;
+    if let Some((variables, member)) = rest.split_once(COACH) {
+        let (seconds, id) = variables.split_once(PARK_ID)?;
+        let is_ours = is_number(seconds) && is_number(id) && known.channels.contains(member);
+        return is_ours.then_some(Form::Coach);
+    }
     let form = match rest.split_once(',') {
         None => {
-            let (seconds, command) =
-                rest.split_once(";confvar_roomkeeper_meta=;roomkeeper_park=")?;
+            let (seconds, command) = rest.split_once(PARK_ID)?;
             (is_number(seconds) && is_number(command)).then_some(Form::Park)?
         }
         Some((variables, rest)) => {

@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use super::checked::{ConferenceName, ProfileName, VarName, VarValue};
+use super::checked::{ChannelUuid, ConferenceName, ProfileName, VarName, VarValue};
 
 /// A plan of one step or more, which a channel executes in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +56,8 @@ pub enum PlanStep {
         /// The flags of the member.
         flags: Vec<JoinFlag>,
     },
+    /// `eavesdrop`: listens to another channel, and ends with it.
+    Eavesdrop(ChannelUuid),
     /// `park`: waits for commands.
     Park,
 }
@@ -107,6 +109,7 @@ impl fmt::Display for PlanStep {
                 }
                 f.write_str(if flags.is_empty() { "" } else { "}" })
             }
+            Self::Eavesdrop(channel) => write!(f, "eavesdrop:{channel}"),
             Self::Park => f.write_str("park"),
         }
     }

@@ -31,6 +31,8 @@ pub enum EventKind<'a> {
     ChannelDestroy,
     /// `DTMF`
     Dtmf,
+    /// `MEDIA_BUG_START`
+    MediaBugStart,
     /// `RECORD_START`
     RecordStart,
     /// `RECORD_STOP`

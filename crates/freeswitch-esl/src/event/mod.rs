@@ -272,6 +272,7 @@ impl Event {
             "CHANNEL_HANGUP_COMPLETE" => EventKind::ChannelHangupComplete,
             "CHANNEL_DESTROY" => EventKind::ChannelDestroy,
             "DTMF" => EventKind::Dtmf,
+            "MEDIA_BUG_START" => EventKind::MediaBugStart,
             "RECORD_START" => EventKind::RecordStart,
             "RECORD_STOP" => EventKind::RecordStop,
             "BACKGROUND_JOB" => EventKind::BackgroundJob,

@@ -121,6 +121,7 @@ impl Core {
                 self.complete(uuid, None);
             }
             "echo" => {}
+            "eavesdrop" => self.start_eavesdrop(uuid, arg),
             "gentones" => {
                 let length = tone_length(arg).unwrap_or(0);
                 self.wait_until(uuid, self.now + length, None);

@@ -291,6 +291,7 @@ impl Core {
         channel.hangup_at = now;
         set_end_variables(channel, now);
         self.close_taps(uuid);
+        self.end_eavesdrops(uuid);
         let Some(channel) = self.channels.get(uuid) else {
             return;
         };

@@ -1,7 +1,8 @@
-//! Recordings of single channels: `uuid_record` and `uuid_buglist`.
+//! What taps single channels: `uuid_record`, `uuid_buglist`, and the application `eavesdrop`.
 
-use super::channel::Tap;
-use super::{Core, Origin};
+use super::channel::{Channel, Tap};
+use super::task::Task;
+use super::{Core, Origin, Step};
 
 const RECORDS: Origin = ("switch_ivr_async.c", "record_callback", 1352);
 const RECORDED: Origin = ("switch_ivr_async.c", "record_callback", 1703);
@@ -9,7 +10,38 @@ const RECORDED: Origin = ("switch_ivr_async.c", "record_callback", 1703);
 /// The answer for a channel that does not exist.
 const NO_SESSION: &str = "-ERR Cannot locate session!\n";
 
+const TAPPED: Origin = ("switch_core_media_bug.c", "switch_core_media_bug_add", 984);
+
 impl Core {
+    /// Lets a channel listen to another one, until that hangs up.
+    pub(super) fn start_eavesdrop(&mut self, uuid: &str, target: &str) {
+        let is_up = self.channels.get(target).is_some_and(Channel::is_up);
+        if !is_up || target == uuid {
+            return self.complete(uuid, None);
+        }
+        let more = [
+            ("Media-Bug-Function", "eavesdrop".to_owned()),
+            ("Media-Bug-Target", target.to_owned()),
+        ];
+        self.emit_channel("MEDIA_BUG_START", target, TAPPED, &more);
+    }
+
+    /// Ends the applications that listen to a channel, which has hung up.
+    pub(super) fn end_eavesdrops(&mut self, target: &str) {
+        let mut listening: Vec<String> = Vec::new();
+        for channel in self.channels.values() {
+            let top = channel.stack.last();
+            if top.is_some_and(|top| top.app == "eavesdrop" && top.arg == target) {
+                listening.push(channel.uuid.clone());
+            }
+        }
+        listening.sort_unstable();
+        for uuid in listening {
+            self.complete(&uuid, None);
+            self.step(Step::Notice, &uuid, Task::Run(uuid.clone()));
+        }
+    }
+
     pub(super) fn uuid_record(&mut self, uuid: &str, rest: &str) -> String {
         let Some((verb, path)) = rest.split_once(' ').filter(|(_, path)| !path.is_empty()) else {
             return "-USAGE: <uuid> [start|stop|mask|unmask] <path> [<limit>] [<recording_vars>]\n"

@@ -32,9 +32,17 @@ impl Transition<'_> {
         let Some(coaching) = self.state.coaching.as_mut() else {
             return;
         };
-        if coaching.member != member || coaching.began {
+        if coaching.member != member {
             return;
         }
+        // A dump shows that the command that ends it was lost.
+        let repeats = sequence.is_none() && coaching.deadline.is_none();
+        if let Some((reason, command_uid)) = coaching.ending.clone().filter(|_| repeats) {
+            self.end_coaching(member, reason, command_uid);
+        }
+        let Some(coaching) = self.state.coaching.as_mut().filter(|work| !work.began) else {
+            return;
+        };
         coaching.began = true;
         if coaching.ending.is_none() {
             coaching.deadline = None;
@@ -133,11 +141,11 @@ impl Transition<'_> {
                 coaching.deadline = None;
                 self.state.changed = true;
             }
-            // The coach must not stay with a member that has left, nor begin unnoticed. The command has no effect on a
-            // call that is parked.
-            (Some((reason, command_uid)), _) => {
-                let (reason, command_uid) = (*reason, command_uid.clone());
-                self.end_coaching(member, reason, command_uid);
+            // The coach must not stay with a member that has left, nor begin unnoticed: the command is repeated if the
+            // dump of the channel shows that it still listens.
+            (Some(_), _) => {
+                coaching.deadline = None;
+                self.state.changed = true;
             }
             (None, _) => self.end_coaching(member, CoachEnd::Timeout, None),
         }

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use crate::action::Step;
 use crate::gather::{GatherResult, PressedDigit};
-use crate::ids::{CallId, RoomId};
+use crate::ids::{CallId, CommandUid, RoomId};
 use crate::room::effect::named_events;
-use crate::room::{JoinFailure, LeftReason};
+use crate::room::{CoachChange, JoinFailure, LeftReason};
 
 use super::run::StepId;
-use super::state::Direction;
+use super::state::{Direction, ParkId};
 
 /// A domain event of a call, with its number.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -101,6 +101,28 @@ pub enum CallEffect {
     Break {
         /// The room whose actions ran.
         room: RoomId,
+    },
+    /// Makes FreeSWITCH let the call coach this member.
+    Coach {
+        /// The room.
+        room: RoomId,
+        /// The member.
+        member: CallId,
+        /// The id that the call parks with afterwards.
+        id: ParkId,
+    },
+    /// Reports to the room that a coaching began, failed or ended.
+    CoachChanged {
+        /// The room.
+        room: RoomId,
+        /// The member.
+        member: CallId,
+        /// The change.
+        change: CoachChange,
+        /// The caller's id of the command.
+        command_uid: Option<CommandUid>,
+        /// True if derived from a snapshot, not from an event.
+        synthesized: bool,
     },
     /// Reports to the room that the call's pre-actions are done.
     Ready {

@@ -119,6 +119,7 @@ impl Transition<'_> {
             }
             CallStatus::Ringing
             | CallStatus::Parked
+            | CallStatus::Coaching
             | CallStatus::Joining(_)
             | CallStatus::Moving { .. }
             | CallStatus::InRoom(_)

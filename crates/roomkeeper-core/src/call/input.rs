@@ -1,9 +1,11 @@
 //! Inputs of a call.
 
 use crate::gather::PressedDigit;
-use crate::ids::{CoreId, RoomId};
+use crate::ids::{CallId, CommandUid, CoreId, RoomId};
+use crate::room::CoachEnd;
 use crate::time::Timestamp;
 
+use super::coaching::Coaching;
 use super::gathering::Gathering;
 use super::run::{ActionRun, Checkpoint, StepId};
 use super::state::ParkId;
@@ -77,6 +79,31 @@ pub enum CallInput {
         /// The checkpoint, if the channel has one.
         checkpoint: Option<Checkpoint>,
     },
+    /// A caller requests that the call coaches a member; it is parked.
+    Coach {
+        /// The member, and the deadline.
+        coaching: Coaching,
+        /// The id that the call parks with afterwards.
+        id: ParkId,
+    },
+    /// FreeSWITCH lets the call coach this member.
+    Coaches {
+        /// The member.
+        member: CallId,
+        /// `Event-Sequence`; `None` if a dump shows it.
+        sequence: Option<u64>,
+    },
+    /// The coaching must end; the command goes out.
+    EndCoaching {
+        /// The member.
+        member: CallId,
+        /// The reason.
+        reason: CoachEnd,
+        /// The caller's id of the command.
+        command_uid: Option<CommandUid>,
+    },
+    /// FreeSWITCH refused to begin the coaching with this id.
+    CoachRefused(ParkId),
     /// FreeSWITCH restarted, and may recover the call.
     CoreRestarted,
     /// FreeSWITCH has recovered the call after a restart.

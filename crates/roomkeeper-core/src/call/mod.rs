@@ -7,6 +7,8 @@
 //! order of arrival.
 
 mod actions;
+mod coach;
+mod coaching;
 mod effect;
 mod gather;
 mod gathering;
@@ -16,6 +18,7 @@ mod state;
 mod transition;
 
 pub use crate::gather::{GatherResult, PressedDigit};
+pub use coaching::{COACH_TIMEOUT, Coaching};
 pub use effect::{CallEffect, CallEvent, CallNotification};
 pub use gathering::Gathering;
 pub use input::CallInput;

@@ -8,6 +8,7 @@ use smol_str::SmolStr;
 use crate::ids::{AppId, CallId, CoreId, RoomId};
 use crate::time::Timestamp;
 
+use super::coaching::Coaching;
 use super::gathering::Gathering;
 use super::run::{ActionRun, MAX_QUEUE_TIME};
 
@@ -39,6 +40,8 @@ pub enum CallStatus {
     Parked,
     /// Parked and running actions: on its way into this room, or after it has left one.
     Acting(Option<RoomId>),
+    /// Coaching a member of a room; parked afterwards.
+    Coaching,
     /// On its way into this room.
     Joining(RoomId),
     /// On its way from one room into another one.
@@ -63,6 +66,7 @@ impl CallStatus {
             Self::Ringing => "ringing",
             Self::Parked => "parked",
             Self::Acting(_) => "acting",
+            Self::Coaching => "coaching",
             Self::Joining(_) | Self::Moving { .. } => "joining",
             Self::InRoom(_) => "in_room",
             Self::Leaving(_) => "leaving",
@@ -75,7 +79,7 @@ impl CallStatus {
         match self {
             Self::Joining(room) | Self::InRoom(room) | Self::Moving { to: room, .. } => Some(*room),
             Self::Leaving(room) | Self::Acting(room) => *room,
-            Self::Ringing | Self::Parked | Self::Ended => None,
+            Self::Ringing | Self::Parked | Self::Coaching | Self::Ended => None,
         }
     }
 
@@ -84,7 +88,12 @@ impl CallStatus {
         match self {
             Self::InRoom(room) => Some(*room),
             Self::Leaving(room) | Self::Moving { from: room, .. } => *room,
-            Self::Ringing | Self::Parked | Self::Acting(_) | Self::Joining(_) | Self::Ended => None,
+            Self::Ringing
+            | Self::Parked
+            | Self::Acting(_)
+            | Self::Coaching
+            | Self::Joining(_)
+            | Self::Ended => None,
         }
     }
 }
@@ -127,6 +136,8 @@ pub struct CallState {
     pub(super) pending_park: Option<ParkId>,
     /// The action run, current or waiting until the call parks.
     pub(super) run: Option<Box<ActionRun>>,
+    /// Its work as a coach.
+    pub(super) coaching: Option<Box<Coaching>>,
     /// The request for digits that is under way.
     pub(super) gather: Option<Box<Gathering>>,
     /// The number of notifications about the call.
@@ -161,6 +172,8 @@ pub struct CallData {
     pub pending_park: Option<ParkId>,
     /// Its action run.
     pub run: Option<Box<ActionRun>>,
+    /// Its work as a coach.
+    pub coaching: Option<Box<Coaching>>,
     /// Its request for digits.
     pub gather: Option<Box<Gathering>>,
     /// The number of notifications about it.
@@ -191,6 +204,7 @@ impl CallState {
             status_at,
             pending_park,
             run,
+            coaching,
             gather,
             sequence,
         } = data;
@@ -207,6 +221,7 @@ impl CallState {
             status_at,
             pending_park,
             run,
+            coaching,
             gather,
             sequence,
             changed: false,
@@ -230,6 +245,7 @@ impl CallState {
             status_at: self.status_at,
             pending_park: self.pending_park,
             run: self.run.clone(),
+            coaching: self.coaching.clone(),
             gather: self.gather.clone(),
             sequence: self.sequence,
         }
@@ -267,6 +283,7 @@ impl CallState {
             status_at: 0,
             pending_park: None,
             run: None,
+            coaching: None,
             gather: None,
             sequence: 0,
             changed: true,
@@ -286,6 +303,7 @@ impl CallState {
         self.status_at = 0;
         self.pending_park = None;
         self.run = None;
+        self.coaching = None;
         self.gather = None;
         self.changed = true;
     }
@@ -345,6 +363,11 @@ impl CallState {
         self.run.as_deref()
     }
 
+    /// Returns its work as a coach.
+    pub fn coaching(&self) -> Option<&Coaching> {
+        self.coaching.as_deref()
+    }
+
     /// Returns the request for digits that is under way.
     pub fn gather(&self) -> Option<&Gathering> {
         self.gather.as_deref()
@@ -369,6 +392,7 @@ impl CallState {
     pub(super) fn status_deadline(&self) -> Option<Timestamp> {
         match self.status {
             CallStatus::Acting(_) => self.run.as_ref().map(|run| run.deadline),
+            CallStatus::Coaching => self.coaching.as_ref().and_then(|work| work.deadline),
             CallStatus::Leaving(None) => self.pending_park.map(|park| park.0 + MAX_QUEUE_TIME),
             CallStatus::Ringing
             | CallStatus::Parked
@@ -448,6 +472,9 @@ impl CallState {
             }
             (CallStatus::Leaving(None), Some(_)) | (_, None) => {}
             (_, Some(_)) => return Err("it has an action run, and is not acting"),
+        }
+        if matches!(self.status, CallStatus::Coaching) != self.coaching.is_some() {
+            return Err("it is coaching without a member, or has a member and is not coaching");
         }
         if self.gather.is_some() {
             let room = self.gather.as_ref().and_then(|gathering| gathering.room);

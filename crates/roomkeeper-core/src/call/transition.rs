@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::gather::{Digits, GatherEnd, GatherResult};
 use crate::ids::{CoreId, RoomId};
-use crate::room::{JoinFailure, LeftReason};
+use crate::room::{CoachEnd, JoinFailure, LeftReason};
 use crate::time::Timestamp;
 
 use super::effect::{CallEffect, CallEvent, CallNotification};
@@ -129,6 +129,16 @@ impl Transition<'_> {
                     self.checkpoint_read(requested, checkpoint);
                 }
             }
+            CallInput::Coach { coaching, id } => self.begin_coaching(coaching, id),
+            CallInput::Coaches { member, sequence } => {
+                self.coaching_confirmed(member, sequence, sequence.is_none());
+            }
+            CallInput::EndCoaching {
+                member,
+                reason,
+                command_uid,
+            } => self.end_coaching(member, reason, command_uid),
+            CallInput::CoachRefused(id) => self.coaching_refused(id),
             CallInput::CoreRestarted => {
                 // The new core counts its events from 1 again.
                 self.state.status_at = 0;
@@ -213,6 +223,7 @@ impl Transition<'_> {
             self.state.status_at = sequence;
             return;
         }
+        self.coaching_over(CoachEnd::Removed, false);
         let departure = Departure::new(LeftReason::Removed, JoinFailure::Refused);
         self.vacate(None, Some(sequence), &departure);
         let waiting = self.state.run.take();
@@ -232,6 +243,7 @@ impl Transition<'_> {
             }
             // The call has moved on, or has ended.
             CallStatus::Acting(_)
+            | CallStatus::Coaching
             | CallStatus::Joining(_)
             | CallStatus::Moving { .. }
             | CallStatus::InRoom(_)
@@ -244,6 +256,9 @@ impl Transition<'_> {
         self.gather_overdue();
         if self.state.status_deadline().is_none_or(|at| at > self.now) {
             return;
+        }
+        if self.state.status == CallStatus::Coaching {
+            return self.coaching_deadline();
         }
         if self.state.status == CallStatus::Leaving(None) {
             // The event that parked the call may have arrived before the call was loaded here.
@@ -280,6 +295,7 @@ impl Transition<'_> {
             self.state.status_at = sequence;
             return;
         }
+        self.coaching_over(CoachEnd::Removed, false);
         let departure = Departure::new(LeftReason::Moved, JoinFailure::Moved);
         self.vacate(Some(room), Some(sequence), &departure);
         self.state.run = None;
@@ -330,7 +346,15 @@ impl Transition<'_> {
         let old_room = match self.state.status {
             CallStatus::Joining(r) | CallStatus::Acting(Some(r)) if r == room => None,
             CallStatus::Moving { from, to } if to == room => from,
-            _ => return,
+            CallStatus::Ringing
+            | CallStatus::Parked
+            | CallStatus::Acting(_)
+            | CallStatus::Joining(_)
+            | CallStatus::Moving { .. }
+            | CallStatus::Coaching
+            | CallStatus::InRoom(_)
+            | CallStatus::Leaving(_)
+            | CallStatus::Ended => return,
         };
         self.state.run = None;
         let next = match (turned_away, old_room) {
@@ -351,8 +375,9 @@ impl Transition<'_> {
             CallStatus::Ringing | CallStatus::Parked | CallStatus::Leaving(None) => {
                 self.set_status(CallStatus::Leaving(None), Some(sequence));
             }
-            // A join that was requested meanwhile fails when the call parks.
+            // A join that was requested meanwhile fails when the call parks; a coaching ends then.
             CallStatus::Acting(_)
+            | CallStatus::Coaching
             | CallStatus::Joining(_)
             | CallStatus::Moving { .. }
             | CallStatus::InRoom(_)
@@ -368,6 +393,16 @@ impl Transition<'_> {
         sequence: Option<u64>,
         departure: &Departure,
     ) {
+        let end = match departure.left {
+            LeftReason::Orphan => CoachEnd::Orphan,
+            LeftReason::Hangup
+            | LeftReason::Removed
+            | LeftReason::Moved
+            | LeftReason::RoomDestroyed
+            | LeftReason::Silence
+            | LeftReason::Timeout => CoachEnd::Hangup,
+        };
+        self.coaching_over(end, departure.synthesized);
         self.interrupt_gather(&CallStatus::Ended);
         self.vacate(None, sequence, departure);
         self.state.run = None;
@@ -408,6 +443,7 @@ impl Transition<'_> {
             CallStatus::Ringing
             | CallStatus::Parked
             | CallStatus::Acting(_)
+            | CallStatus::Coaching
             | CallStatus::Joining(_)
             | CallStatus::Moving { .. }
             | CallStatus::InRoom(_)

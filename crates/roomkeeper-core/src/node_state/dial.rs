@@ -157,6 +157,7 @@ impl NodeState {
             | ChannelChange::Destroyed { cause: None }
             | ChannelChange::StepEnded { .. }
             | ChannelChange::Digit(_)
+            | ChannelChange::ListenedTo
             | ChannelChange::RecordingStarted { .. }
             | ChannelChange::RecordingStopped { .. }
             | ChannelChange::Dialled { .. } => return,

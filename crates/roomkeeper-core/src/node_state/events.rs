@@ -105,6 +105,10 @@ impl NodeState {
                 let is_known = known.is_some_and(|room| room.recordings().contains(recording));
                 (!is_known && room.node() == self.node).then_some(EntityId::Room(*room))
             }
+            SwitchEventKind::Channel {
+                channel,
+                change: ChannelChange::ListenedTo,
+            } => self.room_of_unknown_coach(*channel).map(EntityId::Room),
             SwitchEventKind::Channel { .. } => None,
         }
     }
@@ -380,6 +384,7 @@ impl NodeState {
             }
             ChannelChange::Ringing => {}
             ChannelChange::RecordingStarted { .. } | ChannelChange::RecordingStopped { .. } => {}
+            ChannelChange::ListenedTo => self.listened_to(channel, sequence, cx),
             ChannelChange::Created(identity) => self.keep_identity(channel, identity),
             ChannelChange::Answered(identity) => {
                 self.keep_identity(channel, identity);
@@ -623,6 +628,7 @@ fn member_recording_input(sequence: u64, change: &ChannelChange) -> Option<(Room
         | ChannelChange::Parked { .. }
         | ChannelChange::StepEnded { .. }
         | ChannelChange::Digit(_)
+        | ChannelChange::ListenedTo
         | ChannelChange::HungUp { .. }
         | ChannelChange::Destroyed { .. } => None,
     }

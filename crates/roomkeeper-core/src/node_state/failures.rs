@@ -42,6 +42,7 @@ impl NodeState {
             | SwitchAction::Record { .. }
             | SwitchAction::Step { .. }
             | SwitchAction::Break { .. }
+            | SwitchAction::Coach { .. }
             | SwitchAction::SendDigits { .. }
             | SwitchAction::Answer
             | SwitchAction::Hangup { .. } => true,
@@ -111,6 +112,9 @@ impl NodeState {
                 self.call_input(call, CallInput::StepRefused { step: *id }, cx);
             }
             SwitchAction::Park { .. } | SwitchAction::Break { .. } => self.not_parked(call, cx),
+            SwitchAction::Coach { id, .. } => {
+                self.call_input(call, CallInput::CoachRefused(*id), cx);
+            }
             SwitchAction::Step { .. }
             | SwitchAction::Enter(_)
             | SwitchAction::Dial { .. }

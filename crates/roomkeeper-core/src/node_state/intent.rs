@@ -114,6 +114,10 @@ impl NodeState {
             Action::StartRecording(_) => self.check_start_recording(target),
             Action::StopRecording(_) => self.check_stop_recording(target),
             Action::PauseRecording(pause) => self.check_pause_recording(target, *pause),
+            Action::Coach(coach) => {
+                self.check_coach(room(target)?, call(target)?, coach.coach, &intent.requester)
+            }
+            Action::Uncoach(_) => self.check_uncoach(room(target)?, call(target)?),
             Action::Play(play) => self.check_play(target, play),
             Action::Stop(_) => self.check_stop(target),
             Action::Pause(_) => self.check_pause(room(target)?),
@@ -161,6 +165,8 @@ impl NodeState {
             Action::PauseRecording(pause) => {
                 Accepted::PauseRecording(self.pause_recording(by, pause, cx)?)
             }
+            Action::Coach(coach) => Accepted::Coach(self.coach(by, coach, cx)?),
+            Action::Uncoach(_) => Accepted::Uncoach(self.uncoach(by, cx)?),
             Action::Play(play) => Accepted::Play(self.play(by, play, cx)?),
             Action::Pause(_) => Accepted::Pause(self.pause(by, cx)?),
             Action::Stop(_) => Accepted::Stop(self.stop(by, cx)?),
@@ -206,7 +212,7 @@ impl NodeState {
         self.foreign_rooms.get(&room).ok_or(Refusal::RoomNotFound)
     }
 
-    fn own_call(&self, call: CallId, by: &Requester) -> Result<&CallState, Refusal> {
+    pub(super) fn own_call(&self, call: CallId, by: &Requester) -> Result<&CallState, Refusal> {
         let call = self.live_call(call)?;
         if by.may_change(call.app()) {
             Ok(call)

@@ -48,6 +48,7 @@ impl NodeState {
             | CallStatus::Joining(_)
             | CallStatus::Moving { .. }
             | CallStatus::Leaving(_)
+            | CallStatus::Coaching
             | CallStatus::Ended => None,
         };
         if state.gather().is_some() || !self.rules.digit_apps.contains(state.app()) {
@@ -106,6 +107,7 @@ impl NodeState {
             CallStatus::Parked | CallStatus::InRoom(_) => {}
             CallStatus::Ringing => return Err(Refusal::NotAnswered),
             CallStatus::Acting(_) => return Err(Refusal::RunningActions),
+            CallStatus::Coaching => return Err(Refusal::Coaching),
             CallStatus::Joining(_) | CallStatus::Moving { .. } => {
                 return Err(Refusal::StillJoining);
             }

@@ -28,13 +28,16 @@ impl NodeState {
                     return Vec::new();
                 };
                 let room = status.room().filter(|room| !self.is_member(*room, id));
-                let left = match status {
-                    CallStatus::Moving { from, .. } => {
-                        from.filter(|room| !self.moves_out(*room, id))
-                    }
-                    _ => None,
+                let left = if let CallStatus::Moving { from, .. } = status {
+                    from.filter(|room| !self.moves_out(*room, id))
+                } else {
+                    None
                 };
-                room.into_iter().chain(left).map(EntityId::Room).collect()
+                let rooms = room.into_iter().chain(left);
+                rooms
+                    .chain(self.room_without_coach(id))
+                    .map(EntityId::Room)
+                    .collect()
             }
             EntityId::Room(id) => {
                 let room = self.room(id).filter(|room| room.is_open());
@@ -59,9 +62,31 @@ impl NodeState {
                         let other = other.map(EntityId::Room);
                         std::iter::once(EntityId::Call(*call)).chain(other)
                     })
+                    .chain(self.coaches_without_work(id))
                     .collect()
             }
         }
+    }
+
+    /// Returns the coaches of a room that have no such work, according to the loaded state.
+    fn coaches_without_work(&self, room: RoomId) -> impl Iterator<Item = EntityId> {
+        let coaches = self.room(room).into_iter().flat_map(RoomState::coaches);
+        coaches
+            .filter(move |(member, coach)| {
+                let work = self.call(coach.call).and_then(CallState::coaching);
+                work.is_none_or(|work| work.room != room || work.member != **member)
+            })
+            .map(|(_, coach)| EntityId::Call(coach.call))
+    }
+
+    /// Returns the room of a coach that does not know it, according to the loaded state.
+    fn room_without_coach(&self, coach: CallId) -> Option<RoomId> {
+        let work = self.call(coach).and_then(CallState::coaching)?;
+        let room = self.room(work.room);
+        let known = room.and_then(|room| room.coaches().get(&work.member));
+        known
+            .is_none_or(|known| known.call != coach)
+            .then_some(work.room)
     }
 
     /// Returns true if a member of this room is on its way to another one.
@@ -121,6 +146,21 @@ impl NodeState {
         if !is_registered && self.room(id).is_some_and(is_disposable) {
             self.rooms.remove(&id);
         }
+        if self.reporting.is_empty() {
+            for (room, input) in std::mem::take(&mut self.deferred) {
+                self.room_input(room, input, cx);
+            }
+        }
+    }
+
+    /// Applies an input of a room once the effects of the present one are applied: both can notify about the same room, and
+    /// the numbers of its notifications are in order.
+    pub(super) fn room_input_later(&mut self, id: RoomId, input: RoomInput, cx: &mut Context<'_>) {
+        if self.reporting.is_empty() {
+            self.room_input(id, input, cx);
+        } else {
+            self.deferred.push((id, input));
+        }
     }
 
     /// Takes a call out of a room that reports it, if a later event has moved the call elsewhere.
@@ -142,6 +182,7 @@ impl NodeState {
                 CallStatus::Ringing
                 | CallStatus::Parked
                 | CallStatus::Acting(_)
+                | CallStatus::Coaching
                 | CallStatus::Joining(_)
                 | CallStatus::Leaving(None)
                 | CallStatus::Ended => LeftReason::Removed,
@@ -268,6 +309,7 @@ impl NodeState {
                     self.act_after(call, id, &then, cx);
                 }
             }
+            RoomEffect::CoachedLeft { member, coach } => self.coached_left(id, member, coach, cx),
             RoomEffect::CallStays { call } => {
                 if self.calls.contains_key(&call) {
                     self.call_input(call, CallInput::Stays { room: id }, cx);
@@ -368,6 +410,30 @@ impl NodeState {
                 }
                 CallEffect::Gathered { room, result } => {
                     self.gathered((room, id), result, effects.as_mut_slice(), cx);
+                }
+                CallEffect::Coach {
+                    room,
+                    member,
+                    id: park,
+                } => {
+                    let action = SwitchAction::Coach { member, id: park };
+                    cx.out.commands.push(member_command(room, id, action));
+                }
+                CallEffect::CoachChanged {
+                    room,
+                    member,
+                    change,
+                    command_uid,
+                    synthesized,
+                } => {
+                    let input = RoomInput::CoachChanged {
+                        member,
+                        coach: id,
+                        change,
+                        command_uid,
+                        synthesized,
+                    };
+                    self.room_input_later(room, input, cx);
                 }
                 CallEffect::CheckAgain => {
                     cx.out.resync = Some("a command may not have been carried out");

@@ -40,6 +40,7 @@ impl NodeState {
                 return Ok(Decision::NoChange(Accepted::Join(accepted)));
             }
             CallStatus::Leaving(_) => return Err(Refusal::StillLeaving),
+            CallStatus::Coaching => return Err(Refusal::Coaching),
             CallStatus::Ended => return Err(Refusal::CallNotFound),
         }
         if self.is_locked(room) {

@@ -6,6 +6,7 @@
 
 mod acting;
 mod calls;
+mod coaching;
 mod dial;
 mod events;
 mod failures;
@@ -32,7 +33,7 @@ use crate::call::{CallNotification, CallState};
 use crate::dial::DialRules;
 use crate::entity::EntityId;
 use crate::ids::{AppId, CallId, ChannelId, CoreId, IdMap, IdSet, NodeId, RoomId};
-use crate::room::{LiveChange, RoomNotification, RoomState, RoomStatus};
+use crate::room::{LiveChange, RoomInput, RoomNotification, RoomState, RoomStatus};
 use crate::time::Timestamp;
 
 use super::switch_command::SwitchCommand;
@@ -210,6 +211,8 @@ pub struct NodeState {
     rules: Rules,
     /// True while the node can be reached.
     reachable: bool,
+    /// Inputs of rooms that wait until the effects of others are applied.
+    deferred: Vec<(RoomId, RoomInput)>,
     orphans: Orphans,
 }
 
@@ -235,6 +238,7 @@ impl NodeState {
             unreadable: BTreeSet::new(),
             rules,
             reachable: false,
+            deferred: Vec::new(),
             orphans: Orphans::default(),
         }
     }

@@ -33,9 +33,9 @@ impl NodeState {
                 room_node: to.node(),
             });
         }
-        match self.call(call).ok_or(Refusal::CallNotFound)?.status() {
-            CallStatus::InRoom(room) if *room == from => {}
-            _ => return Err(Refusal::StillLeaving),
+        let status = self.call(call).ok_or(Refusal::CallNotFound)?.status();
+        if *status != CallStatus::InRoom(from) {
+            return Err(Refusal::StillLeaving);
         }
         if self.is_member(to, call) {
             return Err(Refusal::StillJoining);

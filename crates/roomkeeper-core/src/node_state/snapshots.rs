@@ -186,7 +186,9 @@ impl NodeState {
                 }
                 let id = CallId::new(self.node, listed.channel);
                 match self.call(id).map(CallState::status) {
-                    Some(CallStatus::Ringing | CallStatus::Leaving(_)) => true,
+                    Some(CallStatus::Ringing | CallStatus::Leaving(_) | CallStatus::Coaching) => {
+                        true
+                    }
                     // The room is over or belongs to no app, and is not stored: no snapshot of it shows that the call
                     // left.
                     Some(CallStatus::InRoom(room)) => listed.parked && !self.is_member(*room, id),
@@ -256,6 +258,14 @@ impl NodeState {
         if dump.parked && !joining {
             let since = (dump.sequence, dump.parked_by);
             self.parked(dump.channel, since, cx.now, true, cx);
+        }
+        if let Some(member) = dump.listens_to {
+            let member = CallId::new(self.node, member);
+            let shown = CallInput::Coaches {
+                member,
+                sequence: None,
+            };
+            self.call_input(id, shown, cx);
         }
         if let Some(at) = answered_at
             && self.calls.contains_key(&id)

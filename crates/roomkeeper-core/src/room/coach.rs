@@ -2,6 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::ids::CallId;
+
+/// The coach of a member.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MemberCoach {
+    /// The call.
+    pub call: CallId,
+    /// FreeSWITCH has confirmed that it coaches.
+    pub began: bool,
+}
+
 /// The reason why a coaching ended, as the webhook gives it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -47,4 +58,3 @@ pub enum CoachChange {
     /// It ended.
     Ended(CoachEnd),
 }
-

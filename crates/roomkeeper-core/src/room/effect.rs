@@ -6,6 +6,7 @@ use crate::gather::{GatherResult, PressedDigit};
 use crate::ids::{CallId, CommandUid, MemberId, RecordingId, RoomId};
 use crate::play_url::PlayUrl;
 
+use super::coach::CoachChange;
 use super::control::RoomControl;
 use super::details::Update;
 use super::dial::{DialChange, DialEvent, DialOutcome, DialRequest};
@@ -323,6 +324,15 @@ pub enum RoomEvent {
         /// The digit.
         pressed: PressedDigit,
     },
+    /// A coaching began, failed or ended.
+    Coach {
+        /// The member that hears the coach.
+        call: CallId,
+        /// The coach.
+        coach: CallId,
+        /// The change.
+        change: CoachChange,
+    },
     /// A member was held or unheld.
     HoldChanged {
         /// The call.
@@ -386,6 +396,9 @@ impl RoomEvent {
         Self::HoldChanged { on: false, .. } => "conference.member.unheld",
         Self::JoinFailed { .. } => "conference.member.join_failed",
         Self::Digit { .. } => "conference.member.dtmf",
+        Self::Coach { change: CoachChange::Began, .. } => "conference.member.coached",
+        Self::Coach { change: CoachChange::Ended(_), .. } => "conference.member.uncoached",
+        Self::Coach { change: CoachChange::Failed(_), .. } => "conference.member.coach_failed",
         Self::Gathered { .. } => "conference.member.gathered",
         Self::MemberPlay { event: MemberPlayEvent::Started { .. }, .. } => "conference.member.play.started",
         Self::MemberPlay { event: MemberPlayEvent::Finished { .. }, .. } => "conference.member.play.finished",
@@ -423,6 +436,7 @@ impl RoomEvent {
             | Self::MemberReconnected { call, .. }
             | Self::MoveFailed { call, .. }
             | Self::JoinFailed { call, .. }
+            | Self::Coach { call, .. }
             | Self::FlagChanged { call, .. }
             | Self::Digit { call, .. }
             | Self::HoldChanged { call, .. }
@@ -542,6 +556,13 @@ pub enum RoomEffect {
         call: CallId,
         /// The sequence of the event.
         sequence: u64,
+    },
+    /// A member that has a coach has left this room.
+    CoachedLeft {
+        /// The member.
+        member: CallId,
+        /// The coach.
+        coach: CallId,
     },
     /// The call is still in this room after all.
     CallStays {

@@ -10,6 +10,7 @@ use crate::play_url::PlayUrl;
 use crate::time::Timestamp;
 
 use super::audio::HoldRequest;
+use super::coach::CoachChange;
 use super::details::Update;
 use super::dial::DialInput;
 use super::effect::{JoinFailure, LeftReason};
@@ -328,6 +329,26 @@ pub enum RoomInput {
     },
     /// An input of the recording.
     Record(RecordInput),
+    /// A caller requests that a call coaches a member.
+    Coach {
+        /// The member.
+        member: CallId,
+        /// The coach.
+        coach: CallId,
+    },
+    /// A coaching began, failed or ended.
+    CoachChanged {
+        /// The member.
+        member: CallId,
+        /// The coach.
+        coach: CallId,
+        /// The change.
+        change: CoachChange,
+        /// The caller's id of the command.
+        command_uid: Option<CommandUid>,
+        /// True if derived from a snapshot, not from an event.
+        synthesized: bool,
+    },
     /// An input of the dial-outs.
     Dial(DialInput),
     /// A deadline may have passed.

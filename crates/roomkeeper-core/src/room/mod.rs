@@ -6,6 +6,7 @@
 #![doc = include_str!("LIFECYCLE.md")]
 
 pub mod audio;
+pub mod coach;
 pub mod control;
 pub mod details;
 pub mod dial;
@@ -29,6 +30,7 @@ pub mod tones;
 mod transition;
 
 pub use audio::{Hold, HoldRequest, MEMBER_LIMITS, MemberAudio};
+pub use coach::{CoachChange, CoachEnd, MemberCoach};
 pub use control::RoomControl;
 pub use details::{Actions, Details, Kind, Update};
 pub use dial::{

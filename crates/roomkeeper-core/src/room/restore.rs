@@ -5,6 +5,7 @@
 use crate::ids::{CallId, RecordingId, RoomId};
 use crate::time::Timestamp;
 
+use super::coach::MemberCoach;
 use super::dial::DialOuts;
 use super::effect::EndReason;
 use super::lock::{Lock, LockRequest};
@@ -34,6 +35,8 @@ pub struct RoomData {
     pub recording: Option<Recording>,
     /// The active recordings of members.
     pub member_recordings: Vec<(CallId, Recording)>,
+    /// The coach of each member that has one.
+    pub coaches: Vec<(CallId, MemberCoach)>,
     /// All recordings, oldest first.
     pub recordings: Vec<RecordingId>,
     /// The dial-outs in progress.
@@ -71,6 +74,7 @@ impl RoomState {
             playback,
             recording,
             member_recordings,
+            coaches,
             recordings,
             dials,
             updated_at,
@@ -89,6 +93,7 @@ impl RoomState {
             playback,
             recording,
             member_recordings: member_recordings.into_iter().collect(),
+            coaches: coaches.into_iter().collect(),
             recordings,
             dials,
             updated_at,
@@ -182,6 +187,7 @@ mod tests {
             playback: Playback::restore(Vec::new(), None, 0, false),
             recording: None,
             member_recordings: Vec::new(),
+            coaches: Vec::new(),
             recordings: Vec::new(),
             dials: None,
             updated_at: Timestamp::from_micros(2),

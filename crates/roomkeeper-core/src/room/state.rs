@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::ids::{AppId, CallId, ChannelId, ConferenceId, CoreId, MemberId, RecordingId, RoomId};
 use crate::time::Timestamp;
 
+use super::coach::MemberCoach;
 use super::details::{Details, Kind};
 use super::dial::{DialOut, DialOuts};
 use super::effect::EndReason;
@@ -136,6 +137,8 @@ pub struct RoomState {
     pub(super) recording: Option<Recording>,
     /// The active recordings of members. A recording can outlive its membership until FreeSWITCH confirms its end.
     pub(super) member_recordings: BTreeMap<CallId, Recording>,
+    /// The coach of each member that has one.
+    pub(super) coaches: BTreeMap<CallId, MemberCoach>,
     /// All recordings, oldest first.
     pub(super) recordings: Vec<RecordingId>,
     /// The dial-outs in progress; `None` without any.
@@ -178,6 +181,7 @@ impl RoomState {
             playback: Playback::default(),
             recording: None,
             member_recordings: BTreeMap::new(),
+            coaches: BTreeMap::new(),
             recordings: Vec::new(),
             dials: None,
             updated_at: Timestamp::default(),
@@ -264,6 +268,11 @@ impl RoomState {
         }
     }
 
+    /// Returns the coach of each member that has one.
+    pub const fn coaches(&self) -> &BTreeMap<CallId, MemberCoach> {
+        &self.coaches
+    }
+
     /// Returns all recordings, oldest first.
     pub fn recordings(&self) -> &[RecordingId] {
         &self.recordings
@@ -275,8 +284,8 @@ impl RoomState {
     }
 
     /// Returns all of them together; `None` without any.
-    pub const fn stored_dials(&self) -> Option<&Box<DialOuts>> {
-        self.dials.as_ref()
+    pub fn stored_dials(&self) -> Option<&DialOuts> {
+        self.dials.as_deref()
     }
 
     /// Returns a dial-out by its id.
@@ -601,6 +610,7 @@ impl RoomState {
                 "it is over, and has a recording or no time of its end",
             )?;
             ensure(self.members.is_empty(), "it is over and has members")?;
+            ensure(self.coaches.is_empty(), "it is over and has coaches")?;
             ensure(self.dials.is_none(), "it is over and has dial-outs")?;
         }
         Ok(())

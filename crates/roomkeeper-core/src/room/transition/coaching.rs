@@ -1,13 +1,17 @@
 //! Transitions of the coaches of members. The coach's side is in [`crate::call`].
 
 use crate::ids::{CallId, CommandUid};
-use crate::room::coach::{CoachChange, CoachEnd};
+use crate::room::coach::{CoachChange, CoachEnd, MemberCoach};
 use crate::room::effect::{RoomEffect, RoomEvent};
 
 use super::Transition;
 
 impl Transition<'_> {
     pub(super) fn coach(&mut self, member: CallId, coach: CallId) {
+        let coach = MemberCoach {
+            call: coach,
+            began: false,
+        };
         self.room.coaches.insert(member, coach);
         self.room.changes.head = true;
     }
@@ -19,11 +23,12 @@ impl Transition<'_> {
         command_uid: Option<CommandUid>,
         synthesized: bool,
     ) {
-        if self.room.coaches.get(&member) != Some(&coach) {
+        let known = self.room.coaches.get_mut(&member);
+        let Some(known) = known.filter(|known| known.call == coach) else {
             return;
-        }
+        };
         match change {
-            CoachChange::Began => {}
+            CoachChange::Began => known.began = true,
             CoachChange::Failed(_) | CoachChange::Ended(_) => {
                 self.room.coaches.remove(&member);
             }
@@ -40,7 +45,7 @@ impl Transition<'_> {
 
     /// Ends the coaching of a member that has left.
     pub(super) fn coached_left(&mut self, member: CallId) {
-        if let Some(coach) = self.room.coaches.get(&member).copied() {
+        if let Some(coach) = self.room.coaches.get(&member).map(|coach| coach.call) {
             let left = RoomEffect::CoachedLeft { member, coach };
             self.effects.push(left);
         }
@@ -49,10 +54,15 @@ impl Transition<'_> {
     /// Ends all coachings: the room is over.
     pub(super) fn all_coaches_over(&mut self) {
         for (member, coach) in std::mem::take(&mut self.room.coaches) {
+            let change = if coach.began {
+                CoachChange::Ended(CoachEnd::MemberLeft)
+            } else {
+                CoachChange::Failed(CoachEnd::MemberLeft)
+            };
             let event = RoomEvent::Coach {
                 call: member,
-                coach,
-                change: CoachChange::Ended(CoachEnd::MemberLeft),
+                coach: coach.call,
+                change,
             };
             self.notify(event, None, true);
         }

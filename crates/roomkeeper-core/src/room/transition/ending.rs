@@ -82,6 +82,7 @@ impl Transition<'_> {
             && self.room.members.is_empty()
             && self.room.recording.is_none()
             && self.room.member_recordings.is_empty()
+            && self.room.coaches.is_empty()
             && self.room.dials.is_none()
         {
             self.room.status = RoomStatus::Terminated;
@@ -103,6 +104,7 @@ impl Transition<'_> {
                 self.leave(call, None, LeftReason::RoomDestroyed, true);
             }
             self.all_recordings_over();
+            self.all_coaches_over();
             self.drop_dials();
             self.finish_if_empty();
             return;

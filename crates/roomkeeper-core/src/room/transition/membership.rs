@@ -98,7 +98,7 @@ impl Transition<'_> {
     pub(super) fn update_member(
         &mut self,
         call: CallId,
-        update: Box<MemberUpdate>,
+        update: MemberUpdate,
         command_uid: Option<CommandUid>,
     ) {
         let Some(member) = self.room.members.get(&call) else {

@@ -4,6 +4,7 @@
 //! a membership opens only above the end of the last one; flags of a higher sequence win, whenever they arrive;
 //! everything else is idempotent.
 
+mod coaching;
 mod conference;
 mod dial;
 mod ending;
@@ -112,7 +113,7 @@ impl Transition<'_> {
                 call,
                 update,
                 command_uid,
-            } => self.update_member(call, update, command_uid),
+            } => self.update_member(call, *update, command_uid),
             RoomInput::SetFlag { call, request } => self.request_flag(call, request),
             RoomInput::Hold {
                 call,
@@ -146,6 +147,14 @@ impl Transition<'_> {
             RoomInput::Play(input) => self.apply_playback(input),
             RoomInput::PlayTo { call, input } => self.apply_member_playback(call, input),
             RoomInput::Record(input) => self.record(input),
+            RoomInput::Coach { member, coach } => self.coach(member, coach),
+            RoomInput::CoachChanged {
+                member,
+                coach,
+                change,
+                command_uid,
+                synthesized,
+            } => self.coach_changed((member, coach), change, command_uid, synthesized),
             RoomInput::Dial(input) => self.apply_dial(input),
             RoomInput::Deadline => self.deadline(),
             RoomInput::ConferenceStarted(at) => self.conference_started(at),

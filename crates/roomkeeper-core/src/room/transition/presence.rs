@@ -537,6 +537,7 @@ impl Transition<'_> {
             synthesized,
         );
         self.member_recording_over(call, reason);
+        self.coached_left(call);
         if self.room.present == 0 {
             // The conference ends with its last member, and closes its files before it reports that: they did not play
             // to the end.
