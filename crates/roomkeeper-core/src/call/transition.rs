@@ -295,6 +295,7 @@ impl Transition<'_> {
             self.state.status_at = sequence;
             return;
         }
+        let began = self.state.coaching.as_ref().map(|coaching| coaching.began);
         self.coaching_over(CoachEnd::Removed, false);
         let departure = Departure::new(LeftReason::Moved, JoinFailure::Moved);
         self.vacate(Some(room), Some(sequence), &departure);
@@ -302,6 +303,10 @@ impl Transition<'_> {
         // FreeSWITCH may have dropped the park for this transfer, so no park may follow.
         self.state.pending_park = None;
         self.set_status(CallStatus::InRoom(room), Some(sequence));
+        if began == Some(false) {
+            // The command for the coaching may still take the call out of the room, and no event would tell.
+            self.effects.push(CallEffect::Break { room });
+        }
         if self.state.answered_at.is_none() {
             // A conference answers the calls that enter it. The CHANNEL_ANSWER was lost or has not arrived yet.
             self.state.answered_at = Some(self.now);

@@ -1,32 +1,16 @@
 //! Digits: requests for them, and tones for a call.
 
-use std::time::Duration;
-
 use crate::call::{self, CallEffect, CallInput, CallState, CallStatus, Gathering};
 use crate::entity::Target;
 use crate::gather::{GatherResult, PressedDigit};
 use crate::ids::{CallId, OperationId, RoomId};
 use crate::room::RoomInput;
-use crate::time::Timestamp;
 
 use crate::intent::{Decision, Gather, OperationAccepted, Refusal, SendDigits};
 use crate::switch_command::{SwitchAction, SwitchCommand};
 
 use super::intent::{Request, call as called};
 use super::{Context, NodeState, Notification, Subject};
-
-/// The number of calls whose digits are remembered before old ones are forgotten.
-const MOST_WINDOWS: usize = 1_024;
-
-/// The most digits of a call in a second that are reported: more than a person can press.
-const MOST_DIGITS: usize = 16;
-
-/// The digits of a call in one second, by their sequences.
-#[derive(Debug)]
-pub(super) struct DigitWindow {
-    since: Timestamp,
-    sequences: Vec<u64>,
-}
 
 impl NodeState {
     /// Reports a digit of a call to an app that wants them. The digits of a request, or during actions, belong to it.
@@ -54,7 +38,7 @@ impl NodeState {
         if state.gather().is_some() || !self.rules.digit_apps.contains(state.app()) {
             return;
         }
-        if !self.admits_digit(call, sequence, cx.now) {
+        if !self.digits.admits(call, sequence, cx.now) {
             cx.out.ignored += 1;
             return;
         }
@@ -62,28 +46,6 @@ impl NodeState {
             Some(room) => self.room_input(room, RoomInput::Digit { call, pressed }, cx),
             None => self.call_input(call, CallInput::Digit(pressed), cx),
         }
-    }
-
-    /// Returns true for a digit that is new and not one of too many.
-    fn admits_digit(&mut self, call: CallId, sequence: u64, now: Timestamp) -> bool {
-        let second = Duration::from_secs(1);
-        if self.digits.len() >= MOST_WINDOWS {
-            self.digits
-                .retain(|_, window| now.since(window.since) < second);
-        }
-        let window = self.digits.entry(call).or_insert_with(|| DigitWindow {
-            since: now,
-            sequences: Vec::new(),
-        });
-        if now.since(window.since) >= second {
-            window.since = now;
-            window.sequences.clear();
-        }
-        let admits = window.sequences.len() < MOST_DIGITS && !window.sequences.contains(&sequence);
-        if admits {
-            window.sequences.push(sequence);
-        }
-        admits
     }
 
     /// Returns the room of the call, if it is in one. A target that names a room means a member of that room.

@@ -8,6 +8,7 @@ mod acting;
 mod calls;
 mod coaching;
 mod dial;
+mod digit_windows;
 mod events;
 mod failures;
 mod intent;
@@ -41,7 +42,7 @@ use crate::switch_event::Identity;
 
 pub use self::orphans::Orphans;
 
-use self::keypad::DigitWindow;
+use self::digit_windows::DigitWindows;
 pub use self::recording::RecordedMember;
 
 /// The time for which ended calls are remembered, so that late events do not revive them. A channel's UUID is never
@@ -201,7 +202,7 @@ pub struct NodeState {
     still_counted: BTreeMap<RoomId, BTreeSet<ChannelId>>,
     touched: IdSet<EntityId>,
     /// The digits of the current second, by call: a telephone can be made to send hundreds.
-    digits: BTreeMap<CallId, DigitWindow>,
+    digits: DigitWindows,
     /// The rooms whose notifications are numbered already and not reported yet, the innermost last.
     reporting: SmallVec<[RoomId; 2]>,
     /// The owners of open rooms of other nodes that joins of the current batch name.
@@ -232,7 +233,7 @@ impl NodeState {
             ended: BTreeMap::new(),
             still_counted: BTreeMap::new(),
             touched: IdSet::default(),
-            digits: BTreeMap::new(),
+            digits: DigitWindows::default(),
             reporting: SmallVec::new(),
             foreign_rooms: BTreeMap::new(),
             unreadable: BTreeSet::new(),

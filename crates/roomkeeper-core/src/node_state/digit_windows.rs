@@ -1,0 +1,48 @@
+//! The limit of reported digits: each at most once, and a bounded number a second for each call.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::ids::CallId;
+use crate::time::Timestamp;
+
+/// The number of calls whose digits are remembered before old ones are forgotten.
+const MOST_WINDOWS: usize = 1_024;
+
+/// The most digits of a call in a second that are reported: more than a person can press.
+const MOST_DIGITS: usize = 16;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// The digits of one second, by their sequences.
+#[derive(Debug)]
+struct DigitWindow {
+    since: Timestamp,
+    sequences: Vec<u64>,
+}
+
+/// The digits of the last second, by call.
+#[derive(Debug, Default)]
+pub(super) struct DigitWindows(BTreeMap<CallId, DigitWindow>);
+
+impl DigitWindows {
+    /// Returns true if a digit is to be reported, and remembers it.
+    pub(super) fn admits(&mut self, call: CallId, sequence: u64, now: Timestamp) -> bool {
+        if self.0.len() >= MOST_WINDOWS {
+            self.0.retain(|_, window| now.since(window.since) < SECOND);
+        }
+        let window = self.0.entry(call).or_insert_with(|| DigitWindow {
+            since: now,
+            sequences: Vec::new(),
+        });
+        if now.since(window.since) >= SECOND {
+            window.since = now;
+            window.sequences.clear();
+        }
+        let admits = window.sequences.len() < MOST_DIGITS && !window.sequences.contains(&sequence);
+        if admits {
+            window.sequences.push(sequence);
+        }
+        admits
+    }
+}
