@@ -29,6 +29,7 @@ from .generated.api.conferencecalls_vo_ipbin import (
     list_conferencecalls,
 )
 from .generated.api.conferences import (
+    coach_member,
     create_dial_out,
     create_room,
     deafen_member,
@@ -46,6 +47,7 @@ from .generated.api.conferences import (
     move_member,
     mute_members,
     run_commands,
+    uncoach_member,
     undeafen_member,
     unhold_member,
     unlock_room,
@@ -97,6 +99,8 @@ from .generated.api.webhooks import (
 from .generated.models import (
     BulkCommand,
     BulkResult,
+    CoachCommand,
+    CoachOperation,
     Command,
     CommandResults,
     Commands,
@@ -117,6 +121,7 @@ from .generated.models import (
     Join,
     KeypadOperation,
     ListDeliveriesStatus,
+    ListMembersRole,
     ListMembersSort,
     LockCommand,
     MemberCommand,
@@ -170,6 +175,10 @@ class Operations:
     def answer_call(self, uuid: str, *, body: Command | Unset = UNSET) -> Operation:
         """Answer a call."""
         return cast(Operation, self._call(answer_call.sync_detailed, uuid=uuid, body=body))
+
+    def coach_member(self, room_id: str, uuid: str, *, body: CoachCommand) -> CoachOperation:
+        """Coach a member."""
+        return cast(CoachOperation, self._call(coach_member.sync_detailed, room_id=room_id, uuid=uuid, body=body))
 
     def collect_digits(self, uuid: str, *, body: Gather) -> KeypadOperation:
         """Ask a caller for digits."""
@@ -331,6 +340,8 @@ class Operations:
         limit: int | Unset = UNSET,
         cursor: str | Unset = UNSET,
         muted: bool | Unset = UNSET,
+        held: bool | Unset = UNSET,
+        role: ListMembersRole | Unset = UNSET,
         label_key: str | Unset = UNSET,
         sort: ListMembersSort | Unset = UNSET,
     ) -> MemberList:
@@ -343,6 +354,8 @@ class Operations:
                 limit=limit,
                 cursor=cursor,
                 muted=muted,
+                held=held,
+                role=role,
                 label_key=label_key,
                 sort=sort,
             ),
@@ -506,6 +519,10 @@ class Operations:
     def test_webhook(self, id: str) -> Redelivery:
         """Send a webhook endpoint a test event."""
         return cast(Redelivery, self._call(test_webhook.sync_detailed, id=id))
+
+    def uncoach_member(self, room_id: str, uuid: str, *, body: Command | Unset = UNSET) -> CoachOperation:
+        """End the coaching of a member."""
+        return cast(CoachOperation, self._call(uncoach_member.sync_detailed, room_id=room_id, uuid=uuid, body=body))
 
     def undeafen_member(self, room_id: str, uuid: str, *, body: Command | Unset = UNSET) -> MemberCommand:
         """Undeafen a member."""

@@ -13,6 +13,7 @@ export type LiveEvent =
 export const COMMAND_PATHS: readonly RegExp[] = [
   /^(?:\/.*)?\/api\/v1\/conferences\/[^\/]+\/hangup$/,
   /^(?:\/.*)?\/api\/v1\/conferences\/[^\/]+\/lock$/,
+  /^(?:\/.*)?\/api\/v1\/conferences\/[^\/]+\/members\/[^\/]+\/coach$/,
   /^(?:\/.*)?\/api\/v1\/conferences\/[^\/]+\/members\/[^\/]+\/deaf$/,
   /^(?:\/.*)?\/api\/v1\/conferences\/[^\/]+\/members\/[^\/]+\/dtmf$/,
   /^(?:\/.*)?\/api\/v1\/conferences\/[^\/]+\/members\/[^\/]+\/gather$/,
@@ -26,6 +27,7 @@ export const COMMAND_PATHS: readonly RegExp[] = [
   /^(?:\/.*)?\/api\/v1\/conferences\/[^\/]+\/members\/[^\/]+\/recording\/start$/,
   /^(?:\/.*)?\/api\/v1\/conferences\/[^\/]+\/members\/[^\/]+\/recording\/stop$/,
   /^(?:\/.*)?\/api\/v1\/conferences\/[^\/]+\/members\/[^\/]+\/stop$/,
+  /^(?:\/.*)?\/api\/v1\/conferences\/[^\/]+\/members\/[^\/]+\/uncoach$/,
   /^(?:\/.*)?\/api\/v1\/conferences\/[^\/]+\/members\/[^\/]+\/undeaf$/,
   /^(?:\/.*)?\/api\/v1\/conferences\/[^\/]+\/members\/[^\/]+\/unhold$/,
   /^(?:\/.*)?\/api\/v1\/conferences\/[^\/]+\/mute$/,

@@ -208,6 +208,29 @@ export interface paths {
         patch: operations["updateMember"];
         trace?: never;
     };
+    "/api/v1/conferences/{room_id}/members/{uuid}/coach": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Coach a member
+         * @description The coach hears what the member hears and says, and is heard by the member alone: not by the other members, and not in
+         *     a recording of the conference. Its keys have no effect. Its session has the state `coaching`, and is parked afterwards.
+         *     The webhook is `conference.member.coached`, or `conference.member.coach_failed`. The coaching ends with `uncoach`, when
+         *     the member leaves the conference, or when either call ends; then `conference.member.uncoached` comes with the reason.
+         */
+        post: operations["coachMember"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/conferences/{room_id}/members/{uuid}/deaf": {
         parameters: {
             query?: never;
@@ -486,6 +509,26 @@ export interface paths {
          *     hold goes on.
          */
         post: operations["stopMemberPlayback"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/conferences/{room_id}/members/{uuid}/uncoach": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * End the coaching of a member
+         * @description The coach is parked. The webhook is `conference.member.uncoached` with the reason `requested`.
+         */
+        post: operations["uncoachMember"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1592,6 +1635,40 @@ export interface webhooks {
         patch?: never;
         trace?: never;
     };
+    "conference.member.coach_failed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A member did not get a coach */
+        post: operations["onConferenceMemberCoachFailed"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "conference.member.coached": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A member got a coach */
+        post: operations["onConferenceMemberCoached"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "conference.member.deafened": {
         parameters: {
             query?: never;
@@ -1892,6 +1969,23 @@ export interface webhooks {
         put?: never;
         /** The recording of a member ended, and its file exists */
         post: operations["onConferenceMemberRecordingStopped"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "conference.member.uncoached": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A member has no coach any longer */
+        post: operations["onConferenceMemberUncoached"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2311,7 +2405,25 @@ export interface components {
          * @description The state of a call.
          * @enum {string}
          */
-        CallState: "ringing" | "parked" | "acting" | "joining" | "in_room" | "leaving";
+        CallState: "ringing" | "parked" | "acting" | "coaching" | "joining" | "in_room" | "leaving";
+        /** @description The call that coaches the member. */
+        CoachCommand: {
+            command_uid?: components["schemas"]["CommandUid"] | null;
+            /** @description The session of the coach: a call of the app on the same node, answered and parked. */
+            session: components["schemas"]["SessionId"];
+        };
+        /**
+         * @description The reason why a coaching ended or did not begin.
+         * @enum {string}
+         */
+        CoachEndReason: "requested" | "member_left" | "hangup" | "removed" | "timeout" | "refused" | "orphan";
+        CoachOperation: {
+            /** @description The session of the coach. */
+            coach: components["schemas"]["SessionId"];
+            status: components["schemas"]["CoachStatus"];
+        };
+        /** @enum {string} */
+        CoachStatus: "in_progress" | "stopping";
         /** @description The optional fields of every command. */
         Command: {
             command_uid?: components["schemas"]["CommandUid"] | null;
@@ -2320,8 +2432,9 @@ export interface components {
         CommandEntry: {
             /**
              * @description With `session`: `join`, `leave`, `mute`, `unmute`, `answer`, `hangup`, `kick`, `deaf`, `undeaf`, `move`,
-             *     `update`, `gather`, `gather/stop`, `dtmf`, `recording/start`, `recording/stop`, `recording/pause`, `recording/resume`. Without it: `lock`,
-             *     `unlock`, `play`, `pause`, `stop`, `volume`, `update`, and the same commands of a recording.
+             *     `update`, `hold`, `unhold`, `play`, `stop`, `coach`, `uncoach`, `gather`, `gather/stop`, `dtmf`,
+             *     `recording/start`, `recording/stop`, `recording/pause`, `recording/resume`. Without it: `lock`, `unlock`, `play`,
+             *     `pause`, `stop`, `volume`, `update`, and the same commands of a recording.
              */
             command: string;
             session?: components["schemas"]["SessionId"] | null;
@@ -2413,6 +2526,16 @@ export interface components {
             next_page_token: string;
             result: components["schemas"]["Conference"][];
         };
+        ConferenceMemberCoachFailedEvent: components["schemas"]["MemberEnvelope"] & {
+            data: components["schemas"]["MemberCoachEnded"];
+            /** @enum {string} */
+            event: "conference.member.coach_failed";
+        };
+        ConferenceMemberCoachedEvent: components["schemas"]["MemberEnvelope"] & {
+            data: components["schemas"]["MemberCoached"];
+            /** @enum {string} */
+            event: "conference.member.coached";
+        };
         ConferenceMemberDeafenedEvent: components["schemas"]["MemberEnvelope"] & {
             data: components["schemas"]["MemberFlagChanged"];
             /** @enum {string} */
@@ -2502,6 +2625,11 @@ export interface components {
             data: components["schemas"]["RecordingChanged"];
             /** @enum {string} */
             event: "conference.member.recording.stopped";
+        };
+        ConferenceMemberUncoachedEvent: components["schemas"]["MemberEnvelope"] & {
+            data: components["schemas"]["MemberCoachEnded"];
+            /** @enum {string} */
+            event: "conference.member.uncoached";
         };
         ConferenceMemberUndeafenedEvent: components["schemas"]["MemberEnvelope"] & {
             data: components["schemas"]["MemberFlagChanged"];
@@ -2919,6 +3047,19 @@ export interface components {
          * @enum {string}
          */
         LockStatus: "in_progress" | "locked" | "unlocked";
+        MemberCoachEnded: {
+            /** @description The session of the coach. */
+            coach: string;
+            command_uid?: components["schemas"]["CommandUid"];
+            reason: components["schemas"]["CoachEndReason"];
+            synthesized?: components["schemas"]["Synthesized"];
+        };
+        MemberCoached: {
+            /** @description The session of the coach. */
+            coach: string;
+            command_uid?: components["schemas"]["CommandUid"];
+            synthesized?: components["schemas"]["Synthesized"];
+        };
         MemberCommand: {
             room_id: components["schemas"]["RoomId"];
             status: components["schemas"]["MemberCommandStatus"];
@@ -3020,6 +3161,7 @@ export interface components {
         MemberRole: "participant" | "moderator";
         MemberRow: components["schemas"]["MemberSettings"] & {
             caller_id: string;
+            coach?: components["schemas"]["SessionId"] | null;
             /** @description The member does not hear the conference. Present only while this is `true`. */
             deaf?: boolean;
             did: string;
@@ -3585,7 +3727,7 @@ export interface components {
             retry?: number | null;
         };
         /** @enum {string} */
-        StreamFilter: "*" | "conference.*" | "conference.created" | "conference.updated" | "conference.destroyed" | "conference.member.*" | "conference.member.joined" | "conference.member.updated" | "conference.member.left" | "conference.member.reconnected" | "conference.member.move_failed" | "conference.member.muted" | "conference.member.unmuted" | "conference.member.deafened" | "conference.member.undeafened" | "conference.member.held" | "conference.member.unheld" | "conference.member.join_failed" | "conference.member.dtmf" | "conference.member.gathered" | "conference.member.play.*" | "conference.member.play.started" | "conference.member.play.finished" | "conference.member.play.stopped" | "conference.play.*" | "conference.play.started" | "conference.play.finished" | "conference.play.paused" | "conference.play.resumed" | "conference.play.stopped" | "conference.play.volume_changed" | "conference.recording.*" | "conference.recording.started" | "conference.recording.stopped" | "conference.recording.paused" | "conference.recording.resumed" | "conference.recording.failed" | "conference.member.recording.*" | "conference.member.recording.started" | "conference.member.recording.stopped" | "conference.member.recording.paused" | "conference.member.recording.resumed" | "conference.member.recording.failed" | "conference.call.*" | "conference.call.ringing" | "conference.call.answered" | "conference.call.busy" | "conference.call.no_answer" | "conference.call.failed" | "conference.call.cancelled" | "call.*" | "call.new" | "call.answered" | "call.gathered" | "call.dtmf" | "call.hangup" | "member.*" | "member.talking" | "member.floor";
+        StreamFilter: "*" | "conference.*" | "conference.created" | "conference.updated" | "conference.destroyed" | "conference.member.*" | "conference.member.joined" | "conference.member.updated" | "conference.member.left" | "conference.member.reconnected" | "conference.member.move_failed" | "conference.member.muted" | "conference.member.unmuted" | "conference.member.deafened" | "conference.member.undeafened" | "conference.member.held" | "conference.member.unheld" | "conference.member.join_failed" | "conference.member.dtmf" | "conference.member.coached" | "conference.member.uncoached" | "conference.member.coach_failed" | "conference.member.gathered" | "conference.member.play.*" | "conference.member.play.started" | "conference.member.play.finished" | "conference.member.play.stopped" | "conference.play.*" | "conference.play.started" | "conference.play.finished" | "conference.play.paused" | "conference.play.resumed" | "conference.play.stopped" | "conference.play.volume_changed" | "conference.recording.*" | "conference.recording.started" | "conference.recording.stopped" | "conference.recording.paused" | "conference.recording.resumed" | "conference.recording.failed" | "conference.member.recording.*" | "conference.member.recording.started" | "conference.member.recording.stopped" | "conference.member.recording.paused" | "conference.member.recording.resumed" | "conference.member.recording.failed" | "conference.call.*" | "conference.call.ringing" | "conference.call.answered" | "conference.call.busy" | "conference.call.no_answer" | "conference.call.failed" | "conference.call.cancelled" | "call.*" | "call.new" | "call.answered" | "call.gathered" | "call.dtmf" | "call.hangup" | "member.*" | "member.talking" | "member.floor";
         StreamGapEvent: components["schemas"]["StreamEnvelope"] & {
             data: components["schemas"]["StreamInterrupted"];
             /** @enum {string} */
@@ -3746,7 +3888,7 @@ export interface components {
             status?: number | null;
         };
         /** @enum {string} */
-        WebhookFilter: "*" | "conference.*" | "conference.created" | "conference.updated" | "conference.destroyed" | "conference.member.*" | "conference.member.joined" | "conference.member.updated" | "conference.member.left" | "conference.member.reconnected" | "conference.member.move_failed" | "conference.member.muted" | "conference.member.unmuted" | "conference.member.deafened" | "conference.member.undeafened" | "conference.member.held" | "conference.member.unheld" | "conference.member.join_failed" | "conference.member.dtmf" | "conference.member.gathered" | "conference.member.play.*" | "conference.member.play.started" | "conference.member.play.finished" | "conference.member.play.stopped" | "conference.play.*" | "conference.play.started" | "conference.play.finished" | "conference.play.paused" | "conference.play.resumed" | "conference.play.stopped" | "conference.play.volume_changed" | "conference.recording.*" | "conference.recording.started" | "conference.recording.stopped" | "conference.recording.paused" | "conference.recording.resumed" | "conference.recording.failed" | "conference.member.recording.*" | "conference.member.recording.started" | "conference.member.recording.stopped" | "conference.member.recording.paused" | "conference.member.recording.resumed" | "conference.member.recording.failed" | "conference.call.*" | "conference.call.ringing" | "conference.call.answered" | "conference.call.busy" | "conference.call.no_answer" | "conference.call.failed" | "conference.call.cancelled" | "call.*" | "call.new" | "call.answered" | "call.gathered" | "call.dtmf" | "call.hangup" | "webhook.*" | "webhook.disabled" | "webhook.test";
+        WebhookFilter: "*" | "conference.*" | "conference.created" | "conference.updated" | "conference.destroyed" | "conference.member.*" | "conference.member.joined" | "conference.member.updated" | "conference.member.left" | "conference.member.reconnected" | "conference.member.move_failed" | "conference.member.muted" | "conference.member.unmuted" | "conference.member.deafened" | "conference.member.undeafened" | "conference.member.held" | "conference.member.unheld" | "conference.member.join_failed" | "conference.member.dtmf" | "conference.member.coached" | "conference.member.uncoached" | "conference.member.coach_failed" | "conference.member.gathered" | "conference.member.play.*" | "conference.member.play.started" | "conference.member.play.finished" | "conference.member.play.stopped" | "conference.play.*" | "conference.play.started" | "conference.play.finished" | "conference.play.paused" | "conference.play.resumed" | "conference.play.stopped" | "conference.play.volume_changed" | "conference.recording.*" | "conference.recording.started" | "conference.recording.stopped" | "conference.recording.paused" | "conference.recording.resumed" | "conference.recording.failed" | "conference.member.recording.*" | "conference.member.recording.started" | "conference.member.recording.stopped" | "conference.member.recording.paused" | "conference.member.recording.resumed" | "conference.member.recording.failed" | "conference.call.*" | "conference.call.ringing" | "conference.call.answered" | "conference.call.busy" | "conference.call.no_answer" | "conference.call.failed" | "conference.call.cancelled" | "call.*" | "call.new" | "call.answered" | "call.gathered" | "call.dtmf" | "call.hangup" | "webhook.*" | "webhook.disabled" | "webhook.test";
         /** @description The `webhook-id` of an event. */
         WebhookId: string;
         WebhookRecovered: {
@@ -4709,6 +4851,9 @@ export interface operations {
                 cursor?: components["parameters"]["CursorQuery"];
                 /** @description Only muted members, or only others. */
                 muted?: boolean;
+                /** @description Only members on hold, or only others. */
+                held?: boolean;
+                role?: "moderator" | "participant";
                 /**
                  * @description Only members that have this value of the label `key`. More labels can be given, each as `label.` and its key; a
                  *     member must have all.
@@ -4810,6 +4955,76 @@ export interface operations {
             404: components["responses"]["MemberNotFound"];
             408: components["responses"]["RequestTimeout"];
             /** @description The member is still joining or would have more than 16 labels, or the `command_uid` belongs to another command. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["Refused"];
+            503: components["responses"]["Unavailable"];
+            504: components["responses"]["Unanswered"];
+        };
+    };
+    coachMember: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The conference. */
+                room_id: components["parameters"]["RoomIdPath"];
+                /** @description The call. */
+                uuid: components["parameters"]["UuidPath"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "command_uid": "coach-1",
+                 *       "session": "acW68-0b6b4f0a-6a4e-4a3e-9d4e-6f6b0c9d2a11"
+                 *     }
+                 */
+                "application/json": components["schemas"]["CoachCommand"];
+            };
+        };
+        responses: {
+            /** @description FreeSWITCH accepted the command; the webhook confirms it. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "coach": "acW68-0b6b4f0a-6a4e-4a3e-9d4e-6f6b0c9d2a11",
+                     *       "status": "in_progress"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["CoachOperation"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["ForeignConference"];
+            /** @description The conference or one of the calls does not exist, or the call is not in the conference. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            408: components["responses"]["RequestTimeout"];
+            /** @description The coach is the member itself, is not parked, or coaches already; the member has a coach or is joining or leaving; or the `command_uid` belongs to another command. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -5607,6 +5822,67 @@ export interface operations {
             404: components["responses"]["MemberNotFound"];
             408: components["responses"]["RequestTimeout"];
             /** @description The member is still joining, or the `command_uid` belongs to another command. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["Refused"];
+            503: components["responses"]["Unavailable"];
+            504: components["responses"]["Unanswered"];
+        };
+    };
+    uncoachMember: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The conference. */
+                room_id: components["parameters"]["RoomIdPath"];
+                /** @description The call. */
+                uuid: components["parameters"]["UuidPath"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "command_uid": "uncoach-1"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Command"];
+            };
+        };
+        responses: {
+            /** @description FreeSWITCH accepted the command; the webhook confirms it. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "coach": "acW68-0b6b4f0a-6a4e-4a3e-9d4e-6f6b0c9d2a11",
+                     *       "status": "stopping"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["CoachOperation"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["ForeignConference"];
+            404: components["responses"]["MemberNotFound"];
+            408: components["responses"]["RequestTimeout"];
+            /** @description The member has no coach, or the `command_uid` belongs to another command. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -8607,6 +8883,52 @@ export interface operations {
             "2XX": components["responses"]["Received"];
         };
     };
+    onConferenceMemberCoachFailed: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The same for every attempt: handle each id once. */
+                "webhook-id": components["parameters"]["WebhookId"];
+                /** @description The time of the attempt in Unix seconds: refuse requests older than five minutes. */
+                "webhook-timestamp": components["parameters"]["WebhookTimestamp"];
+                /** @description `v1,` and an HMAC-SHA256 in base64 over id, timestamp and body, joined by dots; two of them, separated by a space, while the secret is replaced. */
+                "webhook-signature": components["parameters"]["WebhookSignature"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConferenceMemberCoachFailedEvent"];
+            };
+        };
+        responses: {
+            "2XX": components["responses"]["Received"];
+        };
+    };
+    onConferenceMemberCoached: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The same for every attempt: handle each id once. */
+                "webhook-id": components["parameters"]["WebhookId"];
+                /** @description The time of the attempt in Unix seconds: refuse requests older than five minutes. */
+                "webhook-timestamp": components["parameters"]["WebhookTimestamp"];
+                /** @description `v1,` and an HMAC-SHA256 in base64 over id, timestamp and body, joined by dots; two of them, separated by a space, while the secret is replaced. */
+                "webhook-signature": components["parameters"]["WebhookSignature"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConferenceMemberCoachedEvent"];
+            };
+        };
+        responses: {
+            "2XX": components["responses"]["Received"];
+        };
+    };
     onConferenceMemberDeafened: {
         parameters: {
             query?: never;
@@ -9015,6 +9337,29 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": components["schemas"]["ConferenceMemberRecordingStoppedEvent"];
+            };
+        };
+        responses: {
+            "2XX": components["responses"]["Received"];
+        };
+    };
+    onConferenceMemberUncoached: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The same for every attempt: handle each id once. */
+                "webhook-id": components["parameters"]["WebhookId"];
+                /** @description The time of the attempt in Unix seconds: refuse requests older than five minutes. */
+                "webhook-timestamp": components["parameters"]["WebhookTimestamp"];
+                /** @description `v1,` and an HMAC-SHA256 in base64 over id, timestamp and body, joined by dots; two of them, separated by a space, while the secret is replaced. */
+                "webhook-signature": components["parameters"]["WebhookSignature"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConferenceMemberUncoachedEvent"];
             };
         };
         responses: {

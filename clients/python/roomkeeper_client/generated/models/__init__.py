@@ -21,6 +21,10 @@ from .call_hangup_event_event import CallHangupEventEvent
 from .call_new_event import CallNewEvent
 from .call_new_event_event import CallNewEventEvent
 from .call_state import CallState
+from .coach_command import CoachCommand
+from .coach_end_reason import CoachEndReason
+from .coach_operation import CoachOperation
+from .coach_status import CoachStatus
 from .command import Command
 from .command_entry import CommandEntry
 from .command_result import CommandResult
@@ -46,6 +50,12 @@ from .conference_data import ConferenceData
 from .conference_destroyed_event import ConferenceDestroyedEvent
 from .conference_destroyed_event_event import ConferenceDestroyedEventEvent
 from .conference_list import ConferenceList
+from .conference_member_coach_failed_event import ConferenceMemberCoachFailedEvent
+from .conference_member_coach_failed_event_event import (
+    ConferenceMemberCoachFailedEventEvent,
+)
+from .conference_member_coached_event import ConferenceMemberCoachedEvent
+from .conference_member_coached_event_event import ConferenceMemberCoachedEventEvent
 from .conference_member_deafened_event import ConferenceMemberDeafenedEvent
 from .conference_member_deafened_event_event import ConferenceMemberDeafenedEventEvent
 from .conference_member_dtmf_event import ConferenceMemberDtmfEvent
@@ -114,6 +124,8 @@ from .conference_member_recording_stopped_event import (
 from .conference_member_recording_stopped_event_event import (
     ConferenceMemberRecordingStoppedEventEvent,
 )
+from .conference_member_uncoached_event import ConferenceMemberUncoachedEvent
+from .conference_member_uncoached_event_event import ConferenceMemberUncoachedEventEvent
 from .conference_member_undeafened_event import ConferenceMemberUndeafenedEvent
 from .conference_member_undeafened_event_event import (
     ConferenceMemberUndeafenedEventEvent,
@@ -196,10 +208,13 @@ from .keypad_operation import KeypadOperation
 from .keypad_status import KeypadStatus
 from .left_reason import LeftReason
 from .list_deliveries_status import ListDeliveriesStatus
+from .list_members_role import ListMembersRole
 from .list_members_sort import ListMembersSort
 from .live_envelope import LiveEnvelope
 from .lock_command import LockCommand
 from .lock_status import LockStatus
+from .member_coach_ended import MemberCoachEnded
+from .member_coached import MemberCoached
 from .member_command import MemberCommand
 from .member_command_status import MemberCommandStatus
 from .member_envelope import MemberEnvelope
@@ -341,6 +356,10 @@ __all__ = (
     "CallNewEvent",
     "CallNewEventEvent",
     "CallState",
+    "CoachCommand",
+    "CoachEndReason",
+    "CoachOperation",
+    "CoachStatus",
     "Command",
     "CommandEntry",
     "CommandResult",
@@ -366,6 +385,10 @@ __all__ = (
     "ConferenceDestroyedEvent",
     "ConferenceDestroyedEventEvent",
     "ConferenceList",
+    "ConferenceMemberCoachFailedEvent",
+    "ConferenceMemberCoachFailedEventEvent",
+    "ConferenceMemberCoachedEvent",
+    "ConferenceMemberCoachedEventEvent",
     "ConferenceMemberDeafenedEvent",
     "ConferenceMemberDeafenedEventEvent",
     "ConferenceMemberDtmfEvent",
@@ -402,6 +425,8 @@ __all__ = (
     "ConferenceMemberRecordingStartedEventEvent",
     "ConferenceMemberRecordingStoppedEvent",
     "ConferenceMemberRecordingStoppedEventEvent",
+    "ConferenceMemberUncoachedEvent",
+    "ConferenceMemberUncoachedEventEvent",
     "ConferenceMemberUndeafenedEvent",
     "ConferenceMemberUndeafenedEventEvent",
     "ConferenceMemberUnheldEvent",
@@ -474,10 +499,13 @@ __all__ = (
     "KeypadStatus",
     "LeftReason",
     "ListDeliveriesStatus",
+    "ListMembersRole",
     "ListMembersSort",
     "LiveEnvelope",
     "LockCommand",
     "LockStatus",
+    "MemberCoachEnded",
+    "MemberCoached",
     "MemberCommand",
     "MemberCommandStatus",
     "MemberEnvelope",

@@ -1,9 +1,12 @@
 from typing import Literal
 
-CallState = Literal["acting", "in_room", "joining", "leaving", "parked", "ringing"]
+CallState = Literal[
+    "acting", "coaching", "in_room", "joining", "leaving", "parked", "ringing"
+]
 
 CALL_STATE_VALUES: set[CallState] = {
     "acting",
+    "coaching",
     "in_room",
     "joining",
     "leaving",

@@ -35,6 +35,7 @@ class MemberRow:
     128 characters. """
     role: MemberRole | Unset = UNSET
     """ The role of a member. """
+    coach: None | str | Unset = UNSET
     deaf: bool | Unset = UNSET
     """ The member does not hear the conference. Present only while this is `true`. """
     held: bool | Unset = UNSET
@@ -62,6 +63,12 @@ class MemberRow:
         role: str | Unset = UNSET
         if not isinstance(self.role, Unset):
             role = self.role
+
+        coach: None | str | Unset
+        if isinstance(self.coach, Unset):
+            coach = UNSET
+        else:
+            coach = self.coach
 
         deaf = self.deaf
 
@@ -92,6 +99,8 @@ class MemberRow:
             field_dict["labels"] = labels
         if role is not UNSET:
             field_dict["role"] = role
+        if coach is not UNSET:
+            field_dict["coach"] = coach
         if deaf is not UNSET:
             field_dict["deaf"] = deaf
         if held is not UNSET:
@@ -132,6 +141,15 @@ class MemberRow:
         else:
             role = check_member_role(_role)
 
+        def _parse_coach(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        coach = _parse_coach(d.pop("coach", UNSET))
+
         deaf = d.pop("deaf", UNSET)
 
         held = d.pop("held", UNSET)
@@ -162,6 +180,7 @@ class MemberRow:
             end_on_exit=end_on_exit,
             labels=labels,
             role=role,
+            coach=coach,
             deaf=deaf,
             held=held,
             recording_status=recording_status,

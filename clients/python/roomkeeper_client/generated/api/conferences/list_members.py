@@ -7,6 +7,7 @@ import httpx
 from ... import errors
 from ...client import AuthenticatedClient, Client
 from ...models.failure import Failure
+from ...models.list_members_role import ListMembersRole
 from ...models.list_members_sort import ListMembersSort
 from ...models.member_list import MemberList
 from ...types import UNSET, Response, Unset
@@ -18,6 +19,8 @@ def _get_kwargs(
     limit: int | Unset = UNSET,
     cursor: str | Unset = UNSET,
     muted: bool | Unset = UNSET,
+    held: bool | Unset = UNSET,
+    role: ListMembersRole | Unset = UNSET,
     label_key: str | Unset = UNSET,
     sort: ListMembersSort | Unset = UNSET,
 ) -> dict[str, Any]:
@@ -29,6 +32,14 @@ def _get_kwargs(
     params["cursor"] = cursor
 
     params["muted"] = muted
+
+    params["held"] = held
+
+    json_role: str | Unset = UNSET
+    if not isinstance(role, Unset):
+        json_role = role
+
+    params["role"] = json_role
 
     params["label.key"] = label_key
 
@@ -113,6 +124,8 @@ def sync_detailed(
     limit: int | Unset = UNSET,
     cursor: str | Unset = UNSET,
     muted: bool | Unset = UNSET,
+    held: bool | Unset = UNSET,
+    role: ListMembersRole | Unset = UNSET,
     label_key: str | Unset = UNSET,
     sort: ListMembersSort | Unset = UNSET,
 ) -> Response[Failure | MemberList]:
@@ -126,6 +139,8 @@ def sync_detailed(
             maximum.
         cursor (str | Unset):
         muted (bool | Unset):
+        held (bool | Unset):
+        role (ListMembersRole | Unset):
         label_key (str | Unset):
         sort (ListMembersSort | Unset):
 
@@ -142,6 +157,8 @@ def sync_detailed(
         limit=limit,
         cursor=cursor,
         muted=muted,
+        held=held,
+        role=role,
         label_key=label_key,
         sort=sort,
     )
@@ -160,6 +177,8 @@ def sync(
     limit: int | Unset = UNSET,
     cursor: str | Unset = UNSET,
     muted: bool | Unset = UNSET,
+    held: bool | Unset = UNSET,
+    role: ListMembersRole | Unset = UNSET,
     label_key: str | Unset = UNSET,
     sort: ListMembersSort | Unset = UNSET,
 ) -> Failure | MemberList | None:
@@ -173,6 +192,8 @@ def sync(
             maximum.
         cursor (str | Unset):
         muted (bool | Unset):
+        held (bool | Unset):
+        role (ListMembersRole | Unset):
         label_key (str | Unset):
         sort (ListMembersSort | Unset):
 
@@ -190,6 +211,8 @@ def sync(
         limit=limit,
         cursor=cursor,
         muted=muted,
+        held=held,
+        role=role,
         label_key=label_key,
         sort=sort,
     ).parsed
@@ -202,6 +225,8 @@ async def asyncio_detailed(
     limit: int | Unset = UNSET,
     cursor: str | Unset = UNSET,
     muted: bool | Unset = UNSET,
+    held: bool | Unset = UNSET,
+    role: ListMembersRole | Unset = UNSET,
     label_key: str | Unset = UNSET,
     sort: ListMembersSort | Unset = UNSET,
 ) -> Response[Failure | MemberList]:
@@ -215,6 +240,8 @@ async def asyncio_detailed(
             maximum.
         cursor (str | Unset):
         muted (bool | Unset):
+        held (bool | Unset):
+        role (ListMembersRole | Unset):
         label_key (str | Unset):
         sort (ListMembersSort | Unset):
 
@@ -231,6 +258,8 @@ async def asyncio_detailed(
         limit=limit,
         cursor=cursor,
         muted=muted,
+        held=held,
+        role=role,
         label_key=label_key,
         sort=sort,
     )
@@ -247,6 +276,8 @@ async def asyncio(
     limit: int | Unset = UNSET,
     cursor: str | Unset = UNSET,
     muted: bool | Unset = UNSET,
+    held: bool | Unset = UNSET,
+    role: ListMembersRole | Unset = UNSET,
     label_key: str | Unset = UNSET,
     sort: ListMembersSort | Unset = UNSET,
 ) -> Failure | MemberList | None:
@@ -260,6 +291,8 @@ async def asyncio(
             maximum.
         cursor (str | Unset):
         muted (bool | Unset):
+        held (bool | Unset):
+        role (ListMembersRole | Unset):
         label_key (str | Unset):
         sort (ListMembersSort | Unset):
 
@@ -278,6 +311,8 @@ async def asyncio(
             limit=limit,
             cursor=cursor,
             muted=muted,
+            held=held,
+            role=role,
             label_key=label_key,
             sort=sort,
         )

@@ -1,0 +1,292 @@
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from ... import errors
+from ...client import AuthenticatedClient, Client
+from ...models.coach_command import CoachCommand
+from ...models.coach_operation import CoachOperation
+from ...models.failure import Failure
+from ...types import Response
+
+
+def _get_kwargs(
+    room_id: str,
+    uuid: str,
+    *,
+    body: CoachCommand,
+) -> dict[str, Any]:
+    headers: dict[str, Any] = {}
+
+    _kwargs: dict[str, Any] = {
+        "method": "post",
+        "url": "/api/v1/conferences/{room_id}/members/{uuid}/coach".format(
+            room_id=quote(str(room_id), safe=""),
+            uuid=quote(str(uuid), safe=""),
+        ),
+    }
+
+    _kwargs["json"] = body.to_dict()
+
+    headers["Content-Type"] = "application/json"
+
+    _kwargs["headers"] = headers
+    return _kwargs
+
+
+def _parse_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> CoachOperation | Failure | None:
+    if response.status_code == 202:
+        response_202 = CoachOperation.from_dict(response.json())
+
+        return response_202
+
+    if response.status_code == 400:
+        response_400 = Failure.from_dict(response.json())
+
+        return response_400
+
+    if response.status_code == 401:
+        response_401 = Failure.from_dict(response.json())
+
+        return response_401
+
+    if response.status_code == 403:
+        response_403 = Failure.from_dict(response.json())
+
+        return response_403
+
+    if response.status_code == 404:
+        response_404 = Failure.from_dict(response.json())
+
+        return response_404
+
+    if response.status_code == 408:
+        response_408 = Failure.from_dict(response.json())
+
+        return response_408
+
+    if response.status_code == 409:
+        response_409 = Failure.from_dict(response.json())
+
+        return response_409
+
+    if response.status_code == 413:
+        response_413 = Failure.from_dict(response.json())
+
+        return response_413
+
+    if response.status_code == 415:
+        response_415 = Failure.from_dict(response.json())
+
+        return response_415
+
+    if response.status_code == 429:
+        response_429 = Failure.from_dict(response.json())
+
+        return response_429
+
+    if response.status_code == 500:
+        response_500 = Failure.from_dict(response.json())
+
+        return response_500
+
+    if response.status_code == 502:
+        response_502 = Failure.from_dict(response.json())
+
+        return response_502
+
+    if response.status_code == 503:
+        response_503 = Failure.from_dict(response.json())
+
+        return response_503
+
+    if response.status_code == 504:
+        response_504 = Failure.from_dict(response.json())
+
+        return response_504
+
+    if client.raise_on_unexpected_status:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    else:
+        return None
+
+
+def _build_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> Response[CoachOperation | Failure]:
+    return Response(
+        status_code=HTTPStatus(response.status_code),
+        content=response.content,
+        headers=response.headers,
+        parsed=_parse_response(client=client, response=response),
+    )
+
+
+def sync_detailed(
+    room_id: str,
+    uuid: str,
+    *,
+    client: AuthenticatedClient | Client,
+    body: CoachCommand,
+) -> Response[CoachOperation | Failure]:
+    """Coach a member
+
+     The coach hears what the member hears and says, and is heard by the member alone: not by the other
+    members, and not in
+    a recording of the conference. Its keys have no effect. Its session has the state `coaching`, and is
+    parked afterwards.
+    The webhook is `conference.member.coached`, or `conference.member.coach_failed`. The coaching ends
+    with `uncoach`, when
+    the member leaves the conference, or when either call ends; then `conference.member.uncoached` comes
+    with the reason.
+
+    Args:
+        room_id (str): A conference: its node, and a UUID in lower case.
+        uuid (str): A call: its node, and the UUID of its channel in lower case.
+        body (CoachCommand): The call that coaches the member.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[CoachOperation | Failure]
+    """
+
+    kwargs = _get_kwargs(
+        room_id=room_id,
+        uuid=uuid,
+        body=body,
+    )
+
+    response = client.get_httpx_client().request(
+        **kwargs,
+    )
+
+    return _build_response(client=client, response=response)
+
+
+def sync(
+    room_id: str,
+    uuid: str,
+    *,
+    client: AuthenticatedClient | Client,
+    body: CoachCommand,
+) -> CoachOperation | Failure | None:
+    """Coach a member
+
+     The coach hears what the member hears and says, and is heard by the member alone: not by the other
+    members, and not in
+    a recording of the conference. Its keys have no effect. Its session has the state `coaching`, and is
+    parked afterwards.
+    The webhook is `conference.member.coached`, or `conference.member.coach_failed`. The coaching ends
+    with `uncoach`, when
+    the member leaves the conference, or when either call ends; then `conference.member.uncoached` comes
+    with the reason.
+
+    Args:
+        room_id (str): A conference: its node, and a UUID in lower case.
+        uuid (str): A call: its node, and the UUID of its channel in lower case.
+        body (CoachCommand): The call that coaches the member.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        CoachOperation | Failure
+    """
+
+    return sync_detailed(
+        room_id=room_id,
+        uuid=uuid,
+        client=client,
+        body=body,
+    ).parsed
+
+
+async def asyncio_detailed(
+    room_id: str,
+    uuid: str,
+    *,
+    client: AuthenticatedClient | Client,
+    body: CoachCommand,
+) -> Response[CoachOperation | Failure]:
+    """Coach a member
+
+     The coach hears what the member hears and says, and is heard by the member alone: not by the other
+    members, and not in
+    a recording of the conference. Its keys have no effect. Its session has the state `coaching`, and is
+    parked afterwards.
+    The webhook is `conference.member.coached`, or `conference.member.coach_failed`. The coaching ends
+    with `uncoach`, when
+    the member leaves the conference, or when either call ends; then `conference.member.uncoached` comes
+    with the reason.
+
+    Args:
+        room_id (str): A conference: its node, and a UUID in lower case.
+        uuid (str): A call: its node, and the UUID of its channel in lower case.
+        body (CoachCommand): The call that coaches the member.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[CoachOperation | Failure]
+    """
+
+    kwargs = _get_kwargs(
+        room_id=room_id,
+        uuid=uuid,
+        body=body,
+    )
+
+    response = await client.get_async_httpx_client().request(**kwargs)
+
+    return _build_response(client=client, response=response)
+
+
+async def asyncio(
+    room_id: str,
+    uuid: str,
+    *,
+    client: AuthenticatedClient | Client,
+    body: CoachCommand,
+) -> CoachOperation | Failure | None:
+    """Coach a member
+
+     The coach hears what the member hears and says, and is heard by the member alone: not by the other
+    members, and not in
+    a recording of the conference. Its keys have no effect. Its session has the state `coaching`, and is
+    parked afterwards.
+    The webhook is `conference.member.coached`, or `conference.member.coach_failed`. The coaching ends
+    with `uncoach`, when
+    the member leaves the conference, or when either call ends; then `conference.member.uncoached` comes
+    with the reason.
+
+    Args:
+        room_id (str): A conference: its node, and a UUID in lower case.
+        uuid (str): A call: its node, and the UUID of its channel in lower case.
+        body (CoachCommand): The call that coaches the member.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        CoachOperation | Failure
+    """
+
+    return (
+        await asyncio_detailed(
+            room_id=room_id,
+            uuid=uuid,
+            client=client,
+            body=body,
+        )
+    ).parsed
