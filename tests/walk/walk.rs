@@ -132,7 +132,9 @@ impl Walk {
                     "did": self.did,
                     "caller_id": self.caller,
                     "muted": true,
+                    "joined_at": answer.body["members"][0]["joined_at"],
                 });
+                assert!(row["joined_at"].is_string(), "{}", answer.body);
                 assert_eq!(
                     answer.body,
                     json!({ "room_id": self.room, "members": [row], "cursor": "" })

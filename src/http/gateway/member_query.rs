@@ -109,6 +109,9 @@ impl<S: Sync> FromRequestParts<S> for MemberQuery {
                 "sort" => return Err(ApiError::form("sort", "joined_at", &value)),
                 _ => {
                     if let Some(key) = name.strip_prefix("label.") {
+                        if value.contains(char::REPLACEMENT_CHARACTER) && !has_replacement(query) {
+                            return Err(ApiError::field(&name, "expected UTF-8"));
+                        }
                         found.labels.push((key.to_owned(), value.into_owned()));
                     }
                 }
@@ -116,6 +119,14 @@ impl<S: Sync> FromRequestParts<S> for MemberQuery {
         }
         Ok(found)
     }
+}
+
+/// Returns true if the query itself has the character that stands for bytes that are not UTF-8.
+fn has_replacement(query: &[u8]) -> bool {
+    query
+        .to_ascii_uppercase()
+        .windows(9)
+        .any(|part| part == b"%EF%BF%BD")
 }
 
 fn boolean(name: &str, text: &str) -> Result<bool, ApiError> {

@@ -92,7 +92,12 @@ fn requests(
     for (method, path, operation) in operations(document) {
         let what = format!("{method} {path}");
         let mut good = operation["requestBody"]["content"]["application/json"]["example"].clone();
-        let ids = ids_in_body(document, operation);
+        let mut ids = ids_in_body(document, operation);
+        // A list of members that are left out refers to nothing: others' ids have no effect there.
+        ids.retain(|(field, _)| field != "except");
+        if good.get("except").is_some() {
+            good["except"] = json!([own.parked]);
+        }
         for (field, kind) in &ids {
             let id = if *kind == "RoomId" {
                 &own.room

@@ -151,6 +151,9 @@ fn in_path(
     if body.get("urls").is_some() {
         body["urls"] = vec![GOOD_URL].into();
     }
+    if body.get("except").is_some() {
+        body["except"] = Vec::<Value>::new().into();
+    }
     if body.get("music_url").is_some() {
         body["music_url"] = GOOD_URL.into();
     }
@@ -258,6 +261,9 @@ fn in_body(
     }
     if good.contains_key("urls") {
         good.insert("urls".to_owned(), vec![GOOD_URL].into());
+    }
+    if good.contains_key("except") {
+        good.insert("except".to_owned(), Vec::<Value>::new().into());
     }
     let mut places = Vec::new();
     for (field, schema) in &fields(document, &media["schema"]) {

@@ -78,7 +78,14 @@ async fn walk_succeeds_on_the_projects_configuration() {
         say("sipp is not installed: no SIP call, no phone registration.\n");
     }
 
-    for name in EVENTS.iter().filter(|name| **name != "SHUTDOWN") {
+    // The walk ends with the shutdown. It dials no call and lets nobody listen; other tests do.
+    let elsewhere = [
+        "SHUTDOWN",
+        "CHANNEL_PROGRESS",
+        "CHANNEL_PROGRESS_MEDIA",
+        "MEDIA_BUG_START",
+    ];
+    for name in EVENTS.iter().filter(|name| !elsewhere.contains(name)) {
         events.until_received(name, HEARTBEAT).await;
     }
     for subclass in subclasses {

@@ -16,7 +16,7 @@ settings! {
     ///
     /// To add a setting: add a line here, whose type has a JSON form and whose default stands for "not set"; parse it and
     /// add it to the schema in `http::openapi::schemas` and `http::gateway::settings`. If FreeSWITCH must know it, add the command to
-    /// [`update_member`](super::transition), and to the plan of the join, which gets all settings with
+    /// `update_member` of the transitions, and to the plan of the join, which gets all settings with
     /// [`Entry`](super::Entry).
     MemberSettings, MemberUpdate {
         /// The labels.
