@@ -24,7 +24,7 @@ const MISSING: usize = 2;
 /// Time limit for a change to become audible.
 const CHANGE: Duration = Duration::from_secs(10);
 
-/// What one participant hears.
+/// The tones that one participant must hear.
 pub struct Expectation<'a> {
     listener: &'a Party<'a>,
     tones: BTreeSet<Tone>,

@@ -1,4 +1,4 @@
-//! Who hears whom in a room of a real FreeSWITCH, judged by the sound that arrives at real telephones.
+//! Audibility in rooms of a real FreeSWITCH, judged by the sound that arrives at real telephones.
 //!
 //! Two servers with `freeswitch-conf/`, a controller on Redis, and SIP calls. Each participant sends a tone of its own
 //! frequency; a test controls the room through the API, waits until the expected tones are audible, and judges the sound

@@ -35,7 +35,7 @@ pub struct Media {
 pub struct Shared {
     /// The other side's address: the target of packets, and the only source from which packets count.
     pub remote: Option<SocketAddr>,
-    /// What is sent; silence without a tone.
+    /// The sound to send; silence without a tone.
     pub tone: Option<Tone>,
     pub hearing: Hearing,
     /// The keys that were received.

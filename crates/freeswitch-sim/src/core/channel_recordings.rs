@@ -1,4 +1,4 @@
-//! What taps single channels: `uuid_record`, `uuid_buglist`, and the application `eavesdrop`.
+//! Taps of single channels: `uuid_record`, `uuid_buglist`, and the application `eavesdrop`.
 
 use super::channel::{Channel, Tap};
 use super::task::Task;

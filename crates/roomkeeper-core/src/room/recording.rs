@@ -17,7 +17,7 @@ pub const MAX_RECORDINGS: usize = 1_000;
 /// The maximum number of members of a room that are recorded at the same time.
 pub const MAX_MEMBER_RECORDINGS: usize = 100;
 
-/// What FreeSWITCH does to a recording.
+/// A change that FreeSWITCH makes to a recording.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RecordAction {
     /// Starts it.
