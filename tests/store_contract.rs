@@ -9,6 +9,8 @@
 mod audit;
 #[path = "store_contract/deliveries.rs"]
 mod deliveries;
+#[path = "store_contract/dial_slots.rs"]
+mod dial_slots;
 #[path = "store_contract/lists.rs"]
 mod lists;
 #[path = "store_contract/live.rs"]
@@ -31,6 +33,7 @@ use std::time::Duration;
 
 use audit::*;
 use deliveries::*;
+use dial_slots::*;
 use futures_util::{StreamExt, stream};
 use lists::*;
 use live::*;
@@ -2155,6 +2158,10 @@ contract! {
     deliveries_beyond_limit_are_lost_and_counted,
     outbox_damage_is_counted,
     endpoint_write_requires_its_version,
+    dial_slots_of_an_app_are_limited,
+    dial_slot_taken_again_counts_once,
+    dial_slots_of_apps_are_independent,
+    only_settled_dial_slots_are_offered,
     cooldown_belongs_to_one_holder_until_it_ends,
     cooldown_taken_again_by_its_holder_is_not_extended,
     cooldowns_of_groups_rooms_and_calls_are_independent,

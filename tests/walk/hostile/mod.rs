@@ -114,7 +114,7 @@ async fn every_text_in_every_place_is_refused_or_passed_on() {
     let forms = stage.check();
     assert!(passed_on > 50, "only {passed_on} texts were passed on");
     assert!(forms[&Form::Play] > 50, "{forms:?}");
-    assert!(forms[&Form::Dial] > 0, "{forms:?}");
+    assert!(forms[&Form::Dial] > 3, "{forms:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

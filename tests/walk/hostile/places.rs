@@ -265,6 +265,10 @@ fn in_body(
     if good.contains_key("except") {
         good.insert("except".to_owned(), Vec::<Value>::new().into());
     }
+    if good.contains_key("to") {
+        // With one id, only the first text would be dialled.
+        good.remove("command_uid");
+    }
     let mut places = Vec::new();
     for (field, schema) in &fields(document, &media["schema"]) {
         let is_list = schema["type"] == "array";
