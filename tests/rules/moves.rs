@@ -1,7 +1,9 @@
 //! Moves of a member to another room, and what FreeSWITCH, losses and other requests make of them.
 
-use roomkeeper_core::intent::{Kick, Move, SetLock, UpdateMember};
+use roomkeeper_core::intent::{Kick, Move, SetHold, SetLock, UpdateMember};
 use roomkeeper_core::labels::LabelsUpdate;
+use roomkeeper_core::play_url::PlayUrl;
+use roomkeeper_core::room::PlayCommand;
 use roomkeeper_core::switch_event::SnapshotMember;
 
 use super::*;
@@ -40,6 +42,37 @@ impl World {
         };
         let uid = Some("c-4".parse().unwrap());
         self.submit(Intent::new(target, demo(), action).with_uid(uid))
+    }
+
+    /// Holds the member in the first room, and lets FreeSWITCH confirm it.
+    fn hold_before_the_move(&mut self) {
+        let target = Target::Member {
+            room: room(A),
+            call: call(1),
+        };
+        let (on, music) = (true, Some(PlayUrl::new("http://h/music.wav").unwrap()));
+        let intent = Intent::new(target, demo(), SetHold { on, music });
+        self.submit(intent).unwrap();
+        let block = MemberBlock {
+            hear: false,
+            hold: true,
+            ..block(call(1), true)
+        };
+        self.conference(A, 1, 1, ConferenceChange::Flags(block));
+        self.notifications.clear();
+        self.commands.clear();
+    }
+
+    /// Returns the commands that hold the call or change its hearing since the last call.
+    fn hold_commands(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.commands)
+            .into_iter()
+            .filter_map(|command| match command.action {
+                SwitchAction::Hold { on } => Some(format!("hold={on}")),
+                SwitchAction::SetHearing { on } => Some(format!("hears={on}")),
+                _ => None,
+            })
+            .collect()
     }
 
     fn delete_room(&mut self, n: u128) {
@@ -222,6 +255,61 @@ fn settings_and_deafness_go_along_and_return() {
         joined.contains(r#"{"labels":{"team":"sales"}}"#),
         "{joined}"
     );
+}
+
+#[test]
+fn hold_goes_along_and_its_music_begins_again() {
+    let mut world = World::with_two_rooms();
+    world.hold_before_the_move();
+    world.move_to(B, None).unwrap();
+    assert_eq!(world.transfers(), ["enter 2 muted=false"]);
+    world.leaves(call(1), A, 1, 0);
+    world.commands.clear();
+    world.restarts();
+    world.enters(call(1), B, 2, true);
+    // Deafened first: the hold alone leaves the room audible.
+    assert_eq!(world.hold_commands(), ["hears=false", "hold=true"]);
+    let block = MemberBlock {
+        hear: false,
+        hold: true,
+        ..block(call(1), true)
+    };
+    world.notifications.clear();
+    world.conference(B, 2, 1, ConferenceChange::Flags(block));
+    world.expect_notifications(&["held with music.wav"]);
+    let plays = |c: &SwitchCommand| matches!(&c.action, SwitchAction::Play(PlayCommand::Start { url, .. }) if url.as_str() == "http://h/music.wav");
+    assert!(world.commands.iter().any(plays), "{:?}", world.commands);
+}
+
+#[test]
+fn hold_returns_with_a_member_that_the_new_room_refuses() {
+    let mut world = World::with_two_rooms();
+    world.hold_before_the_move();
+    world.move_to(B, None).unwrap();
+    world.commands.clear();
+    world.leaves(call(1), A, 1, 0);
+    world.parks(call(1), Some("demo"));
+    assert_eq!(world.transfers(), ["enter 1 muted=false past lock"]);
+    world.enters(call(1), A, 3, true);
+    assert_eq!(world.hold_commands(), ["hears=false", "hold=true"]);
+}
+
+#[test]
+fn hold_that_ends_does_not_go_along() {
+    let mut world = World::with_two_rooms();
+    world.hold_before_the_move();
+    let target = Target::Member {
+        room: room(A),
+        call: call(1),
+    };
+    let (on, music) = (false, None);
+    let unhold = Intent::new(target, demo(), SetHold { on, music });
+    world.submit(unhold).unwrap();
+    world.move_to(B, None).unwrap();
+    world.leaves(call(1), A, 1, 0);
+    world.commands.clear();
+    world.enters(call(1), B, 2, true);
+    assert_eq!(world.hold_commands(), [""; 0]);
 }
 
 #[test]

@@ -75,6 +75,7 @@ impl NodeState {
             did: member.did.clone(),
             flags,
             settings: member.settings.clone(),
+            hold: member.kept_hold(),
             from,
             flags_before,
             command_uid: by.command_uid.clone(),
@@ -101,6 +102,7 @@ impl NodeState {
             from,
             flags,
             settings,
+            hold,
             reason,
             command_uid,
         } = effect
@@ -123,6 +125,7 @@ impl NodeState {
             did: state.did().clone(),
             flags,
             settings,
+            hold: hold.map(|hold| *hold),
             command_uid,
             deadline: self.join_deadline(cx.now),
         };

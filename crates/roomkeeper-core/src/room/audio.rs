@@ -47,6 +47,14 @@ pub struct HoldRequest {
 }
 
 impl MemberAudio {
+    /// Returns the sound of a member that enters with this hold.
+    pub(super) fn with_hold(hold: Hold) -> Box<Self> {
+        Box::new(Self {
+            hold: Some(hold),
+            ..Self::default()
+        })
+    }
+
     /// Returns true if there is nothing to store.
     pub fn is_idle(&self) -> bool {
         self.playback.is_idle() && self.hold.is_none()
@@ -68,6 +76,15 @@ impl Hold {
             adjusting: None,
             hears: None,
         }
+    }
+
+    /// Returns the hold to begin again after another join; `None` for one that ends.
+    pub(crate) fn kept(&self) -> Option<Self> {
+        let music = self.music.clone();
+        self.wanted.then(|| Self {
+            music,
+            ..Self::found()
+        })
     }
 
     fn deadline(&self) -> Option<Timestamp> {

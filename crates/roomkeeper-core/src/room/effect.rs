@@ -6,6 +6,7 @@ use crate::gather::{GatherResult, PressedDigit};
 use crate::ids::{CallId, CommandUid, MemberId, RecordingId, RoomId};
 use crate::play_url::PlayUrl;
 
+use super::audio::Hold;
 use super::coach::CoachChange;
 use super::control::RoomControl;
 use super::details::Update;
@@ -533,6 +534,8 @@ pub enum RoomEffect {
         flags: Flags,
         /// Its settings.
         settings: Sparse<MemberSettings>,
+        /// Its hold.
+        hold: Option<Box<Hold>>,
         /// The reason.
         reason: JoinFailure,
         /// The caller's id of the move.

@@ -9,7 +9,7 @@ use crate::ids::{CallId, CommandUid, CoreId, MemberId, OperationId, RoomId};
 use crate::play_url::PlayUrl;
 use crate::time::Timestamp;
 
-use super::audio::HoldRequest;
+use super::audio::{Hold, HoldRequest};
 use super::coach::CoachChange;
 use super::details::Update;
 use super::dial::DialInput;
@@ -52,6 +52,8 @@ pub struct Arrival {
     pub flags: Flags,
     /// Its settings.
     pub settings: Sparse<MemberSettings>,
+    /// Its hold, which begins again after it has entered.
+    pub hold: Option<Hold>,
     /// The room that it comes from.
     pub from: RoomId,
     /// Its flags there.
@@ -81,6 +83,8 @@ pub struct Failed {
     pub flags: Flags,
     /// Its settings.
     pub settings: Sparse<MemberSettings>,
+    /// Its hold, which begins again after it has entered.
+    pub hold: Option<Hold>,
     /// The caller's id of the command.
     pub command_uid: Option<CommandUid>,
     /// The new join fails then.

@@ -132,6 +132,11 @@ pub struct Member {
 }
 
 impl Member {
+    /// Returns the hold that the member keeps over another join.
+    pub(crate) fn kept_hold(&self) -> Option<Hold> {
+        self.audio.as_ref()?.hold.as_ref()?.kept()
+    }
+
     /// Returns its hold, if it is held, or is about to be or not to be.
     pub fn hold(&self) -> Option<&Hold> {
         self.audio.as_ref()?.hold.as_ref()

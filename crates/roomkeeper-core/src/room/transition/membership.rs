@@ -205,6 +205,7 @@ impl Transition<'_> {
             let returns = !turned_away && returns_after(reason);
             // A member that could not return is gone.
             let has_left = member.moving.as_deref() == Some(&Move::Back);
+            let hold = member.kept_hold();
             let moving = member.moving.filter(|_| returns);
             let command_uid = match member.status {
                 MemberStatus::Joining { command_uid, .. } => command_uid,
@@ -230,6 +231,7 @@ impl Transition<'_> {
                     from: *room,
                     flags: *flags,
                     settings: member.settings,
+                    hold: hold.map(Box::new),
                     reason,
                     command_uid,
                 });

@@ -2,6 +2,7 @@
 //! new one. The new room reports a failure, after which the old room takes the member back.
 
 use crate::ids::{CallId, CommandUid, RoomId};
+use crate::room::audio::MemberAudio;
 use crate::room::effect::{LeftReason, RoomCommand, RoomEffect, RoomEvent};
 use crate::room::flag::Flags;
 use crate::room::input::{Arrival, Failed};
@@ -43,6 +44,7 @@ impl Transition<'_> {
         let member = Member {
             flags: entry_flags(arrival.flags),
             settings: arrival.settings,
+            audio: arrival.hold.map(MemberAudio::with_hold),
             moving: Some(Box::new(Move::From {
                 room: arrival.from,
                 flags: arrival.flags_before,
@@ -98,6 +100,7 @@ impl Transition<'_> {
         let member = Member {
             flags: entry_flags(failed.flags),
             settings: failed.settings,
+            audio: failed.hold.map(MemberAudio::with_hold),
             moving: Some(Box::new(Move::Back)),
             ..self.new_member(failed.new_id, status, numbers, muted)
         };
@@ -106,7 +109,7 @@ impl Transition<'_> {
     }
 }
 
-/// Returns the flags that a member has when it enters.
+/// Returns the flags that a member has when it enters. A hold begins after that.
 const fn entry_flags(flags: Flags) -> Flags {
     Flags {
         hold: false,
