@@ -4,7 +4,7 @@
 //! `play_and_get_digits` collects it. Its prompt ends with the first digit.
 
 use super::{
-    Core, Origin, Step,
+    Core, Origin,
     channel::{Channel, Wait},
     collecting::{Collecting, Phase},
     task::Task,
@@ -100,6 +100,8 @@ impl Core {
             channel.set_collected(result);
         }
         self.complete(uuid, None);
+        // The channel's thread goes on at once, before any command that answers the event.
+        self.schedule(self.now, Task::Run(uuid.to_owned()));
     }
 
     /// Delivers a digit to the application that reads the channel.
@@ -147,7 +149,6 @@ impl Core {
         for digit in digits {
             self.digit(uuid, digit, "APP");
         }
-        self.step(Step::Notice, uuid, Task::Run(uuid.to_owned()));
         format!("+OK {uuid} received DTMF {text}.\n")
     }
 
