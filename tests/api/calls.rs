@@ -72,7 +72,7 @@ async fn dial_gives_202_with_the_id_of_the_call() {
         "labels": {"team": "sales"}, "command_uid": "d.1",
     });
     let expected = json!({
-        "call_id": session.to_string(), "session_uuid": session.to_string(), "status": "dialing",
+        "call_id": session.to_string(), "session_uuid": session.to_string(), "status": "dialling",
     });
     world
         .post(&path(room), body.clone())
@@ -192,7 +192,7 @@ async fn dial_outs_in_progress_are_listed() {
     dialling(&world, room, id).await;
     let row = json!({
         "call_id": id.to_string(), "session_uuid": id.to_string(), "to": "+49301", "from": "+49309",
-        "status": "dialing", "attempt": 1, "attempts": 3, "muted": false, "created_at": "1970-01-01T00:01:40Z",
+        "status": "dialling", "attempt": 1, "attempts": 3, "muted": false, "created_at": "1970-01-01T00:01:40Z",
     });
     let list = json!({"room_id": room.to_string(), "calls": [row]});
     world.get(&path(room)).await.is(200, list);

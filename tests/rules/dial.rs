@@ -148,7 +148,7 @@ impl World {
 fn answered_callee_becomes_a_member() {
     let mut world = World::dialling(0);
     assert_eq!(world.take_commands(), ["dial"]);
-    assert_eq!(world.dials(), [(1, "dialing")]);
+    assert_eq!(world.dials(), [(1, "dialling")]);
     world.rings(call(1));
     world.expect_notifications(&["call 1/1 ringing [d-1]"]);
     assert_eq!(world.dials(), [(1, "ringing")]);
@@ -233,7 +233,7 @@ fn command_that_was_not_sent_fails_and_one_without_an_answer_does_not() {
     let command = world.commands[0].clone();
     world.fails(&command, CommandError::Unknown);
     world.waits(2);
-    assert_eq!(world.dials(), [(1, "dialing")]);
+    assert_eq!(world.dials(), [(1, "dialling")]);
     world.fails(&command, CommandError::Busy);
     world.waits(1);
     world.expect_notifications(&["call 1/1 failed NORMAL_TEMPORARY_FAILURE [d-1]"]);
@@ -251,7 +251,7 @@ fn further_attempt_has_a_session_of_its_own() {
     assert_eq!(world.take_commands(), [""; 0]);
     world.waits(1);
     assert_eq!(world.take_commands(), ["dial"]);
-    assert_eq!(world.dials(), [(2, "dialing")]);
+    assert_eq!(world.dials(), [(2, "dialling")]);
     let room = world.node_state.room(room(1)).unwrap();
     let dial = room.dial(call(1)).expect("the id stays").clone();
     assert_ne!(dial.session, call(1));
@@ -361,7 +361,7 @@ fn lost_end_is_revealed_by_freeswitch_once_the_command_must_have_arrived() {
     assert_eq!(world.is_asked_for_channels(), 1);
     assert_eq!(
         world.dials(),
-        [(1, "dialing")],
+        [(1, "dialling")],
         "the command may be on its way"
     );
     world.waits(5);

@@ -68,8 +68,8 @@ fn encode_within(registration: &Registration, longest: usize) -> String {
         settings_alone(Sparse::default()),
     ];
     for details in shorter {
-        let is_said = details == settings_alone(Sparse::default());
-        written.d = (!is_said).then_some(details);
+        let is_plain = details == settings_alone(Sparse::default());
+        written.d = (!is_plain).then_some(details);
         let text = text(&written);
         if text.len() <= longest {
             return text;

@@ -91,7 +91,7 @@ pub(super) struct NewDialOut {
 #[schema(as = DialOutStatus, rename_all = "snake_case")]
 #[allow(dead_code, reason = "describes a field")]
 enum DialOutStatusText {
-    Dialing,
+    Dialling,
     Ringing,
     Waiting,
     Cancelling,
@@ -171,7 +171,7 @@ pub(super) struct Rows {
     request_body(content = NewDialOut, example = json!({"to": "+493012345", "from": "+493099999", "timeout": 30, "command_uid": "dial-1"})),
     responses(
         (status = 202, description = "FreeSWITCH gets the command; webhooks report the progress.", body = Started,
-         example = json!({"call_id": SESSION, "session_uuid": SESSION, "status": "dialing"})),
+         example = json!({"call_id": SESSION, "session_uuid": SESSION, "status": "dialling"})),
         RoomCommandFailures,
         (status = 403, description = "The conference belongs to another app, or the configuration does not allow the destination.", body = Failure),
         (status = 409, description = "The conference is full or has too many dial-outs, or the `command_uid` belongs to another command.", body = Failure),
@@ -342,7 +342,7 @@ fn render_started(started: DialAccepted) -> Result<StoredAnswer, ApiError> {
     accepted(&Started {
         call_id: started.session.to_string(),
         session_uuid: started.session.to_string(),
-        status: "dialing",
+        status: "dialling",
     })
 }
 

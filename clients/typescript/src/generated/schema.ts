@@ -2870,7 +2870,7 @@ export interface components {
          * @description The state of a dial-out.
          * @enum {string}
          */
-        DialOutStatus: "dialing" | "ringing" | "waiting" | "cancelling";
+        DialOutStatus: "dialling" | "ringing" | "waiting" | "cancelling";
         DialProgressed: {
             /**
              * Format: int32
@@ -4518,7 +4518,7 @@ export interface operations {
                      * @example {
                      *       "call_id": "acW68-0b6b4f0a-6a4e-4a3e-9d4e-6f6b0c9d2a11",
                      *       "session_uuid": "acW68-0b6b4f0a-6a4e-4a3e-9d4e-6f6b0c9d2a11",
-                     *       "status": "dialing"
+                     *       "status": "dialling"
                      *     }
                      */
                     "application/json": components["schemas"]["DialOutStarted"];

@@ -145,7 +145,7 @@ impl Transition<'_> {
         }
     }
 
-    /// Handles an attempt whose deadline has passed: FreeSWITCH is told to stop it, and then the request has failed.
+    /// Handles an attempt whose deadline has passed: FreeSWITCH gets a command to stop it, and then the request has failed.
     pub(super) fn gather_overdue(&mut self) {
         let Some(gathering) = &self.state.gather else {
             return;

@@ -26,7 +26,7 @@ struct DigitWindow {
 pub(super) struct DigitWindows(BTreeMap<CallId, DigitWindow>);
 
 impl DigitWindows {
-    /// Returns true if a digit is to be reported, and remembers it.
+    /// Decides whether a digit is reported, and remembers it.
     pub(super) fn admits(&mut self, call: CallId, sequence: u64, now: Timestamp) -> bool {
         if self.0.len() >= MOST_WINDOWS {
             self.0.retain(|_, window| now.since(window.since) < SECOND);

@@ -76,7 +76,7 @@ impl DialRequest {
 #[serde(rename_all = "snake_case")]
 pub enum DialPhase {
     /// FreeSWITCH has the command.
-    Dialing,
+    Dialling,
     /// The callee's telephone rings.
     Ringing,
     /// The next attempt follows at the deadline.
@@ -131,7 +131,7 @@ impl DialOut {
             command_uid,
             attempt: 1,
             session: id,
-            phase: DialPhase::Dialing,
+            phase: DialPhase::Dialling,
             cancelled_at: None,
             refused: None,
             overdue: false,
@@ -145,7 +145,7 @@ impl DialOut {
     pub(super) fn begin(&mut self, session: CallId, now: Timestamp) {
         self.attempt += 1;
         self.session = session;
-        self.phase = DialPhase::Dialing;
+        self.phase = DialPhase::Dialling;
         self.refused = None;
         self.overdue = false;
         self.begun_at = now;
@@ -161,7 +161,7 @@ impl DialOut {
     pub const fn status(&self) -> &'static str {
         match (self.cancelled_at, self.phase) {
             (Some(_), _) => "cancelling",
-            (None, DialPhase::Dialing) => "dialing",
+            (None, DialPhase::Dialling) => "dialling",
             (None, DialPhase::Ringing) => "ringing",
             (None, DialPhase::Waiting) => "waiting",
         }

@@ -1,10 +1,10 @@
 from typing import Literal
 
-DialOutStatus = Literal["cancelling", "dialing", "ringing", "waiting"]
+DialOutStatus = Literal["cancelling", "dialling", "ringing", "waiting"]
 
 DIAL_OUT_STATUS_VALUES: set[DialOutStatus] = {
     "cancelling",
-    "dialing",
+    "dialling",
     "ringing",
     "waiting",
 }
