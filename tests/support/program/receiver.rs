@@ -233,7 +233,10 @@ impl Receiver {
                 );
             }
             if webhook.status >= 300 {
-                refused.insert(webhook.id.clone(), webhook.at);
+                // 410 ends the schedule: only a requested recovery sends it again, at once.
+                if webhook.status != 410 {
+                    refused.insert(webhook.id.clone(), webhook.at);
+                }
             } else {
                 let sequence = order.entry(webhook.scope().to_owned()).or_default();
                 if !sequence.contains(&webhook.sequence()) {
