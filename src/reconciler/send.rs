@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use futures_util::future::Either;
 
+use freeswitch_esl::command::{ApiFailure, ApiReply};
+
 use crate::node::{CommandError, NodeHandle, command_error};
 use roomkeeper_core::action::Step;
 use roomkeeper_core::call::StepId;
@@ -41,10 +43,11 @@ pub(super) fn send(
             (before, answer, rendered.after.map(|api| node.api(api)))
         })),
     };
-    let answers_number = matches!(
-        command.action,
-        SwitchAction::Control(RoomControl::MaxMembers(_))
-    );
+    let read: fn(ApiReply) -> Result<String, ApiFailure> = match command.action {
+        SwitchAction::Control(RoomControl::MaxMembers(_)) => ApiReply::ok_or_number,
+        SwitchAction::SetLevel { .. } => ApiReply::ok_or_level,
+        _ => ApiReply::ok,
+    };
     async move {
         match sent {
             Either::Left(step) => step.await.map(|()| String::new()),
@@ -52,12 +55,7 @@ pub(super) fn send(
                 if let Some(before) = before {
                     before.await?.ok().map_err(command_error)?;
                 }
-                let answer = answer.await?;
-                let answer = match answers_number {
-                    true => answer.ok_or_number(),
-                    false => answer.ok(),
-                };
-                let answer = answer.map_err(command_error);
+                let answer = read(answer.await?).map_err(command_error);
                 if let Some(after) = after {
                     // The answer of the command itself decides.
                     let _answered = after.await;
