@@ -5,8 +5,6 @@ use std::time::Duration;
 
 use futures_util::future::Either;
 
-use freeswitch_esl::command::{ApiFailure, ApiReply};
-
 use crate::node::{CommandError, NodeHandle, command_error};
 use roomkeeper_core::action::Step;
 use roomkeeper_core::call::StepId;
@@ -22,6 +20,13 @@ use super::reply::IntentError;
 
 /// The time that FreeSWITCH may take beyond the callee's to answer a command that dials.
 const DIAL_GRACE: Duration = Duration::from_secs(15);
+
+/// The form of an answer that is no failure.
+enum AnswerForm {
+    Ok,
+    Number,
+    Level,
+}
 
 /// Sends a command. It is queued before this returns, so that commands reach FreeSWITCH in the order of the calls.
 pub(super) fn send(
@@ -43,10 +48,10 @@ pub(super) fn send(
             (before, answer, rendered.after.map(|api| node.api(api)))
         })),
     };
-    let read: fn(ApiReply) -> Result<String, ApiFailure> = match command.action {
-        SwitchAction::Control(RoomControl::MaxMembers(_)) => ApiReply::ok_or_number,
-        SwitchAction::SetLevel { .. } => ApiReply::ok_or_level,
-        _ => ApiReply::ok,
+    let form = match command.action {
+        SwitchAction::Control(RoomControl::MaxMembers(_)) => AnswerForm::Number,
+        SwitchAction::SetLevel { .. } => AnswerForm::Level,
+        _ => AnswerForm::Ok,
     };
     async move {
         match sent {
@@ -55,7 +60,13 @@ pub(super) fn send(
                 if let Some(before) = before {
                     before.await?.ok().map_err(command_error)?;
                 }
-                let answer = read(answer.await?).map_err(command_error);
+                let answer = answer.await?;
+                let answer = match form {
+                    AnswerForm::Ok => answer.ok(),
+                    AnswerForm::Number => answer.ok_or_number(),
+                    AnswerForm::Level => answer.ok_or_level(),
+                };
+                let answer = answer.map_err(command_error);
                 if let Some(after) = after {
                     // The answer of the command itself decides.
                     let _answered = after.await;
