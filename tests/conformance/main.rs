@@ -46,6 +46,7 @@ mod recording;
 mod settings;
 mod status;
 mod voipbin;
+mod waiting;
 mod webhooks;
 
 use std::process::ExitCode;
@@ -86,6 +87,7 @@ fn rows() -> Vec<(&'static str, Vec<Entry>)> {
         ("moves", moves::rows()),
         ("settings", settings::rows()),
         ("roles", roles::rows()),
+        ("waiting", waiting::rows()),
         ("webhooks", webhooks::rows()),
         ("v_access", voipbin::access::rows()),
         ("v_conferences", voipbin::conferences::rows()),

@@ -459,6 +459,17 @@ impl Playback {
         self.resume(alive, now)
     }
 
+    /// Ends this music.
+    pub(super) fn end_music(&mut self, operation: OperationId, alive: bool) -> Vec<PlayEffect> {
+        let mut effects = Vec::new();
+        if self.is_music(operation) {
+            // A repetition that is being opened is stopped when it opens.
+            self.interrupt_music(alive, &mut effects);
+            self.music = None;
+        }
+        effects
+    }
+
     /// Continues music that waits for a report of its member.
     pub(super) fn member_reported(&mut self, alive: bool, now: Timestamp) -> Vec<PlayEffect> {
         if let Some(music) = self.music.as_mut() {

@@ -18,6 +18,7 @@ mod reconnection;
 mod recording;
 mod settings;
 mod speech;
+mod waiting;
 
 use crate::ids::CommandUid;
 use crate::room::details::Update;
@@ -213,7 +214,14 @@ impl Transition<'_> {
         if update.settings.end_when_silent_for.is_some() {
             self.room.silent_at = None;
         }
-        self.notify(RoomEvent::Updated(Box::new(update)), command_uid, false);
+        let waits = update.settings.wait_for_moderator;
+        let has_new_music = update.settings.wait_url.is_some();
+        self.notify(
+            RoomEvent::Updated(Box::new(update)),
+            command_uid.clone(),
+            false,
+        );
+        self.change_wait(waits, has_new_music, command_uid);
         // The conference carries a copy of the registration.
         if !self.room.instances.is_empty() {
             self.command(RoomCommand::Describe);
@@ -228,6 +236,7 @@ impl Transition<'_> {
             self.room.registration = Some(registration);
             self.room.changes.registration = true;
             self.updated();
+            self.adopt_wait();
             self.report_members();
         }
     }
