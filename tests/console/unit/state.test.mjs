@@ -116,7 +116,7 @@ test("a room waits for a moderator until it has started, and again when it is em
   const waits = () => state.rooms.get(ROOM).waiting;
   state = run(state, join(CALL), join(OTHER));
   assert.equal(waits(), true);
-  state = run(state, makeEvent("conference.started", { started_by: OTHER }, OTHER));
+  state = run(state, makeEvent("conference.started", { started_by: OTHER }));
   assert.equal(waits(), false);
   state = run(state, makeEvent("conference.member.left", {}, OTHER));
   assert.equal(waits(), false);

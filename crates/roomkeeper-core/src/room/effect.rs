@@ -452,10 +452,11 @@ impl RoomEvent {
             Self::Dial(event) => Some(event.session),
             Self::Created { .. }
             | Self::Updated(_)
+            | Self::Started { .. }
             | Self::Locked { .. }
             | Self::Destroyed { .. }
             | Self::Play(_) => None,
-            Self::Started { by: call } | Self::Recording { call, .. } => *call,
+            Self::Recording { call, .. } => *call,
         }
     }
 }

@@ -459,14 +459,11 @@ impl Playback {
         self.resume(alive, now)
     }
 
-    /// Ends this music.
-    pub(super) fn end_music(&mut self, operation: OperationId, alive: bool) -> Vec<PlayEffect> {
+    /// Ends the music. A repetition that is being opened is stopped when it opens.
+    pub(super) fn end_music(&mut self, alive: bool) -> Vec<PlayEffect> {
         let mut effects = Vec::new();
-        if self.is_music(operation) {
-            // A repetition that is being opened is stopped when it opens.
-            self.interrupt_music(alive, &mut effects);
-            self.music = None;
-        }
+        self.interrupt_music(alive, &mut effects);
+        self.music = None;
         effects
     }
 

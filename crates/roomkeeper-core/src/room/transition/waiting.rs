@@ -10,12 +10,15 @@ use crate::room::audio::{Hold, MemberAudio};
 use crate::room::effect::RoomEvent;
 use crate::room::flag::Flags;
 use crate::room::member::{Member, MemberStatus};
+use crate::time::Timestamp;
+use uuid::Uuid;
 
 use super::Transition;
 
-/// Returns the id of the music that a waiting member hears.
-const fn music_id(member: &Member) -> OperationId {
-    OperationId::new(member.id.uuid())
+/// Returns the id of music that begins now. The music before it has another one, so that its late events do not count.
+fn music_id(member: &Member, now: Timestamp) -> OperationId {
+    let id = member.id.uuid().as_u128() ^ u128::from(now.as_micros());
+    OperationId::new(Uuid::from_u128(id))
 }
 
 impl Transition<'_> {
@@ -150,8 +153,8 @@ impl Transition<'_> {
         let is_held = m.flags.hold || m.hold().is_some_and(|hold| !hold.is_over());
         let url = self.room.settings().wait_url.clone();
         if let Some(url) = url.filter(|_| self.room.is_waiting() && !is_held) {
-            let operation = music_id(m);
             let (alive, now) = (self.can_play_to(call), self.now);
+            let operation = music_id(m, now);
             self.play_to(call, |playback| {
                 playback.loop_music(operation, url, alive, now)
             });
@@ -163,11 +166,12 @@ impl Transition<'_> {
         let Some(m) = self.room.members.get(&call) else {
             return;
         };
-        let operation = music_id(m);
         let music = m.audio.as_ref().and_then(|audio| audio.playback.music());
-        if music.is_some_and(|music| music.operation == operation) {
+        let of_hold = m.hold().and_then(|hold| hold.music.as_ref());
+        let of_hold = of_hold.map(|(operation, _)| *operation);
+        if music.is_some_and(|music| Some(music.operation) != of_hold) {
             let alive = self.can_play_to(call);
-            self.play_to(call, |playback| playback.end_music(operation, alive));
+            self.play_to(call, |playback| playback.end_music(alive));
         }
     }
 }
