@@ -383,6 +383,7 @@ envelopes! {
 #[openapi(components(schemas(
     RoomCreated,
     RoomUpdated,
+    RoomStarted,
     RoomDestroyed,
     MemberJoined,
     MemberUpdated,
