@@ -458,3 +458,155 @@ fn member_whose_leave_is_reverted_hears_a_conference_that_started_meanwhile() {
     world.waits(11);
     world.expect_sound(&["1 hear"]);
 }
+
+#[test]
+fn dialled_member_waits_like_others() {
+    let mut world = super::dial::dial_room();
+    world.set_wait(true);
+    let session = world.dial(super::dial::request(0)).unwrap();
+    let deaf = world
+        .commands
+        .iter()
+        .any(|command| matches!(&command.action, SwitchAction::Dial { entry, .. } if entry.deaf));
+    assert!(deaf, "{:?}", world.commands);
+    // The conference starts while the telephone rings.
+    world.set_wait(false);
+    world.commands.clear();
+    world.picks_up(session);
+    let entered = MemberBlock {
+        hear: false,
+        ..block(session, true)
+    };
+    world.conference(1, 1, 1, ConferenceChange::Added(entered));
+    world.expect_sound(&["1 hear"]);
+    assert!(!world.is_deaf_for_its_app(1));
+}
+
+#[test]
+fn held_member_that_moves_into_a_waiting_room_waits_after_its_hold() {
+    let mut world = World::waiting(None);
+    world.create(2);
+    let enter = |world: &mut World, to| {
+        let target = Target::Member {
+            room: room(to),
+            call: call(1),
+        };
+        world
+            .submit(Intent::new(target, demo(), Join::default()))
+            .unwrap();
+    };
+    enter(&mut world, 2);
+    world.enters(call(1), 2, 2, true);
+    let target = Target::Member {
+        room: room(2),
+        call: call(1),
+    };
+    let hold = |on| SetHold { on, music: None };
+    world
+        .submit(Intent::new(target, demo(), hold(true)))
+        .unwrap();
+    let held = |hold, hear| MemberBlock {
+        hold,
+        hear,
+        ..block(call(1), true)
+    };
+    world.conference(2, 2, 1, ConferenceChange::Flags(held(true, false)));
+    let moves = roomkeeper_core::intent::Move {
+        to: room(1),
+        muted: None,
+    };
+    world.submit(Intent::new(target, demo(), moves)).unwrap();
+    world.leaves(call(1), 2, 2, 0);
+    world.commands.clear();
+    world.conference(1, 1, 1, ConferenceChange::Added(held(false, false)));
+    world.expect_sound(&["1 silence", "1 hold true"]);
+    world.conference(1, 1, 1, ConferenceChange::Flags(held(true, false)));
+    let target = Target::Member {
+        room: room(1),
+        call: call(1),
+    };
+    world
+        .submit(Intent::new(target, demo(), hold(false)))
+        .unwrap();
+    world.conference(1, 1, 1, ConferenceChange::Flags(held(false, false)));
+    world.expect_sound(&["1 hold false"]);
+    assert!(!world.is_deaf_for_its_app(1));
+    world.set_wait(false);
+    world.expect_sound(&["1 hear"]);
+}
+
+#[test]
+fn recovered_members_wait_or_hear_as_before() {
+    for starts in [false, true] {
+        let mut world = World::with_waiting_member(None);
+        world.recovers();
+        world.join_as(2, MemberSettings::default());
+        world.enters_by_plan(2);
+        if starts {
+            world.change_member(
+                2,
+                MemberUpdate {
+                    role: Some(Role::Moderator),
+                    ..MemberUpdate::default()
+                },
+            );
+            world.hears(1, true);
+            world.hears(2, true);
+        }
+        world.restart();
+        world.notifications.clear();
+        world.commands.clear();
+        // Their plans let them enter deaf.
+        let both = [(call(1), true, false), (call(2), true, false)];
+        world.shows_next(5, &both);
+        assert_eq!(world.room_waits(), !starts);
+        let undeafs = world.commands.iter().filter(|command| {
+            matches!(
+                command.action,
+                SwitchAction::SetFlag {
+                    flag: MemberFlag::Hear,
+                    on: true
+                }
+            )
+        });
+        assert_eq!(undeafs.count(), if starts { 2 } else { 0 });
+        world.expect_notifications(&["reconnected (synthesized)"; 2]);
+    }
+}
+
+#[test]
+fn room_of_a_lost_store_waits_unless_a_member_hears() {
+    for hears in [false, true] {
+        let world = World::with_waiting_member(None);
+        let registration = world.node_state.room(room(1)).unwrap().registration();
+        let meta = conference_meta::encode(registration.unwrap());
+        let mut world = World::new();
+        world.sequence += 1;
+        let member = |n: u128| SnapshotMember {
+            channel: call(n).channel(),
+            can_speak: true,
+            can_hear: hears && n == 2,
+            hold: false,
+            talking: false,
+            talked: None,
+            has_floor: false,
+            caller_id: "527121101".into(),
+        };
+        let snapshot = Snapshot {
+            core: core(),
+            fence: world.sequence,
+            rooms: vec![SnapshotRoom {
+                room: room(1),
+                conference: conference_id(1),
+                locked: false,
+                meta: Some(meta),
+                members: vec![member(1), member(2)],
+                recordings: Vec::new(),
+            }],
+        };
+        world.with(|node_state, cx| node_state.merge_snapshot(&snapshot, &BTreeSet::new(), cx));
+        assert_eq!(world.room_waits(), !hears, "{:?}", world.notifications);
+        assert_eq!(world.is_deaf_for_its_app(1), hears);
+        world.expect_sound(&[]);
+    }
+}

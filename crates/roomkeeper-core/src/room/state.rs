@@ -613,10 +613,6 @@ impl RoomState {
             "its conference instances are not in order",
         )?;
         ensure(
-            !self.started || self.present > 0,
-            "it has started, and has no members",
-        )?;
-        ensure(
             instances || self.recording.is_none(),
             "it has no conference, and has a recording",
         )?;

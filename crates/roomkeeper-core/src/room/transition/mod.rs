@@ -67,7 +67,10 @@ impl Transition<'_> {
                 update,
                 command_uid,
             } => self.update(*update, command_uid),
-            RoomInput::Adopted(registration) => self.adopted(registration),
+            RoomInput::Adopted {
+                registration,
+                is_heard,
+            } => self.adopted(*registration, is_heard),
             RoomInput::Delete { deadline } => self.end(deadline, LeftReason::RoomDestroyed),
             RoomInput::Join {
                 call,
@@ -231,12 +234,12 @@ impl Transition<'_> {
         }
     }
 
-    fn adopted(&mut self, registration: Registration) {
+    fn adopted(&mut self, registration: Registration, is_heard: bool) {
         if self.room.registration.is_none() {
             self.room.registration = Some(registration);
             self.room.changes.registration = true;
             self.updated();
-            self.adopt_wait();
+            self.adopt_wait(is_heard);
             self.report_members();
         }
     }

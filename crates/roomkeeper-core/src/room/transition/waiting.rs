@@ -108,24 +108,23 @@ impl Transition<'_> {
         }
     }
 
-    /// Continues the wait of a room whose registration a snapshot restores, unless a member hears the others.
-    pub(super) fn adopt_wait(&mut self) {
-        let is_present = |m: &&Member| m.membership.is_some();
-        let mut present = self.room.members.values().filter(is_present);
-        if present.any(|m| m.flags.hear || m.flags.hold) {
-            self.room.started = self.room.settings().wait_for_moderator;
-        }
-        for call in self.present() {
-            let mut flags = Flags::default();
-            if let Some(audio) = self.found_waiting(&mut flags) {
-                self.room.with_member(call, |m| {
-                    m.audio
-                        .get_or_insert(audio)
-                        .hold
-                        .get_or_insert(Hold::waiting(Some(false)));
-                    m.flags.hear = true;
-                });
-            }
+    /// Continues the wait of a room whose registration a snapshot restores, unless a member hears the others: then it had
+    /// started.
+    pub(super) fn adopt_wait(&mut self, is_heard: bool) {
+        let hears = |m: &Member| m.membership.is_some() && m.flags.hear;
+        let is_heard = is_heard || self.room.members.values().any(hears);
+        self.room.started = is_heard && self.room.settings().wait_for_moderator;
+        let waiting = if self.room.is_waiting() {
+            self.present()
+        } else {
+            Vec::new()
+        };
+        for call in waiting {
+            self.room.with_member(call, |m| {
+                let hears = Some(std::mem::replace(&mut m.flags.hear, true));
+                let hold = &mut m.audio.get_or_insert_default().hold;
+                hold.get_or_insert(Hold::waiting(None)).hears = hears;
+            });
         }
     }
 
