@@ -22,6 +22,8 @@ pub struct WebhookLog {
     /// The live calls: true if answered.
     pub calls: BTreeMap<String, bool>,
     over: BTreeSet<String>,
+    /// The conferences that have started after a wait.
+    started: BTreeSet<String>,
     /// The rooms that are reported as locked.
     pub locked: BTreeSet<String>,
     /// The active recording of each room.
@@ -96,6 +98,20 @@ impl WebhookLog {
             )?;
         }
         match message.event.as_str() {
+            "conference.started" => {
+                ensure(
+                    self.inside.keys().any(|(r, _)| *r == room),
+                    "a conference started without members",
+                )?;
+                ensure(
+                    data["started_by"].is_null()
+                        || self
+                            .inside
+                            .contains_key(&(room.clone(), text(&data["started_by"]))),
+                    "a conference started with a call that is not in it",
+                )?;
+                ensure(self.started.insert(room), "I3: a conference started twice")?;
+            }
             "conference.destroyed" => {
                 ensure(
                     self.inside.keys().all(|(r, _)| *r != room),
@@ -143,6 +159,9 @@ impl WebhookLog {
                 )?;
                 self.held.remove(&member);
                 self.volumes.remove(&member);
+                if self.inside.keys().all(|(r, _)| *r != room) {
+                    self.started.remove(&room);
+                }
                 ensure(
                     !self.member_plays.values().any(|of| *of == member),
                     "a member left while files played to it",
@@ -332,6 +351,7 @@ impl WebhookLog {
                 ensure(
                     data["labels"]["at"].is_string()
                         || data["end_on_exit"].is_boolean()
+                        || data["start_on_enter"].is_boolean()
                         || ["volume_in", "volume_out", "energy"]
                             .into_iter()
                             .any(has_level),

@@ -73,7 +73,12 @@ impl NodeState {
             }
             let view = newest.map(|room| self.reported_room(room, snapshot.fence, cx));
             if let Some(registration) = newest.and_then(|room| self.adoptable(room)) {
-                self.room_input(id, RoomInput::Adopted(registration), cx);
+                let mut members = newest.iter().flat_map(|room| &room.members);
+                let adopted = RoomInput::Adopted {
+                    registration: Box::new(registration),
+                    is_heard: members.any(|m| m.can_hear || m.hold),
+                };
+                self.room_input(id, adopted, cx);
             }
             let room = self
                 .rooms
@@ -193,11 +198,13 @@ impl NodeState {
                     // The room is over or belongs to no app, and is not stored: no snapshot of it shows that the call
                     // left.
                     Some(CallStatus::InRoom(room)) => listed.parked && !self.is_member(*room, id),
+                    // It may listen to a member by a command that was late.
+                    Some(CallStatus::Parked) => {
+                        !listed.parked && self.call(id).is_some_and(|call| call.gather().is_none())
+                    }
                     // A joining call stays parked until its transfer takes effect: only its events or the deadline
                     // decide.
-                    Some(CallStatus::Parked | CallStatus::Acting(_) | CallStatus::Joining(_)) => {
-                        false
-                    }
+                    Some(CallStatus::Acting(_) | CallStatus::Joining(_)) => false,
                     // A call that moves parks only when the new room refuses it.
                     Some(CallStatus::Moving { .. }) => listed.parked,
                     // A call that was given up with its node, and that a caller named since, has returned with the
@@ -261,12 +268,7 @@ impl NodeState {
             self.parked(dump.channel, since, cx.now, true, cx);
         }
         if let Some(member) = dump.listens_to {
-            let member = CallId::new(self.node, member);
-            let shown = CallInput::Coaches {
-                member,
-                sequence: None,
-            };
-            self.call_input(id, shown, cx);
+            self.listens(id, (CallId::new(self.node, member), dump.sequence), cx);
         }
         if let Some(at) = answered_at
             && self.calls.contains_key(&id)

@@ -32,6 +32,16 @@ settings! {
         volume_out: i32,
         /// The energy above which the member is heard, 0 to 1800; `None` for that of the conference profile.
         energy: Option<i32>,
+        /// True if a room that waits for a moderator starts with the member; `None` if its role decides.
+        start_on_enter: Option<bool>,
+    }
+}
+
+impl MemberSettings {
+    /// Returns true if a room that waits for a moderator starts with the member.
+    pub fn starts_conference(&self) -> bool {
+        let by_role = self.role == Role::Moderator;
+        self.start_on_enter.unwrap_or(by_role)
     }
 }
 
