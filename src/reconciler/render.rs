@@ -17,8 +17,8 @@ use roomkeeper_core::dial::{CallerName, Destination, PhoneNumber, SipHeader};
 use roomkeeper_core::entity::Target;
 use roomkeeper_core::gather::{Gather, Prompt};
 use roomkeeper_core::ids::{CallId, RoomId};
-use roomkeeper_core::media::Media;
 use roomkeeper_core::play_url::PlayUrl;
+use roomkeeper_core::room::Media;
 use roomkeeper_core::room::{
     DialRequest, Entry, Kind, MemberFlag, PlayCommand, RecordAction, RoomControl, Tone,
 };

@@ -251,12 +251,12 @@ mod tests {
     use super::*;
     use roomkeeper_core::call::Direction;
     use roomkeeper_core::ids::OperationId;
-    use roomkeeper_core::media::{Media, Spoken};
     use roomkeeper_core::play_url::PlayUrl;
     use roomkeeper_core::room::{
         JoinFailure, LeftReason, MemberFlag, MemberSettings, MemberUpdate, PlayEvent, PlayFailure,
         Sparse,
     };
+    use roomkeeper_core::room::{Media, Spoken};
     use roomkeeper_core::speech::{Speech, VoiceName};
 
     const CALL: &str = "acW68-550e8400-e29b-41d4-a716-446655440000";

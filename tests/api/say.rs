@@ -8,9 +8,10 @@ use roomkeeper::reconciler::{Accepted, Intent, IntentError, Link, Refusal};
 use roomkeeper_core::entity::Target;
 use roomkeeper_core::ids::{CallId, OperationId, RoomId};
 use roomkeeper_core::intent::{OperationAccepted, Play};
-use roomkeeper_core::media::{Media, Spoken};
+use roomkeeper_core::room::{Media, Spoken};
 use roomkeeper_core::room::{PlayInput, RoomInput};
 use roomkeeper_core::speech::{Speech, VoiceName};
+use roomkeeper_core::time::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -176,7 +177,7 @@ async fn room_shows_the_text_that_is_spoken() {
         command_uid: None,
     };
     world
-        .apply_input(room, RoomInput::Play(start), later(1))
+        .apply_input(room, RoomInput::Play(start), Timestamp::from_millis(1_000))
         .await;
     let shown = world.get(&path).await.json();
     assert_eq!(shown["playback_status"], "playing");

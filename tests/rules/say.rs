@@ -3,8 +3,8 @@
 use roomkeeper_core::entity::Target;
 use roomkeeper_core::ids::OperationId;
 use roomkeeper_core::intent::{Accepted, Intent, OperationAccepted, Play, Refusal};
-use roomkeeper_core::media::{Media, Spoken};
 use roomkeeper_core::room::PlayCommand;
+use roomkeeper_core::room::{Media, Spoken};
 use roomkeeper_core::speech::{Speech, VoiceName};
 use roomkeeper_core::switch_command::SwitchAction;
 

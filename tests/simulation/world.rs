@@ -24,13 +24,13 @@ use roomkeeper_core::intent::{
     StopRecording, Uncoach, UpdateMember, UpdateRoom,
 };
 use roomkeeper_core::labels::LabelsUpdate;
-use roomkeeper_core::media::{Media, Spoken};
 use roomkeeper_core::node_state::RecordedMember;
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::plan::Suspect;
 use roomkeeper_core::room::{
     Details, FileId, Kind, MemberUpdate, Origin, PlayCommand, RoomState, RoomStatus, Update,
 };
+use roomkeeper_core::room::{Media, Spoken};
 use roomkeeper_core::room::{MemberFlag, RecordAction};
 use roomkeeper_core::speech::Speech;
 use roomkeeper_core::switch_command::{SwitchAction, SwitchCommand};

@@ -6,8 +6,8 @@ use crate::entity::{EntityId, Target};
 use crate::gather::{Gather as Request, Tones};
 use crate::ids::{AppId, CallId, CommandUid, MemberId, NodeId, OperationId, RecordingId, RoomId};
 use crate::labels::{InvalidLabel, LabelsUpdate};
-use crate::media::Media;
 use crate::play_url::PlayUrl;
+use crate::room::Media;
 use crate::room::{
     Details, DialRequest, Kind, MemberFlag, MemberSettings, MemberUpdate, Origin, Sparse, Update,
 };

@@ -11,7 +11,6 @@
 //! - [`dial`]: destinations of calls that FreeSWITCH makes, and the rules that allow them;
 //! - [`gather`]: digits that a caller is asked for;
 //! - [`speech`]: texts that FreeSWITCH speaks, and voices;
-//! - [`media`]: files and texts of a playback;
 //! - [`action`]: the actions of calls before and after a conference;
 //! - [`entity`]: rooms, calls and members as the targets of commands;
 //! - [`command_error`]: failures of switch commands;
@@ -34,7 +33,6 @@ pub mod gather;
 pub mod ids;
 pub mod intent;
 pub mod labels;
-pub mod media;
 pub mod node_state;
 pub mod orphans;
 pub mod play_url;

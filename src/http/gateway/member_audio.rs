@@ -19,8 +19,8 @@ use crate::store::limits::StoredAnswer;
 use roomkeeper_core::entity::Target;
 use roomkeeper_core::ids::{CallId, RoomId};
 use roomkeeper_core::intent::{HoldAccepted, Play, SetHold, Stop};
-use roomkeeper_core::media::Media;
 use roomkeeper_core::play_url::PlayUrl;
+use roomkeeper_core::room::Media;
 
 use super::command::{Command, accepted};
 use super::{commands, playback};

@@ -25,8 +25,8 @@ use roomkeeper_core::ids::{OperationId, RoomId};
 use roomkeeper_core::intent::{
     OperationAccepted, Pause, PauseAccepted, Play, SetVolume, Stop, StopAccepted, VolumeAccepted,
 };
-use roomkeeper_core::media::Media;
 use roomkeeper_core::play_url::PlayUrl;
+use roomkeeper_core::room::Media;
 use roomkeeper_core::room::Playback;
 
 use super::command::{Command, accepted};

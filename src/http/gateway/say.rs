@@ -24,7 +24,7 @@ use crate::http::state::{ApiState, Shared};
 use roomkeeper_core::entity::Target;
 use roomkeeper_core::ids::{CallId, NodeId, RoomId};
 use roomkeeper_core::intent::Play;
-use roomkeeper_core::media::{Media, Spoken};
+use roomkeeper_core::room::{Media, Spoken};
 use roomkeeper_core::speech::{Speech, VoiceName};
 
 use super::command::Command;
@@ -56,7 +56,7 @@ pub(super) struct SayBody {
 /// The text is queued like a file of `play`, after everything that already plays, and `pause`, `stop` and `volume` apply to it. The
 /// webhook `conference.play.started` comes at once with the `text`, `conference.play.finished` after its end.
 #[utoipa::path(
-    post, path = "/api/v1/conferences/{room_id}/say", tag = "playback", operation_id = "say",
+    post, path = "/api/v1/conferences/{room_id}/say", tag = "playback", operation_id = "speakToRoom",
     params(RoomPath),
     request_body(content = SayBody, example = json!({"text": "The conference ends in five minutes."})),
     responses(
@@ -85,7 +85,7 @@ pub(super) async fn say(
 /// Only the member hears it. It is queued like a file of `play` to the member, with the same webhooks: the one of the start has
 /// the `text`.
 #[utoipa::path(
-    post, path = "/api/v1/conferences/{room_id}/members/{uuid}/say", tag = "playback", operation_id = "sayToMember",
+    post, path = "/api/v1/conferences/{room_id}/members/{uuid}/say", tag = "playback", operation_id = "speakToMember",
     params(RoomPath, SessionPath),
     request_body(content = SayBody, example = json!({"text": "You are the only speaker now."})),
     responses(

@@ -6,8 +6,8 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use roomkeeper_core::ids::{CommandUid, NodeId, OperationId, RoomId};
-use roomkeeper_core::media::Media;
 use roomkeeper_core::play_url::PlayUrl;
+use roomkeeper_core::room::Media;
 use roomkeeper_core::room::playback::{File, FileState, Music, Opening, Operation, Playback};
 use roomkeeper_core::room::{FileId, Hold, HoldRequest, MemberAudio, PlayFailure};
 use roomkeeper_core::time::Timestamp;

@@ -6,12 +6,12 @@ use roomkeeper_core::call::{CallEvent, GatherResult, PressedDigit};
 use roomkeeper_core::ids::{
     CallId, CommandUid, EndpointId, MemberId, OperationId, RecordingId, RoomId,
 };
-use roomkeeper_core::media::{Media, Spoken};
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::{
     CoachChange, DialChange, DialEvent, EndReason, MemberPlayEvent, MemberSettings, MemberUpdate,
     PlayEvent, PlayFailure, RoomEvent, Update,
 };
+use roomkeeper_core::room::{Media, Spoken};
 
 /// The `data` of an event. Absent fields are not sent.
 #[derive(Serialize, Default)]

@@ -1,7 +1,7 @@
 //! Files that play in a room: their ids, commands and domain events.
 
+use super::media::Media;
 use crate::ids::{CommandUid, OperationId};
-use crate::media::Media;
 
 /// The id of one file of an operation.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

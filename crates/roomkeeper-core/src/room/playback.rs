@@ -11,8 +11,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::media::Media;
 use crate::ids::{CommandUid, OperationId};
-use crate::media::Media;
 use crate::play_url::PlayUrl;
 use crate::time::Timestamp;
 
