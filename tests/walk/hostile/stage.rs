@@ -306,9 +306,9 @@ dids = ["{OTHER_DID}"]
         })
         .await;
         control("stop", json!({})).await;
-        let odd = json!({ "text": "don't say it to all", "voice": "slt" });
+        let odd = json!({ "text": "don't say it to all" });
         control("say", odd).await;
-        self.until_sent("|slt|don\u{2019}t say it to all'").await;
+        self.until_sent("|kal|don\u{2019}t say it to all'").await;
         control("stop", json!({})).await;
         let playing = control("play", json!({"urls": ["http://127.0.0.1/good.wav"]})).await;
         self.until_sent(playing["operation_id"].as_str().unwrap())

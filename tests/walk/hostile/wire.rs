@@ -313,7 +313,7 @@ fn read_say(sound: &str, known: &Known) -> Option<Form> {
     let is_ours = |op: &str| op.len() == 36 && op.parse::<uuid::Uuid>().is_ok();
     let speech = parameters_of(file, is_ours)?.strip_prefix("tts://flite|")?;
     let (voice, text) = speech.split_once('|')?;
-    let is_text = !text.contains('\\') && !text.starts_with('{') && text.trim() != "";
+    let is_text = !text.contains('\\') && !text.starts_with('{');
     (["kal", "slt"].contains(&voice) && is_text).then_some(())?;
     match member.strip_prefix(" uuid=") {
         Some(member) => known.channels.contains(member).then_some(Form::MemberSay),

@@ -52,7 +52,7 @@ impl Core {
         let is_loaded = self.config.modules.contains(&format!("mod_{engine}"));
         let has_voice = engine != "flite" || FLITE_VOICES.contains(&voice);
         let length = u64::try_from(text.len()).unwrap_or(u64::MAX);
-        (is_loaded && has_voice && !text.is_empty()).then(|| length.saturating_mul(1_000))
+        (is_loaded && has_voice && !text.trim().is_empty()).then(|| length.saturating_mul(1_000))
     }
 
     /// Starts the head of the queue, if it does not play yet.
