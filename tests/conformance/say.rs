@@ -24,9 +24,6 @@ rows! {
         say_to_a_member_keeps_quotes_and_braces_in_the_text,
         say_to_a_member_stops_when_it_leaves,
     ]
-    Plain, not in memory because "a killed controller loses its state": [
-        say_outlives_the_controller,
-    ]
 }
 
 const SHORT: &str = "Hello.";
@@ -314,28 +311,4 @@ async fn say_to_a_member_stops_when_it_leaves(row: &Row<'_>) {
     let data = json!({ "operation_id": operation });
     row.check_first_webhook(&room, stopped, Some(&call), data)
         .await;
-}
-
-async fn say_outlives_the_controller(row: &Row<'_>) {
-    let mut row = row.in_own_world(|_| {}).await;
-    let Some((room, _)) = room_with_member(&row).await else {
-        return;
-    };
-    let files = [row.sound(60_000), row.sound(60_000)];
-    row.play(&room, &files.each_ref().map(String::as_str)).await;
-    let operation = say(&row, &room, json!({ "text": long() })).await;
-    row.until_plays(&room, Some(&files[0])).await;
-    row.world_mut().controller.kill();
-    row.world_mut().controller.start_again();
-    row.running.world.controller.until_synced().await;
-    for file in &files {
-        row.until_plays(&room, Some(file)).await;
-        row.fs(&format!("conference {room} stop current")).await;
-    }
-    until_speaks(&row, &room, None, "The quick brown fox").await;
-    row.control(&room, "stop", Value::Null).await;
-    let data = json!({ "operation_id": operation });
-    row.check_first_webhook(&room, "conference.play.stopped", None, data)
-        .await;
-    row.check_webhooks();
 }
