@@ -59,6 +59,11 @@ struct RoomUpdateBody {
     /// The conference ends when it has members and none has talked for this number of seconds, at least 5; 0: never.
     #[schema(maximum = 31_536_000)]
     end_when_silent_for: Option<u32>,
+    /// `true`: members wait until a moderator enters. In a conference that has members, it holds from the next time that
+    /// all have left. `false` starts a waiting conference.
+    wait_for_moderator: Option<bool>,
+    /// The file that each waiting member hears, again and again; `false` removes it.
+    wait_url: Option<UrlOrFalse>,
     #[schema(value_type = Option<CommandUidText>)]
     command_uid: Option<String>,
 }
@@ -109,6 +114,9 @@ struct MemberUpdateBody {
     role: Option<MemberRole>,
     /// `true`: the conference ends when this member leaves, other than by a move.
     end_on_exit: Option<bool>,
+    /// `true`: a conference that waits for a moderator starts with this member. `false`: it does not, even with a
+    /// moderator. If it was never set, the role decides.
+    start_on_enter: Option<bool>,
     #[schema(value_type = Option<CommandUidText>)]
     command_uid: Option<String>,
 }
@@ -150,6 +158,8 @@ fn room_update(fields: &Fields) -> Result<RoomSettingsUpdate, ApiError> {
         tones: tones(fields)?,
         alone_url: url_or_false(fields.get("alone_url"), "alone_url")?,
         end_when_silent_for: number(fields, "end_when_silent_for", silence)?,
+        wait_for_moderator: fields.boolean("wait_for_moderator")?,
+        wait_url: url_or_false(fields.get("wait_url"), "wait_url")?,
     })
 }
 
@@ -223,6 +233,8 @@ fn check_files(
     }
     let alone = update.alone_url.iter().flatten();
     files.extend(alone.map(|url| ("alone_url", url)));
+    let wait = update.wait_url.iter().flatten();
+    files.extend(wait.map(|url| ("wait_url", url)));
     let rules = state.settings.play.clone();
     let fields: Vec<_> = files.iter().map(|(name, _)| *name).collect();
     let wrong = move |(index, why): (usize, String)| {
@@ -239,6 +251,7 @@ fn member_update(fields: &Fields) -> Result<MemberUpdate, ApiError> {
         labels: None,
         role: fields.parsed("role")?,
         end_on_exit: fields.boolean("end_on_exit")?,
+        start_on_enter: fields.boolean("start_on_enter")?.map(Some),
     })
 }
 

@@ -194,9 +194,13 @@ fn room_events() -> Vec<RoomEvent> {
                 tones: Some(tones()),
                 alone_url: Some(None),
                 end_when_silent_for: Some(60),
+                wait_for_moderator: Some(true),
+                wait_url: Some(None),
             },
         })),
         RoomEvent::Locked { locked: true },
+        RoomEvent::Started { by: None },
+        RoomEvent::Started { by: Some(call) },
         RoomEvent::Destroyed { reason: None },
         RoomEvent::Destroyed {
             reason: Some(EndReason::MemberLeft),

@@ -298,6 +298,7 @@ fn in_body(
                 "url",
                 "music_url",
                 "alone_url",
+                "wait_url",
                 "secret",
                 "since",
                 "prompt_url",

@@ -27,6 +27,10 @@ settings! {
         alone_url: Option<PlayUrl>,
         /// The seconds without a talking member after which the room ends; 0 for never.
         end_when_silent_for: u32,
+        /// True if members wait until one that starts the conference enters.
+        wait_for_moderator: bool,
+        /// The file that each of them hears meanwhile.
+        wait_url: Option<PlayUrl>,
     }
 }
 
@@ -46,6 +50,7 @@ impl RoomSettings {
         Self {
             tones: Tones::default(),
             alone_url: None,
+            wait_url: None,
             ..self.without_labels()
         }
     }

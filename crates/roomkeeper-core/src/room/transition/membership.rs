@@ -41,6 +41,7 @@ impl Transition<'_> {
 
     pub(super) fn join(&mut self, call: CallId, member: Member, has_pre_actions: bool) {
         self.room.put_member(call, member);
+        self.prepare_wait(call);
         if !has_pre_actions {
             self.command(RoomCommand::Enter { call });
         }
@@ -55,6 +56,7 @@ impl Transition<'_> {
             MemberStatus::Joined | MemberStatus::Leaving { .. } => false,
         });
         if entering == Some(true) {
+            self.prepare_wait(call);
             self.command(RoomCommand::Enter { call });
         }
     }
@@ -112,9 +114,10 @@ impl Transition<'_> {
         self.room.with_member(call, |m| m.settings.apply(changed));
         self.notify(
             RoomEvent::MemberUpdated { call, update },
-            command_uid,
+            command_uid.clone(),
             false,
         );
+        self.start_with(call, command_uid, false);
     }
 
     pub(super) fn request_flag(&mut self, call: CallId, request: FlagRequest) {
@@ -187,6 +190,7 @@ impl Transition<'_> {
             }
         });
         self.effects.push(RoomEffect::CallReenters { call });
+        self.prepare_wait(call);
         self.command(RoomCommand::Enter { call });
     }
 
@@ -257,6 +261,7 @@ impl Transition<'_> {
             });
             self.effects.push(RoomEffect::CallStays { call });
             self.resume_member_playback(call);
+            self.adjust_hearing(call);
         }
     }
 }
