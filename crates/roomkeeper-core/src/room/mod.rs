@@ -16,6 +16,7 @@ pub mod flag;
 pub mod input;
 pub mod level;
 pub mod lock;
+pub mod media;
 pub mod member;
 pub mod member_settings;
 pub mod plan;
@@ -46,6 +47,7 @@ pub use flag::{FlagNames, FlagRequest, FlagRequests, Flags, MemberFlag, Reported
 pub use input::{Arrival, Failed, ReportedMember, RoomInput};
 pub use level::{Level, LevelSet, ReportedLevels};
 pub use lock::{Lock, LockRequest};
+pub use media::{Media, Spoken};
 pub use member::{
     JoinAttempt, Member, MemberStatus, Membership, MembershipChange, MembershipStatus, Move,
 };
