@@ -400,7 +400,15 @@ fn follow_apps(
     let rules_of = move |apps: &Registry| Rules {
         dids: apps.dids(),
         apps: apps.ids(),
-        digit_apps: apps.endpoints().digit_apps(),
+        digit_apps: apps
+            .endpoints()
+            .apps_wanting(&["conference.member.dtmf", "call.dtmf"]),
+        talk_apps: apps
+            .endpoints()
+            .apps_wanting(&["conference.member.talking"]),
+        muted_talk_apps: apps
+            .endpoints()
+            .apps_wanting(&["conference.member.talking_muted"]),
         timeouts,
         recordings: recordings.clone(),
         dial: dial.clone(),

@@ -46,6 +46,8 @@ mod roles;
 mod say;
 #[path = "rules/settings.rs"]
 mod settings;
+#[path = "rules/talk.rs"]
+mod talk;
 #[path = "rules/waiting.rs"]
 mod waiting;
 
@@ -288,6 +290,8 @@ impl World {
                         }
                         RoomEvent::FlagChanged { flag, on, .. } => flag.names(on).state.to_owned(),
                         RoomEvent::Gathered { result, .. } => gathered(&result),
+                        RoomEvent::Talking { talking, .. } => format!("talking {talking}"),
+                        RoomEvent::TalkingMuted { .. } => "talks muted".to_owned(),
                         RoomEvent::Digit { pressed, .. } => format!("dtmf {}", pressed.digit),
                         RoomEvent::Play(event) => playback::words(&event),
                         RoomEvent::Dial(event) => dial::words(&event),

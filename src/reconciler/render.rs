@@ -464,7 +464,12 @@ fn dial(
 
 /// Returns the flags that a member has from the start.
 fn join_flags(entry: &Entry) -> Vec<JoinFlag> {
-    [(entry.muted, JoinFlag::Mute), (entry.deaf, JoinFlag::Deaf)]
+    let flags = [
+        (entry.muted, JoinFlag::Mute),
+        (entry.deaf, JoinFlag::Deaf),
+        (entry.detects_muted_talk, JoinFlag::MuteDetect),
+    ];
+    flags
         .into_iter()
         .filter_map(|(is_set, flag)| is_set.then_some(flag))
         .collect()

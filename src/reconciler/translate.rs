@@ -175,7 +175,10 @@ fn conference(event: &Event, action: &ConferenceAction<'_>) -> Option<SwitchEven
                 && event.get("Conference-Ghosts").is_none_or(|n| n == "0"),
         },
         ConferenceAction::Transfer => ConferenceChange::Moving(event.unique_id()?.parse().ok()?),
-        ConferenceAction::FloorChange => ConferenceChange::Floor { holder: block() },
+        ConferenceAction::FloorChange => ConferenceChange::Floor {
+            holder: block().filter(|_| !quirk_muted_member_talks(event)),
+        },
+        ConferenceAction::MuteDetect => ConferenceChange::MutedTalk(block()?),
         ConferenceAction::Lock => ConferenceChange::Locked(true),
         ConferenceAction::Unlock => ConferenceChange::Locked(false),
         ConferenceAction::MuteMember
@@ -328,13 +331,19 @@ fn level(event: &Event, level: Level, block: MemberBlock) -> ConferenceChange {
     }
 }
 
+/// A member with `mute-detect` that talks while it is muted is `Talking` until it is unmuted, also while it is silent, and
+/// takes the floor, although nobody hears it (seen on 1.11.3-dev).
+fn quirk_muted_member_talks(event: &Event) -> bool {
+    event.flag("Talking") == Some(true) && event.flag("Speak") == Some(false)
+}
+
 fn member_block(event: &Event) -> Option<MemberBlock> {
     Some(MemberBlock {
         channel: event.unique_id()?.parse().ok()?,
         speak: event.flag("Speak")?,
         hear: event.flag("Hear")?,
         hold: event.flag("Hold").unwrap_or(false),
-        talking: event.flag("Talking").unwrap_or(false),
+        talking: event.flag("Talking").unwrap_or(false) && !quirk_muted_member_talks(event),
         identity: identity(event),
     })
 }
@@ -483,15 +492,16 @@ pub fn all_conferences(
 fn shown_member(member: ListedMember<'_>) -> Option<SnapshotMember> {
     let channel: ChannelId = member.uuid?.parse().ok()?;
     let flags = member.flags?;
+    let is_heard = is_heard_as_listed(flags);
     Some(SnapshotMember {
         channel,
         can_speak: flags.can_speak,
         can_hear: flags.can_hear,
         hold: flags.hold,
-        talking: flags.talking,
-        has_floor: flags.has_floor,
+        talking: flags.talking && is_heard,
+        has_floor: flags.has_floor && is_heard,
         talked: Some(member.last_talking)
-            .filter(|seconds| *seconds > 0)
+            .filter(|seconds| *seconds > 0 && is_heard)
             .map(Duration::from_secs),
         levels: ReportedLevels {
             volume_in: member.volume_in,
@@ -500,6 +510,12 @@ fn shown_member(member: ListedMember<'_>) -> Option<SnapshotMember> {
         },
         caller_id: member.caller_id_number.unwrap_or_default().into(),
     })
+}
+
+/// The list shows the same of a muted member as its events, see [`quirk_muted_member_talks`]: false for such a member. A
+/// member that was muted while it talked does not talk.
+const fn is_heard_as_listed(flags: conference_list::Flags) -> bool {
+    !flags.talking || flags.can_speak || flags.hold
 }
 
 /// FreeSWITCH does not check callers' names; a name that is not UTF-8 must not make the snapshot fail.

@@ -255,10 +255,10 @@ impl Endpoints {
         self.by_id.get(id)
     }
 
-    /// The apps with an enabled endpoint whose filter names an event of digits.
-    pub fn digit_apps(&self) -> BTreeSet<AppId> {
+    /// The apps with an enabled endpoint whose filter matches one of these events.
+    pub fn apps_wanting(&self, events: &[&str]) -> BTreeSet<AppId> {
         let wants = |endpoint: &&Arc<Endpoint>| {
-            endpoint.disabled.is_none() && OPT_IN.iter().any(|event| endpoint.wants(event))
+            endpoint.disabled.is_none() && events.iter().any(|event| endpoint.wants(event))
         };
         let all = self.by_id.values().filter(wants);
         all.map(|endpoint| endpoint.app.clone()).collect()

@@ -29,8 +29,14 @@ pub fn event_names() -> impl Iterator<Item = &'static str> + Clone {
     of_things.chain(&EndpointEvent::NAMES).copied()
 }
 
-/// The events that an endpoint gets only if its filter names them, and that are sent only then: one for each digit.
-pub const OPT_IN: [&str; 2] = ["conference.member.dtmf", "call.dtmf"];
+/// The events that an endpoint gets only if its filter names them, and that are sent only then: those of digits and talk, which are
+/// many.
+pub const OPT_IN: [&str; 4] = [
+    "conference.member.dtmf",
+    "call.dtmf",
+    "conference.member.talking",
+    "conference.member.talking_muted",
+];
 
 /// The body. Fields are sent in this order.
 #[derive(Serialize)]

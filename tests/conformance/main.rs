@@ -47,6 +47,7 @@ mod recording;
 mod say;
 mod settings;
 mod status;
+mod talk;
 mod voipbin;
 mod waiting;
 mod webhooks;
@@ -70,6 +71,7 @@ fn rows() -> Vec<(&'static str, Vec<Entry>)> {
         ("create", create::rows()),
         ("list", list::rows()),
         ("status", status::rows()),
+        ("talk", talk::rows()),
         ("members", members::rows()),
         ("delete", delete::rows()),
         ("play", play::rows()),

@@ -92,16 +92,22 @@ async fn member_that_leaves_and_returns_is_heard_again(scene: &Scene) {
     judge(&[b.hears(&[])]).await;
 }
 
-/// FreeSWITCH pauses the sound of a telephone that holds (re-INVITE with `sendonly`), so the room does not hear the hold
+/// FreeSWITCH pauses the sound of a telephone that holds in any of the three forms, so the room does not hear the hold
 /// music of its side.
 async fn telephones_own_hold_silences_both_directions_until_its_end(scene: &Scene) {
     let room = scene.room().await;
     let [a, b, c] = room.parties([A, B, C]).await;
     judge(&[a.hears(&[&b, &c]), b.hears(&[&a, &c])]).await;
-    a.call.hold().await;
-    judge(&[a.hears(&[]), b.hears(&[&c]), c.hears(&[&b])]).await;
-    a.call.resume().await;
-    judge(&[a.hears(&[&b, &c]), b.hears(&[&a, &c])]).await;
+    for form in 0..3 {
+        match form {
+            0 => a.call.hold().await,
+            1 => a.call.hold_inactive().await,
+            _ => a.call.hold_without_address().await,
+        }
+        judge(&[a.hears(&[]), b.hears(&[&c]), c.hears(&[&b])]).await;
+        a.call.resume().await;
+        judge(&[a.hears(&[&b, &c]), b.hears(&[&a, &c])]).await;
+    }
 }
 
 /// Returns the loudness of a tone in decibels, against the one that telephones send.

@@ -107,6 +107,8 @@ impl World {
     ) -> Self {
         let (rules, rules_receiver) = watch::channel(Rules {
             digit_apps: BTreeSet::new(),
+            talk_apps: BTreeSet::new(),
+            muted_talk_apps: BTreeSet::new(),
             dids: HashMap::from([(DID.to_owned(), app())]),
             apps: BTreeSet::from([app()]),
             timeouts: Timeouts::default(),

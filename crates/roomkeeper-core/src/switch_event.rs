@@ -111,6 +111,8 @@ pub enum ConferenceChange {
         /// True if it is paused.
         paused: bool,
     },
+    /// `mute-detect`: the member talks although it is muted.
+    MutedTalk(MemberBlock),
     /// `volume-in-member`, `volume-out-member`, `energy-level-member`.
     Level {
         /// The member, whose flags are valid.
@@ -132,6 +134,7 @@ impl ConferenceChange {
         match self {
             Self::Added(block)
             | Self::Flags(block)
+            | Self::MutedTalk(block)
             | Self::Level { block, .. }
             | Self::Floor {
                 holder: Some(block),
@@ -179,6 +182,7 @@ impl ConferenceChange {
             | Self::Floor { .. }
             | Self::Locked(_)
             | Self::Flags(_)
+            | Self::MutedTalk(_)
             | Self::Level { .. }
             | Self::RecordingPaused { .. }
             | Self::Other => false,

@@ -117,6 +117,8 @@ fn rules(config: &Config) -> Rules {
         apps: config.apps.iter().map(id).collect(),
         timeouts: app::timeouts(config),
         digit_apps: BTreeSet::new(),
+        talk_apps: BTreeSet::new(),
+        muted_talk_apps: BTreeSet::new(),
         recordings: config.recording.directory.clone(),
         dial: config.dial.rules.clone(),
     }

@@ -99,6 +99,11 @@ event_data! {
         to: String,
     }
     MemberFlagChanged {}
+    MemberTalks {
+        /// `false`: it stopped.
+        talking: bool,
+    }
+    MemberTalksMuted {}
     DigitReceived {
         digit: String,
         /// The duration of the tone, in milliseconds.
@@ -408,6 +413,8 @@ envelopes! {
     MemberCoachEnded,
     MemberHeld,
     MemberJoinFailed,
+    MemberTalks,
+    MemberTalksMuted,
     DigitReceived,
     DigitsGathered,
     PlaybackStarted,

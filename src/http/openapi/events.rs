@@ -57,6 +57,8 @@ fn describe(event: &str) -> Option<(&'static str, String)> {
         "conference.member.deafened": "A member was deafened", MemberFlagChanged;
         "conference.member.undeafened": "A member was undeafened", MemberFlagChanged;
         "conference.member.dtmf": "A member sent a digit", DigitReceived;
+        "conference.member.talking": "A member began or stopped talking", MemberTalks;
+        "conference.member.talking_muted": "A member talks although it is muted", MemberTalksMuted;
         "conference.member.gathered": "A request for digits of a member ended", DigitsGathered;
         "conference.member.held": "A member was put on hold", MemberHeld;
         "conference.member.unheld": "A member is no longer on hold", MemberFlagChanged;

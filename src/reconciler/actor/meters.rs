@@ -297,6 +297,8 @@ const fn confirmed_by(notification: &Notification) -> Option<(EntityId, Confirma
             | RoomEvent::Started { .. }
             | RoomEvent::Gathered { .. }
             | RoomEvent::Digit { .. }
+            | RoomEvent::Talking { .. }
+            | RoomEvent::TalkingMuted { .. }
             | RoomEvent::MemberReconnected { .. }
             | RoomEvent::MoveFailed { .. }
             | RoomEvent::MemberUpdated { .. }

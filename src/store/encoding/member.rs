@@ -37,6 +37,7 @@ stored_parts! {
             .. membership "its membership, if it has one",
             'g' flags "the sum of 1 can speak, 2 can hear, 4 on hold",
             'n' flags_at "the sequence of the flags",
+            'T' talk_reported "a webhook has reported that it talks, and none that it stopped",
             .. requests "the requests that FreeSWITCH has not confirmed",
             'l' audio "the sound that it alone hears and its hold, a JSON object",
             .. moving "its part in a move, if it has one: a `StoredMove`",
@@ -375,6 +376,7 @@ mod tests {
                 talking: false,
             },
             flags_at: 70,
+            talk_reported: true,
             requests: FlagRequests::from_iter([FlagRequest {
                 flag: MemberFlag::Speak,
                 on: false,
@@ -471,7 +473,7 @@ mod tests {
         assert_eq!(fixed(&member), "f+8210|da\\pb|t51XFN6Z--");
         assert_eq!(
             encode_moves(&member, node),
-            "p2|u2|e1|xcommand-1|c---------------------0|k---------------------1|o8|v|g5|n05|U0-|M|Xcommand-2"
+            "p2|u2|e1|xcommand-1|c---------------------0|k---------------------1|o8|v|g5|n05|T|U0-|M|Xcommand-2"
         );
     }
 

@@ -32,6 +32,8 @@ pub(super) struct Data<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) muted: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) talking: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) locked: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) started_by: Option<CallId>,
@@ -199,6 +201,11 @@ pub(super) fn room_data(fact: &RoomEvent) -> Data<'_> {
         RoomEvent::FlagChanged { .. } => none,
         RoomEvent::Gathered { result, .. } => gather_data(result),
         RoomEvent::Digit { pressed, .. } => digit_data(*pressed),
+        RoomEvent::Talking { talking, .. } => Data {
+            talking: Some(*talking),
+            ..Data::default()
+        },
+        RoomEvent::TalkingMuted { .. } => Data::default(),
         RoomEvent::Play(fact) => play_data(fact),
         RoomEvent::MemberPlay { event, .. } => member_play_data(event),
         RoomEvent::Dial(event) => Data {

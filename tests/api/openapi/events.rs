@@ -251,6 +251,8 @@ fn room_events() -> Vec<RoomEvent> {
     for flag in [MemberFlag::Speak, MemberFlag::Hear] {
         all.extend([true, false].map(|on| RoomEvent::FlagChanged { call, flag, on }));
     }
+    all.extend([true, false].map(|talking| RoomEvent::Talking { call, talking }));
+    all.push(RoomEvent::TalkingMuted { call });
     all.push(RoomEvent::Digit {
         call,
         pressed: PRESSED,

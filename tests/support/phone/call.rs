@@ -1,7 +1,7 @@
 //! One established call.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -138,20 +138,32 @@ impl Call {
 
     /// Puts the other side on hold: from now on it should send nothing.
     pub async fn hold(&self) {
-        self.offer(Direction::SendOnly).await;
+        self.offer(Direction::SendOnly, None).await;
+    }
+
+    /// Puts the other side on hold, without sound in either direction. This telephone sends its tone all the same.
+    pub async fn hold_inactive(&self) {
+        self.offer(Direction::Inactive, None).await;
+    }
+
+    /// Puts the other side on hold in the old form: the address of this side is 0.0.0.0.
+    pub async fn hold_without_address(&self) {
+        let nowhere = Some(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        self.offer(Direction::Both, nowhere).await;
     }
 
     /// Ends the hold.
     pub async fn resume(&self) {
-        self.offer(Direction::Both).await;
+        self.offer(Direction::Both, None).await;
     }
 
-    async fn offer(&self, direction: Direction) {
+    async fn offer(&self, direction: Direction, address: Option<IpAddr>) {
         let offer = {
             let mut negotiation = self.shared.negotiation.lock().unwrap();
             negotiation.version += 1;
             negotiation.direction = direction;
-            let media = self.shared.media.address;
+            let mut media = self.shared.media.address;
+            media.set_ip(address.unwrap_or(media.ip()));
             Description { media, direction }.write(negotiation.version)
         };
         let (invite, to) = self.request("INVITE");

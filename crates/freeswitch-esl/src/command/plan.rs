@@ -73,6 +73,8 @@ pub enum JoinFlag {
     Mute,
     /// It is deaf.
     Deaf,
+    /// An event reports when it talks while it is muted.
+    MuteDetect,
     /// It is a moderator: the first one ends the wait.
     Moderator,
     /// The conference, if the call creates it, waits for a moderator: until then no member hears another.
@@ -84,6 +86,7 @@ impl JoinFlag {
         match self {
             Self::Mute => "mute",
             Self::Deaf => "deaf",
+            Self::MuteDetect => "mute-detect",
             Self::Moderator => "moderator",
             Self::WaitForModerator => "wait-mod",
         }

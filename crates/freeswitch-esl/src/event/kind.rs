@@ -144,6 +144,8 @@ actions! {
     Unlock = "unlock",
     /// The member dialled `Digits`.
     DtmfMember = "dtmf-member",
+    /// The member talks although it is muted: once for each mute, and only if it joined with `mute-detect`.
+    MuteDetect = "mute-detect",
     /// The volume of the member's voice.
     VolumeInMember = "volume-in-member",
     /// The volume that the member hears.

@@ -186,6 +186,7 @@ impl Core {
             id,
             mute: has_flag("mute"),
             deaf: has_flag("deaf"),
+            mute_detect: has_flag("mute-detect"),
             moderator: has_flag("moderator"),
             ghost: has_flag("ghost"),
             call_key,
@@ -234,6 +235,7 @@ impl Core {
         let mut member = Member {
             can_speak: !admission.mute,
             can_hear: !admission.deaf,
+            mute_detect: admission.mute_detect,
             moderator: admission.moderator,
             ghost: admission.ghost,
             ..Member::joined(id, uuid.to_owned(), now)
@@ -474,11 +476,17 @@ impl Core {
         else {
             return;
         };
-        if member.talking || !member.can_speak || member.hold {
+        let is_silent = !member.can_speak && !member.mute_detect;
+        if member.talking || is_silent || member.hold {
             return;
         }
         member.talking = true;
-        self.member_event(&uid, id, TALKS, "start-talking", &[]);
+        let action = if member.can_speak {
+            "start-talking"
+        } else {
+            "mute-detect"
+        };
+        self.member_event(&uid, id, TALKS, action, &[]);
         // The floor is given away in the same frame.
         self.floor_tick(&uid);
         self.tick_at(&uid, now);
@@ -498,7 +506,8 @@ impl Core {
         else {
             return;
         };
-        if !member.talking {
+        // A muted member that was detected talks until it is unmuted.
+        if !member.talking || !member.can_speak {
             return;
         }
         member.talking = false;

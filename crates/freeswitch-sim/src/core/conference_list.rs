@@ -226,7 +226,8 @@ impl Core {
             (",\"can_see\":", !member.hold),
             (",\"can_speak\":", member.can_speak && !member.hold),
             (",\"hold\":", member.hold),
-            (",\"mute_detect\":false,\"talking\":", member.talking),
+            (",\"mute_detect\":", member.mute_detect),
+            (",\"talking\":", member.talking),
             (
                 ",\"has_video\":false,\"video_bridge\":false,\"has_floor\":",
                 room.floor == Some(member.id),

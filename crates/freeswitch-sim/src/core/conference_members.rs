@@ -153,6 +153,7 @@ impl Core {
             return String::new();
         };
         let uuid = member.uuid.clone();
+        let mute_detect = member.mute_detect;
         match command.name {
             "tmute" => {
                 let turned = if member.can_speak {
@@ -193,7 +194,12 @@ impl Core {
             _ => return self.set_level(uid, id, command, value),
         }
         self.member_event(uid, id, command.origin, command.action, &[]);
-        if matches!(command.name, "unmute" | "unhold")
+        // A muted member that was detected talks until it is unmuted, and is found silent then.
+        if command.name == "unmute" && mute_detect {
+            self.step(Step::TalkStop, &uuid, Task::TalkStop(uuid.clone()));
+        }
+        let is_detected = command.name == "mute" && mute_detect;
+        if (is_detected || matches!(command.name, "unmute" | "unhold"))
             && self
                 .channels
                 .get(&uuid)

@@ -20,6 +20,8 @@ pub(super) struct Member {
     pub can_hear: bool,
     pub hold: bool,
     pub talking: bool,
+    /// An event reports when it talks while it is muted.
+    pub mute_detect: bool,
     pub moderator: bool,
     pub ghost: bool,
     pub energy_level: i64,
@@ -41,6 +43,7 @@ impl Member {
             can_hear: true,
             hold: false,
             talking: false,
+            mute_detect: false,
             moderator: false,
             ghost: false,
             energy_level: 100,
@@ -195,7 +198,7 @@ impl Room {
         event.add("See", true);
         event.add("Speak", member.can_speak);
         event.add("Talking", member.talking);
-        event.add("Mute-Detect", false);
+        event.add("Mute-Detect", member.mute_detect);
         event.add("Hold", member.hold);
         event.add("Member-ID", member.id);
         event.add(

@@ -79,6 +79,7 @@ pub(super) struct Admission {
     pub id: u64,
     pub mute: bool,
     pub deaf: bool,
+    pub mute_detect: bool,
     pub moderator: bool,
     pub ghost: bool,
     pub call_key: String,

@@ -218,6 +218,7 @@ impl NodeState {
                 member: self.reported_member(block, cx),
                 entered: false,
             },
+            ConferenceChange::MutedTalk(block) => return self.muted_talk(room, at, block, cx),
             ConferenceChange::Level {
                 block,
                 level,

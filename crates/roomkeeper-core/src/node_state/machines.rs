@@ -8,8 +8,8 @@ use crate::call::{self, CallEffect, CallInput, CallState, CallStatus, ParkId};
 use crate::entity::{EntityId, Target};
 use crate::ids::{CallId, RoomId};
 use crate::room::{
-    self, EventStamp, LeftReason, MemberStatus, Registration, RoomCommand, RoomEffect, RoomInput,
-    RoomState,
+    self, Entry, EventStamp, LeftReason, LiveChange, MemberStatus, Registration, RoomCommand,
+    RoomEffect, RoomInput, RoomState,
 };
 
 use crate::switch_command::{SwitchAction, SwitchCommand};
@@ -238,13 +238,17 @@ impl NodeState {
                 }
             }
             RoomEffect::Live(change) => {
-                if let Some(registration) = self.registration(id) {
-                    cx.out.live.push(LiveNotification {
-                        app: registration.app.clone(),
-                        room: id,
-                        change,
-                    });
+                let Some(app) = self.registration(id).map(|r| r.app.clone()) else {
+                    return;
+                };
+                if let LiveChange::Talking { call, talking, .. } = &change {
+                    self.talk_changed(id, &app, (*call, *talking), cx);
                 }
+                cx.out.live.push(LiveNotification {
+                    app,
+                    room: id,
+                    change,
+                });
             }
             RoomEffect::CallEntered {
                 call,
@@ -327,10 +331,11 @@ impl NodeState {
     ) -> Option<SwitchAction> {
         Some(match command {
             RoomCommand::Enter { call } => {
-                SwitchAction::Enter(Box::new(self.room(id)?.entry(call)?))
+                let entry = self.room(id)?.entry(call)?;
+                SwitchAction::Enter(self.detecting(id, entry))
             }
             RoomCommand::Dial { request, .. } => SwitchAction::Dial {
-                entry: Box::new(self.room(id)?.dial_entry(&request)?),
+                entry: self.detecting(id, self.room(id)?.dial_entry(&request)?),
                 request,
             },
             RoomCommand::CancelDial { .. } => SwitchAction::CancelDial,
@@ -360,6 +365,14 @@ impl NodeState {
                 let registration = Box::new(self.registration(id)?.clone());
                 SwitchAction::Describe { registration }
             }
+        })
+    }
+
+    /// Adds to an entry what the app of the room wants to know about the member.
+    fn detecting(&self, room: RoomId, entry: Entry) -> Box<Entry> {
+        Box::new(Entry {
+            detects_muted_talk: self.wants_muted_talk(room),
+            ..entry
         })
     }
 

@@ -23,6 +23,7 @@ mod recording;
 mod recovery;
 mod rooms;
 mod snapshots;
+mod talk;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -44,6 +45,7 @@ pub use self::orphans::Orphans;
 
 use self::digit_windows::DigitWindows;
 pub use self::recording::RecordedMember;
+use self::talk::TalkWindows;
 
 /// The time for which ended calls are remembered, so that late events do not revive them. A channel's UUID is never
 /// reused, so this only has to outlive the queues.
@@ -103,6 +105,10 @@ pub struct Rules {
     pub timeouts: Timeouts,
     /// The apps that want each digit of their calls.
     pub digit_apps: BTreeSet<AppId>,
+    /// The apps that want to know when a member talks.
+    pub talk_apps: BTreeSet<AppId>,
+    /// The apps that want to know when a muted member talks.
+    pub muted_talk_apps: BTreeSet<AppId>,
     /// The directory for recordings on the nodes, an absolute path.
     pub recordings: String,
     /// The calls that the operator allows.
@@ -203,6 +209,8 @@ pub struct NodeState {
     touched: IdSet<EntityId>,
     /// The digits of the current second, by call: a telephone can be made to send hundreds.
     digits: DigitWindows,
+    /// The reported talk of the last seconds: noise can begin and end many times a second.
+    talks: TalkWindows,
     /// The rooms whose notifications are numbered already and not reported yet, the innermost last.
     reporting: SmallVec<[RoomId; 2]>,
     /// The owners of open rooms of other nodes that joins of the current batch name.
@@ -234,6 +242,7 @@ impl NodeState {
             still_counted: BTreeMap::new(),
             touched: IdSet::default(),
             digits: DigitWindows::default(),
+            talks: TalkWindows::default(),
             reporting: SmallVec::new(),
             foreign_rooms: BTreeMap::new(),
             unreadable: BTreeSet::new(),

@@ -359,6 +359,18 @@ pub enum RoomEvent {
         /// Its music.
         music: Option<PlayUrl>,
     },
+    /// A member began or stopped talking.
+    Talking {
+        /// The call.
+        call: CallId,
+        /// True if it talks.
+        talking: bool,
+    },
+    /// A member talks although it is muted.
+    TalkingMuted {
+        /// The call.
+        call: CallId,
+    },
     /// A request for digits of a member ended.
     Gathered {
         /// The call.
@@ -414,6 +426,8 @@ impl RoomEvent {
         Self::HoldChanged { on: false, .. } => "conference.member.unheld",
         Self::JoinFailed { .. } => "conference.member.join_failed",
         Self::Digit { .. } => "conference.member.dtmf",
+        Self::Talking { .. } => "conference.member.talking",
+        Self::TalkingMuted { .. } => "conference.member.talking_muted",
         Self::Coach { change: CoachChange::Began, .. } => "conference.member.coached",
         Self::Coach { change: CoachChange::Ended(_), .. } => "conference.member.uncoached",
         Self::Coach { change: CoachChange::Failed(_), .. } => "conference.member.coach_failed",
@@ -457,6 +471,8 @@ impl RoomEvent {
             | Self::Coach { call, .. }
             | Self::FlagChanged { call, .. }
             | Self::Digit { call, .. }
+            | Self::Talking { call, .. }
+            | Self::TalkingMuted { call }
             | Self::HoldChanged { call, .. }
             | Self::Gathered { call, .. }
             | Self::MemberPlay { call, .. } => Some(*call),

@@ -20,6 +20,8 @@ pub struct Entry {
     pub muted: bool,
     /// True to enter deaf.
     pub deaf: bool,
+    /// True to report when it talks while it is muted.
+    pub detects_muted_talk: bool,
     /// True to enter in spite of a lock.
     pub past_lock: bool,
     /// The settings of the member.
@@ -41,6 +43,7 @@ impl RoomState {
             muted: !member.flags.speak,
             // The hold, or the wait for a moderator, decides whether the member hears the room.
             deaf: !member.flags.hear || member.hold().is_some(),
+            detects_muted_talk: false,
             past_lock: member.moving.as_deref() == Some(&Move::Back),
             member: member.settings.clone(),
             room: registration.map_or_else(Sparse::default, |r| r.details.settings.clone()),
@@ -58,6 +61,7 @@ impl RoomState {
             kind: self.kind(),
             muted: request.muted,
             deaf: self.makes_wait(&request.member),
+            detects_muted_talk: false,
             past_lock: false,
             member: request.member.clone(),
             room: registration.details.settings.clone(),

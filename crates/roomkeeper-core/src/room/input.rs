@@ -317,6 +317,18 @@ pub enum RoomInput {
         /// The digit.
         pressed: PressedDigit,
     },
+    /// A member began or stopped talking, and its app wants a webhook about it.
+    Talk {
+        /// The call.
+        call: CallId,
+        /// True if it talks.
+        talking: bool,
+    },
+    /// A muted member talks, and its app wants a webhook about it.
+    MutedTalk {
+        /// The call.
+        call: CallId,
+    },
     /// A request for digits of a member ended.
     Gathered {
         /// The call.

@@ -119,6 +119,8 @@ pub struct Member {
     pub flags: Flags,
     /// The sequence of the event that reported the flags.
     pub flags_at: Sequence,
+    /// True if a webhook has reported that it talks, and none since that it stopped.
+    pub talk_reported: bool,
     /// Requests to set a flag that FreeSWITCH has not confirmed.
     pub requests: FlagRequests,
     /// The sound that it alone hears, and its hold.

@@ -31,6 +31,7 @@ impl Transition<'_> {
                 ..Flags::default()
             },
             flags_at: 0,
+            talk_reported: false,
             requests: FlagRequests::default(),
             audio: None,
             since: self.now,

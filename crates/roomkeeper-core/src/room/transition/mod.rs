@@ -145,6 +145,8 @@ impl Transition<'_> {
             RoomInput::Digit { call, pressed } => {
                 self.notify(RoomEvent::Digit { call, pressed }, None, false);
             }
+            RoomInput::Talk { call, talking } => self.talk(call, talking),
+            RoomInput::MutedTalk { call } => self.muted_talk(call),
             RoomInput::Gathered { call, result } => {
                 let (uid, synthesized) = (result.command_uid.clone(), result.synthesized);
                 self.notify(RoomEvent::Gathered { call, result }, uid, synthesized);

@@ -211,6 +211,7 @@ impl Transition<'_> {
                 did: member.did.clone(),
                 flags,
                 flags_at,
+                talk_reported: false,
                 requests: FlagRequests::default(),
                 audio,
                 since: self.now,

@@ -1,0 +1,112 @@
+//! The talk of members, for apps that want webhooks about it.
+//!
+//! Owns the limits of these webhooks. Each reported start has its end, so a start beyond the limit has neither.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::ids::{AppId, CallId, RoomId};
+use crate::room::{EventStamp, RoomInput};
+use crate::switch_event::MemberBlock;
+use crate::time::Timestamp;
+
+use super::{Context, NodeState};
+
+/// The time in which starts are counted.
+const WINDOW: Duration = Duration::from_secs(10);
+
+/// The most starts of a member in that time: as often as a person in a conversation.
+const MOST_OF_MEMBER: u32 = 5;
+
+/// The most starts in a room in that time.
+const MOST_OF_ROOM: u32 = 50;
+
+/// The number of windows that are remembered before old ones are forgotten.
+const MOST_WINDOWS: usize = 1_024;
+
+/// The reported starts of the last seconds, by room and by member.
+#[derive(Debug, Default)]
+pub(super) struct TalkWindows(BTreeMap<(RoomId, Option<CallId>), (Timestamp, u32)>);
+
+impl TalkWindows {
+    /// Decides whether a start is reported, and counts it.
+    fn admits(&mut self, room: RoomId, call: CallId, now: Timestamp) -> bool {
+        if self.0.len() >= MOST_WINDOWS {
+            self.0.retain(|_, (since, _)| now.since(*since) < WINDOW);
+        }
+        let keys = [
+            ((room, Some(call)), MOST_OF_MEMBER),
+            ((room, None), MOST_OF_ROOM),
+        ];
+        for (key, most) in keys {
+            let (since, count) = self.0.entry(key).or_insert((now, 0));
+            if now.since(*since) >= WINDOW {
+                (*since, *count) = (now, 0);
+            }
+            if *count >= most {
+                return false;
+            }
+        }
+        for (key, _) in keys {
+            if let Some((_, count)) = self.0.get_mut(&key) {
+                *count += 1;
+            }
+        }
+        true
+    }
+}
+
+impl NodeState {
+    /// Reports that a member began or stopped talking, if its app wants that.
+    pub(super) fn talk_changed(
+        &mut self,
+        room: RoomId,
+        app: &AppId,
+        (call, talking): (CallId, bool),
+        cx: &mut Context<'_>,
+    ) {
+        let member = self.room(room).and_then(|room| room.members().get(&call));
+        let Some(is_reported) = member.map(|member| member.talk_reported) else {
+            return;
+        };
+        let reports = if talking {
+            !is_reported
+                && self.rules.talk_apps.contains(app)
+                && self.talks.admits(room, call, cx.now)
+        } else {
+            is_reported
+        };
+        if reports {
+            self.room_input_later(room, RoomInput::Talk { call, talking }, cx);
+        }
+    }
+
+    /// Returns true if the app of a room wants to know when a muted member talks.
+    pub(super) fn wants_muted_talk(&self, room: RoomId) -> bool {
+        let registration = self.registration(room);
+        registration.is_some_and(|r| self.rules.muted_talk_apps.contains(&r.app))
+    }
+
+    /// Applies the presence of a member that talks while it is muted. Returns the report, if its app wants it and the event
+    /// is not an old one.
+    pub(super) fn muted_talk(
+        &mut self,
+        room: RoomId,
+        at: EventStamp,
+        block: MemberBlock,
+        cx: &mut Context<'_>,
+    ) -> Option<RoomInput> {
+        let call = CallId::new(self.node, block.channel);
+        let member = self.room(room).and_then(|room| room.members().get(&call));
+        let is_new = member.is_none_or(|member| at.sequence > member.flags_at);
+        let member = self.reported_member(block, cx);
+        let present = RoomInput::MemberReported {
+            at,
+            member,
+            entered: false,
+        };
+        self.room_input(room, present, cx);
+        let wants = is_new && self.wants_muted_talk(room);
+        wants.then_some(RoomInput::MutedTalk { call })
+    }
+}
