@@ -259,7 +259,7 @@ impl Transition<'_> {
         }
     }
 
-    /// Ends every attempt without a report of FreeSWITCH.
+    /// Ends every attempt without a report of FreeSWITCH, and its call with the last command for it.
     pub(super) fn drop_dials(&mut self) {
         let all: Vec<CallId> = self
             .room
@@ -268,6 +268,7 @@ impl Transition<'_> {
             .map(|dial| dial.session)
             .collect();
         for session in all {
+            self.command(RoomCommand::CancelDial { call: session });
             self.dial_over(session, UNKNOWN_CAUSE, None, true);
         }
     }
