@@ -153,6 +153,34 @@ pub enum Request {
     HangUp {
         call: usize,
     },
+    Dial {
+        slot: usize,
+        muted: bool,
+        retries: u8,
+    },
+    CancelDial {
+        dial: usize,
+    },
+    Role {
+        call: usize,
+        moderates: bool,
+    },
+    Settings {
+        slot: usize,
+        change: SettingsChange,
+    },
+}
+
+/// A change of the settings of a room that its conference must know.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SettingsChange {
+    /// 0 is no limit.
+    MaxMembers(u32),
+    Tones {
+        enter: bool,
+        exit: bool,
+    },
+    Alone(bool),
 }
 
 /// One step of a schedule.
@@ -220,6 +248,16 @@ pub enum Step {
     ActionEnds {
         call: usize,
         well: bool,
+    },
+    CalleeRings {
+        callee: usize,
+    },
+    CalleeAnswers {
+        callee: usize,
+    },
+    CalleeRefuses {
+        callee: usize,
+        busy: bool,
     },
     /// The unreported ends of conferences are reported.
     ReportEnds,
@@ -395,7 +433,7 @@ fn flag(rng: &mut Rng) -> (MemberFlag, bool) {
 
 fn unprompted_step(rng: &mut Rng) -> Step {
     let (call, slot) = (rng.below(8), rng.below(ROOMS));
-    match rng.weighted(&[8, 8, 2, 4, 4, 8, 2, 1, 2, 1, 4, 2, 2, 2, 3]) {
+    match rng.weighted(&[8, 8, 2, 4, 4, 8, 2, 1, 2, 1, 4, 2, 2, 2, 3, 3, 4, 3]) {
         0 => Step::CallIn {
             ours: !rng.one_in(6),
             answered: !rng.one_in(3),
@@ -430,7 +468,13 @@ fn unprompted_step(rng: &mut Rng) -> Step {
         },
         12 => Step::Refused { call },
         13 => Step::ReportEnds,
-        _ => Step::MemberFileEnds { call },
+        14 => Step::MemberFileEnds { call },
+        15 => Step::CalleeRings { callee: call },
+        16 => Step::CalleeAnswers { callee: call },
+        _ => Step::CalleeRefuses {
+            callee: call,
+            busy: rng.one_in(2),
+        },
     }
 }
 
@@ -574,7 +618,7 @@ fn request(rng: &mut Rng) -> Request {
     let (call, slot) = (rng.below(8), rng.below(ROOMS));
     match rng.weighted(&[
         4, 3, 1, 14, 5, 2, 4, 4, 1, 2, 4, 2, 1, 1, 2, 2, 4, 3, 1, 3, 6, 6, 2, 6, 3, 1, 1, 5, 1, 2,
-        2, 2,
+        2, 2, 7, 2, 1, 3,
     ]) {
         0 => create(rng, slot),
         1 => Request::Delete { slot },
@@ -646,7 +690,29 @@ fn request(rng: &mut Rng) -> Request {
             call,
             on: !rng.one_in(3),
         },
-        _ => Request::JoinAsModerator { call, slot },
+        31 => Request::JoinAsModerator { call, slot },
+        32 => Request::Dial {
+            slot,
+            muted: rng.one_in(2),
+            retries: rng.below(3) as u8,
+        },
+        33 => Request::CancelDial { dial: call },
+        34 => Request::Role {
+            call,
+            moderates: rng.one_in(2),
+        },
+        _ => Request::Settings {
+            slot,
+            change: match rng.below(4) {
+                0 => SettingsChange::MaxMembers(0),
+                1 => SettingsChange::MaxMembers(rng.within(2, 4) as u32),
+                2 => SettingsChange::Alone(rng.one_in(2)),
+                _ => SettingsChange::Tones {
+                    enter: rng.one_in(2),
+                    exit: rng.one_in(2),
+                },
+            },
+        },
     }
 }
 
