@@ -401,6 +401,21 @@ fn callee_that_hung_up_after_a_lost_answer_is_not_called_again() {
 }
 
 #[test]
+fn callee_that_was_moved_before_its_answer_arrives_does_not_join() {
+    let mut world = World::dialling(0);
+    world.create(2);
+    world.take_commands();
+    // Somebody else sent it into another room, and only that is reported.
+    world.conference(2, 2, 0, ConferenceChange::Created);
+    world.conference(2, 2, 1, ConferenceChange::Added(block(call(1), true)));
+    world.notifications.clear();
+    world.picks_up(call(1));
+    world.expect_notifications(&["call 1/1 answered [d-1]"]);
+    assert_eq!(world.call_status(), CallStatus::InRoom(room(2)));
+    assert_eq!(world.dials(), []);
+}
+
+#[test]
 fn attempt_that_begins_after_its_end_was_reported_is_ended() {
     let mut world = World::dialling(1);
     world.take_commands();

@@ -198,6 +198,7 @@ impl NodeState {
             session,
             member: MemberId::generate(self.node, cx.ids.next_uuid()),
             deadline: cx.now + self.rules.timeouts.join,
+            elsewhere: self.is_alive(session),
             synthesized,
         };
         self.room_input(room, RoomInput::Dial(input), cx);

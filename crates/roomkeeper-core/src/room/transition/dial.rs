@@ -28,8 +28,14 @@ impl Transition<'_> {
                 session,
                 member,
                 deadline,
+                elsewhere,
                 synthesized,
-            } => self.dial_answered(session, member, deadline, synthesized),
+            } => {
+                if elsewhere {
+                    return self.dial_answered_elsewhere(session, synthesized);
+                }
+                self.dial_answered(session, member, deadline, synthesized);
+            }
             DialInput::HungUp {
                 session,
                 cause,
@@ -149,6 +155,28 @@ impl Transition<'_> {
                 member.audio = Some(MemberAudio::with_hold(Hold::waiting(None)));
             }
             self.room.put_member(session, member);
+        }
+        self.finish_if_empty();
+    }
+
+    /// Ends a dial-out whose call is known already, and not on its way into this room. A call that was being cancelled is
+    /// hung up.
+    fn dial_answered_elsewhere(&mut self, session: CallId, synthesized: bool) {
+        if self.room.attempt(session).is_none() {
+            return;
+        }
+        let Some(dial) = self.room.take_dial(session) else {
+            return;
+        };
+        self.report_dial(&dial, DialChange::Answered, synthesized);
+        if !self.room.is_open() || dial.cancelled_at.is_some() {
+            self.effects.push(RoomEffect::CallDialled {
+                call: session,
+                caller_id: None,
+                did: dial.request.to.to_string(),
+                joins: false,
+                synthesized,
+            });
         }
         self.finish_if_empty();
     }
