@@ -117,6 +117,7 @@ async fn run_for_app(api: &Client, command: CallArguments, view: IdView) -> Resu
             target,
             room,
             unmuted,
+            skip_pin,
             wait,
         } => {
             let call = lookup::call(api, &target.call).await?;
@@ -124,6 +125,9 @@ async fn run_for_app(api: &Client, command: CallArguments, view: IdView) -> Resu
             let mut request = command_to(call, "conference/join").with("room_id", room.to_string());
             if unmuted {
                 request = request.with("muted", false);
+            }
+            if skip_pin {
+                request = request.with("skip_pin", true);
             }
             let request = request
                 .confirmed_by(Subject::Call(call), "conference.member.joined")

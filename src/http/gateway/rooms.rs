@@ -57,6 +57,9 @@ struct NewConference {
     /// The conference is created on this call's node.
     #[schema(value_type = Option<SessionIdText>)]
     session: Option<String>,
+    /// The PIN that a caller enters before its call joins. No response and no webhook shows it.
+    #[schema(pattern = "^[0-9]{4,16}$")]
+    pin: Option<String>,
     #[serde(flatten)]
     settings: RoomSettingsText,
 }

@@ -231,6 +231,7 @@ enum JoinFailureReason {
     Orphan,
     Removed,
     ActionFailed,
+    Pin,
 }
 
 /// The reason why a request for digits ended: enough digits, too few, none, the call ended, it was stopped or moved, or

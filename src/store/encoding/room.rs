@@ -21,6 +21,7 @@ use serde_json::{Map, Value};
 use roomkeeper_core::ids::{
     AppId, CallId, ChannelId, CommandUid, ConferenceId, CoreId, RecordingId, RoomId,
 };
+use roomkeeper_core::pin::PinHash;
 use roomkeeper_core::room::playback::Playback;
 use roomkeeper_core::room::state::Changes;
 use roomkeeper_core::room::{
@@ -62,6 +63,9 @@ struct StoredRegistration {
     post_actions: Actions,
     #[serde(default, skip_serializing_if = "Sparse::is_default")]
     settings: Sparse<RoomSettings>,
+    /// The hash of the PIN, which the settings do not show.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pin: Option<PinHash>,
 }
 
 #[allow(
@@ -229,6 +233,7 @@ impl From<&Registration> for StoredRegistration {
             timeout,
             pre_actions,
             post_actions,
+            pin: settings.pin.hash().cloned(),
             settings,
         }
     }
@@ -423,7 +428,7 @@ fn registration(id: RoomId, stored: &RawRecord<'_>) -> Result<Registration, Stor
             timeout: stored.timeout,
             pre_actions: stored.pre_actions,
             post_actions: stored.post_actions,
-            settings: stored.settings,
+            settings: stored.settings.with_pin(stored.pin),
         },
     })
 }

@@ -92,6 +92,8 @@ pub enum JoinFailure {
     Removed,
     /// A pre-action of the call failed.
     ActionFailed,
+    /// The caller did not enter the PIN of the room.
+    Pin,
 }
 
 impl JoinFailure {
@@ -106,6 +108,7 @@ impl JoinFailure {
             Self::Orphan => "orphan",
             Self::Removed => "removed",
             Self::ActionFailed => "action_failed",
+            Self::Pin => "pin",
         }
     }
 }
