@@ -11,12 +11,14 @@ use roomkeeper_core::call::{CallEvent, CallNotification, Direction};
 use roomkeeper_core::gather::{Digits, GatherEnd, GatherResult, PressedDigit};
 use roomkeeper_core::ids::{CallId, MemberId, OperationId, RecordingId, RoomId};
 use roomkeeper_core::labels::Labels;
+use roomkeeper_core::pin::RoomPin;
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::{
     CoachChange, CoachEnd, DialChange, DialEvent, DialOutcome, EndReason, JoinFailure, LeftReason,
     LiveChange, MemberFlag, MemberPlayEvent, MemberSettings, MemberUpdate, PlayEvent, PlayFailure,
     RecordingChange, RoomEvent, RoomNotification, RoomSettingsUpdate, Sparse, Tones, Update,
 };
+use roomkeeper_core::speech::Speech;
 use roomkeeper_core::time::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -33,7 +35,7 @@ const LEFT: [LeftReason; 7] = [
     LeftReason::Timeout,
     LeftReason::Orphan,
 ];
-const NOT_JOINED: [JoinFailure; 8] = [
+const NOT_JOINED: [JoinFailure; 9] = [
     JoinFailure::Timeout,
     JoinFailure::Refused,
     JoinFailure::Hangup,
@@ -42,6 +44,7 @@ const NOT_JOINED: [JoinFailure; 8] = [
     JoinFailure::Orphan,
     JoinFailure::Removed,
     JoinFailure::ActionFailed,
+    JoinFailure::Pin,
 ];
 
 const PRESSED: PressedDigit = PressedDigit {
@@ -181,6 +184,10 @@ fn room_events() -> Vec<RoomEvent> {
                 tones: Some(tones()),
                 alone_url: Some(None),
                 end_when_silent_for: Some(60),
+                pin: Some(RoomPin::default()),
+                pin_prompt_url: Some(None),
+                pin_prompt_text: Some(Some(Speech::new("the PIN").unwrap())),
+                pin_tries: Some(3),
             },
         })),
         RoomEvent::Locked { locked: true },
