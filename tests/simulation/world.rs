@@ -30,7 +30,8 @@ use roomkeeper_core::pin::PinHash;
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::plan::Suspect;
 use roomkeeper_core::room::{
-    Details, FileId, Kind, MemberUpdate, Origin, PlayCommand, RoomState, RoomStatus, Sparse, Update,
+    Details, FileId, Kind, MemberUpdate, Origin, PlayCommand, RoomSettings, RoomState, RoomStatus,
+    Sparse, Update,
 };
 use roomkeeper_core::room::{MemberFlag, RecordAction};
 use roomkeeper_core::switch_command::{SwitchAction, SwitchCommand};
@@ -879,7 +880,7 @@ impl World {
         let pin = self.rooms.len().is_multiple_of(2).then(pin);
         let details = if acts {
             Details {
-                settings: Sparse::default().with_pin(pin),
+                settings: Sparse::<RoomSettings>::default().with_pin(pin),
                 pre_actions: actions(
                     r#"[{"type": "beep"}, {"type": "sleep", "option": {"duration": 500}}]"#,
                 ),

@@ -116,6 +116,8 @@ pub fn decode(text: &str) -> Option<Registration> {
 mod tests {
     use uuid::Uuid;
 
+    use crate::room::RoomSettings;
+
     use super::*;
 
     #[test]
@@ -153,7 +155,7 @@ mod tests {
         assert_eq!((&short.name, short.details.timeout), (&long.name, 60));
         long.name = "x".repeat(2_000);
         let hash = PinHash::new(&"1234".parse().unwrap(), Uuid::from_u128(1));
-        long.details.settings = Sparse::default().with_pin(Some(hash));
+        long.details.settings = Sparse::<RoomSettings>::default().with_pin(Some(hash));
         let shortest = decode(&encode_for_plan(&long)).unwrap();
         assert_eq!(shortest.details.settings.pin, long.details.settings.pin);
         assert!(encode(&long).len() <= MAX_LENGTH);
