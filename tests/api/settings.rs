@@ -301,7 +301,7 @@ async fn wrong_settings_of_a_room_give_400_with_their_field() {
 #[tokio::test]
 async fn pin_is_hashed_in_the_intent_and_not_shown() {
     let (world, room, call) = world().await;
-    let prompt = "http://media.example/pin.wav";
+    let prompt = "https://1.1.1.1/pin.wav";
     let body = json!({"name": "standup", "pin": "4711", "pin_prompt_url": prompt, "pin_tries": 2});
     let created = world.post("/api/v1/conferences", body).await;
     assert_eq!(created.status.as_u16(), 201);

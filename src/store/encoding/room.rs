@@ -21,13 +21,12 @@ use serde_json::{Map, Value};
 use roomkeeper_core::ids::{
     AppId, CallId, ChannelId, CommandUid, ConferenceId, CoreId, RecordingId, RoomId,
 };
-use roomkeeper_core::pin::PinHash;
 use roomkeeper_core::room::playback::Playback;
 use roomkeeper_core::room::state::Changes;
 use roomkeeper_core::room::{
     Actions, Conference, Details, DialOut, DialOuts, EndReason, Kind, Lock, LockRequest, Member,
-    MemberCoach, Origin, Recording, Registration, RoomData, RoomSettings, RoomState, RoomStatus,
-    Sparse,
+    MemberCoach, Origin, PinHash, Recording, Registration, RoomData, RoomSettings, RoomState,
+    RoomStatus, Sparse,
 };
 use roomkeeper_core::time::Timestamp;
 
