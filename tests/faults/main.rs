@@ -10,6 +10,8 @@
 // The lint does not recognize this target as test code.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+#[path = "../support/phone/mod.rs"]
+mod phone;
 #[path = "../support/program/mod.rs"]
 mod program;
 #[path = "../support/mod.rs"]

@@ -2,7 +2,7 @@
 
 use roomkeeper_core::intent::{Coach, Uncoach};
 use roomkeeper_core::room::RoomState;
-use roomkeeper_core::switch_event::ChannelDump;
+use roomkeeper_core::switch_event::{ChannelDump, ListedChannel};
 
 use super::*;
 
@@ -266,6 +266,32 @@ fn dump_reports_a_coaching_whose_events_were_lost() {
     let by = world.last_park();
     world.coach_is_dumped(None, Some(by));
     world.expect_notifications(&["uncoached removed"]);
+}
+
+#[test]
+fn call_that_listens_without_a_coaching_is_found_and_parked() {
+    let mut world = World::with_coach();
+    // Another park than that of the command: the command itself may still be under way.
+    world.coach(call(2)).unwrap();
+    world.now = world.now + Duration::from_secs(6);
+    world.is_parked(call(2), Some("demo"), None);
+    world.expect_notifications(&["coach_failed refused [k-1]"]);
+    let listed = |parked| ListedChannel {
+        channel: call(2).channel(),
+        identity: identity(Some("demo")),
+        parked,
+    };
+    let dumped = |world: &World, parked| world.node_state.channels_to_dump(&[listed(parked)]);
+    assert!(dumped(&world, true).is_empty());
+    assert_eq!(dumped(&world, false), [call(2).channel()]);
+    world.commands.clear();
+    world.coach_is_dumped(Some(call(1)), None);
+    assert_eq!(world.actions(), ["break"]);
+    assert_eq!(world.status(call(2)), "leaving");
+    let by = world.last_park();
+    world.coach_parks(by);
+    assert_eq!(world.status(call(2)), "parked");
+    world.expect_notifications(&[]);
 }
 
 #[test]

@@ -6,57 +6,70 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::program::controller::Controller;
-use crate::program::receiver::Receiver;
 use crate::program::world::World;
 use crate::scene::list_all;
 
+use super::story::{MEMBER_SETTINGS, ROOM_SETTINGS, Story, update};
 use super::{Actors, CONSISTENCY_TIMEOUT, Node};
 
-/// The flags of a member. FreeSWITCH hides the first two while the member is held.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-struct MemberView {
-    muted: bool,
-    deaf: bool,
-    held: bool,
-}
-
-impl MemberView {
-    fn visible(self) -> Self {
-        if self.held {
-            Self {
-                held: true,
-                ..Self::default()
-            }
-        } else {
-            self
-        }
-    }
+/// A member. FreeSWITCH hides the first two flags while the member is held.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct MemberView {
+    pub muted: bool,
+    pub deaf: bool,
+    pub held: bool,
+    pub settings: Value,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-struct RoomView {
-    locked: bool,
-    recorded: bool,
-    members: BTreeMap<String, MemberView>,
+pub struct RoomView {
+    pub locked: bool,
+    pub recorded: bool,
+    pub members: BTreeMap<String, MemberView>,
+    /// The members that are recorded by themselves.
+    pub taps: BTreeSet<String>,
+    pub settings: Value,
+    pub plays: bool,
+    pub dials: bool,
 }
 
-/// Rooms with members, and calls.
+/// Rooms with members, calls, and coaches with their members.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-struct View {
-    rooms: BTreeMap<String, RoomView>,
-    calls: BTreeSet<String>,
+pub struct View {
+    pub rooms: BTreeMap<String, RoomView>,
+    pub calls: BTreeSet<String>,
+    pub coaches: BTreeMap<String, String>,
 }
 
 impl View {
-    /// Hides what FreeSWITCH cannot show.
+    /// Hides what FreeSWITCH cannot show while it shows a hold, and rooms without members.
     fn visible(mut self) -> Self {
         self.rooms.retain(|_, room| !room.members.is_empty());
-        for member in self
-            .rooms
-            .values_mut()
-            .flat_map(|room| room.members.values_mut())
-        {
-            *member = member.visible();
+        for room in self.rooms.values_mut() {
+            update(&mut room.settings, &Value::Null, &[]);
+            for member in room.members.values_mut() {
+                if member.held {
+                    (member.muted, member.deaf) = (false, false);
+                }
+            }
+        }
+        self
+    }
+
+    /// Leaves only what FreeSWITCH shows.
+    fn in_freeswitch(mut self) -> Self {
+        for room in self.rooms.values_mut() {
+            let most = &room.settings["max_members"];
+            room.settings = Value::Object(
+                most.as_u64()
+                    .map(|most| ("max_members".to_owned(), most.into()))
+                    .into_iter()
+                    .collect(),
+            );
+            (room.plays, room.dials) = (false, false);
+            for member in room.members.values_mut() {
+                member.settings = Value::Null;
+            }
         }
         self
     }
@@ -67,11 +80,17 @@ impl View {
         for room in rooms {
             let (mine, theirs) = (self.rooms.get(room), real.rooms.get(room));
             if mine != theirs {
-                differences.push(format!("{room}: {mine:?}, in FreeSWITCH {theirs:?}"));
+                differences.push(format!("{room}: {mine:?}, but {theirs:?}"));
             }
         }
         let calls = self.calls.symmetric_difference(&real.calls);
         differences.extend(calls.map(|call| format!("call {call}")));
+        if self.coaches != real.coaches {
+            differences.push(format!(
+                "coaches {:?}, but {:?}",
+                self.coaches, real.coaches
+            ));
+        }
         differences
     }
 }
@@ -80,32 +99,44 @@ impl View {
 async fn add_real(view: &mut View, node: &Node) -> Option<()> {
     let text = node.ask("conference json_list").await?;
     let list: Value = serde_json::from_str(&text).ok()?;
+    let id = |channel: &str| format!("{}-{channel}", node.id);
     for conference in list.as_array().into_iter().flatten() {
         let name = conference["conference_name"].as_str().unwrap_or_default();
         let members = conference["members"]
             .as_array()
             .cloned()
             .unwrap_or_default();
-        let recorded = members.iter().any(|m| m["type"] == "recording_node");
-        let members = members.iter().filter(|m| m["type"] == "caller").map(|m| {
-            let channel = m["uuid"].as_str().unwrap_or_default();
-            let member = MemberView {
-                muted: m["flags"]["can_speak"] == false,
-                deaf: m["flags"]["can_hear"] == false,
-                held: m["flags"]["hold"] == true,
-            };
-            (format!("{}-{channel}", node.id), member)
-        });
-        let room = RoomView {
+        let mut room = RoomView {
             locked: conference["locked"] == true,
-            recorded,
-            members: members.collect(),
+            recorded: members.iter().any(|m| m["type"] == "recording_node"),
+            ..RoomView::default()
         };
+        update(&mut room.settings, conference, &["max_members"]);
+        for member in members.iter().filter(|m| m["type"] == "caller") {
+            let channel = member["uuid"].as_str().unwrap_or_default();
+            let recordings = node.ask(&format!("uuid_buglist {channel}")).await?;
+            if recordings.contains("<function>session_record</function>") {
+                room.taps.insert(id(channel));
+            }
+            let member = MemberView {
+                muted: member["flags"]["can_speak"] == false,
+                deaf: member["flags"]["can_hear"] == false,
+                held: member["flags"]["hold"] == true,
+                settings: Value::Null,
+            };
+            room.members.insert(id(channel), member);
+        }
         view.rooms.insert(name.to_owned(), room);
     }
-    let channels = node.channels().await?.into_iter();
-    view.calls
-        .extend(channels.map(|channel| format!("{}-{channel}", node.id)));
+    for channel in node.list_channels().await? {
+        let text = |name: &str| channel[name].as_str().unwrap_or_default();
+        let call = id(text("uuid"));
+        if text("application") == "eavesdrop" {
+            let member = id(text("application_data"));
+            view.coaches.insert(call.clone(), member);
+        }
+        view.calls.insert(call);
+    }
     Some(())
 }
 
@@ -113,22 +144,36 @@ async fn add_real(view: &mut View, node: &Node) -> Option<()> {
 async fn api_view(controller: &Controller) -> View {
     let mut view = View::default();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
-    for room in list_all(controller, "/conferences", "conferences").await {
-        let id = text(&room["room_id"]);
+    for row in list_all(controller, "/conferences", "conferences").await {
+        let id = text(&row["room_id"]);
         let members = list_all(controller, &format!("/conferences/{id}/members"), "members").await;
-        let members = members.iter().map(|m| {
-            let member = MemberView {
-                muted: m["muted"] == true,
-                deaf: m["deaf"] == true,
-                held: m["held"] == true,
-            };
-            (text(&m["uuid"]), member)
-        });
-        let room = RoomView {
-            locked: room["locked"] == true,
-            recorded: room["recording_status"].is_string(),
-            members: members.collect(),
+        let dials = controller.get(&format!("/conferences/{id}/calls")).await;
+        let dials = dials.body["calls"].as_array();
+        let mut room = RoomView {
+            locked: row["locked"] == true,
+            recorded: row["recording_status"].is_string(),
+            plays: row["playback_status"].is_string(),
+            dials: dials.is_some_and(|dials| !dials.is_empty()),
+            ..RoomView::default()
         };
+        update(&mut room.settings, &row, ROOM_SETTINGS);
+        for row in members {
+            let call = text(&row["uuid"]);
+            let mut member = MemberView {
+                muted: row["muted"] == true,
+                deaf: row["deaf"] == true,
+                held: row["held"] == true,
+                settings: Value::Null,
+            };
+            update(&mut member.settings, &row, MEMBER_SETTINGS);
+            if row["recording_status"].is_string() {
+                room.taps.insert(call.clone());
+            }
+            if let Some(coach) = row["coach"].as_str() {
+                view.coaches.insert(coach.to_owned(), call.clone());
+            }
+            room.members.insert(call, member);
+        }
         view.rooms.insert(id, room);
     }
     let calls = list_all(controller, "/sessions", "sessions").await;
@@ -136,76 +181,12 @@ async fn api_view(controller: &Controller) -> View {
     view
 }
 
-/// Replays the webhooks. Returns the state and the reports that change nothing.
-fn webhook_view(receiver: &Receiver) -> (View, Vec<String>) {
-    let mut view = View::default();
-    let mut unchanged = Vec::new();
-    let mut seen = BTreeSet::new();
-    for webhook in receiver.all() {
-        if webhook.status >= 300 || !seen.insert(webhook.id.clone()) {
-            continue;
-        }
-        let data = &webhook.body["data"];
-        let call = webhook.body["session_uuid"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned();
-        let event = webhook.event();
-        let changed = if let Some(event) = event.strip_prefix("call.") {
-            match event {
-                "new" => view.calls.insert(call),
-                "hangup" => view.calls.remove(&call),
-                _ => true,
-            }
-        } else {
-            let room = view.rooms.entry(webhook.scope().to_owned()).or_default();
-            apply_room_event(room, event, call, data)
-        };
-        if !changed {
-            unchanged.push(webhook.text.clone());
-        }
-    }
-    (view, unchanged)
-}
-
-/// Applies one webhook of a room. Returns false if it reports a state that the room has already.
-fn apply_room_event(room: &mut RoomView, event: &str, call: String, data: &Value) -> bool {
-    fn set(value: &mut bool, new: bool) -> bool {
-        std::mem::replace(value, new) != new
-    }
-    let flag = |room: &mut RoomView, change: fn(&mut MemberView) -> bool| {
-        room.members.get_mut(&call).is_some_and(change)
-    };
-    match event {
-        "conference.updated" => {
-            if let Some(locked) = data["locked"].as_bool() {
-                room.locked = locked;
-            }
-            true
-        }
-        "conference.recording.started" => set(&mut room.recorded, true),
-        "conference.recording.stopped" => set(&mut room.recorded, false),
-        "conference.member.joined" => {
-            let member = MemberView {
-                muted: data["muted"] == true,
-                deaf: data["deaf"] == true,
-                held: data["held"] == true,
-            };
-            room.members.insert(call, member).is_none()
-        }
-        "conference.member.left" => room.members.remove(&call).is_some(),
-        "conference.member.muted" => flag(room, |member| set(&mut member.muted, true)),
-        "conference.member.unmuted" => flag(room, |member| set(&mut member.muted, false)),
-        "conference.member.deafened" => flag(room, |member| set(&mut member.deaf, true)),
-        "conference.member.undeafened" => flag(room, |member| set(&mut member.deaf, false)),
-        "conference.member.held" => flag(room, |member| set(&mut member.held, true)),
-        "conference.member.unheld" => flag(room, |member| set(&mut member.held, false)),
-        _ => true,
-    }
-}
-
-/// Waits until FreeSWITCH, both replicas and the webhooks agree. Returns the elapsed time.
-pub async fn until_consistent(actors: &Actors, world: &World, replica: &Controller) -> Duration {
+/// Waits until FreeSWITCH, both replicas and the webhooks agree. Returns the elapsed time and the webhooks' story.
+pub async fn until_consistent(
+    actors: &Actors,
+    world: &World,
+    replica: &Controller,
+) -> (Duration, Story) {
     let start = Instant::now();
     loop {
         let mut real = View::default();
@@ -216,25 +197,36 @@ pub async fn until_consistent(actors: &Actors, world: &World, replica: &Controll
         let real = real.visible();
         let first = api_view(&world.controller).await.visible();
         let second = api_view(replica).await.visible();
-        let (webhooks, unchanged) = webhook_view(&world.receiver);
-        let webhooks = webhooks.visible();
-        let views = [
-            ("first replica", &first),
-            ("second replica", &second),
-            ("webhooks", &webhooks),
-        ];
-        if views.iter().all(|(_, view)| **view == real) {
-            assert!(unchanged.is_empty(), "reported twice: {unchanged:#?}");
+        let mut story = Story::read(&world.receiver);
+        let webhooks = std::mem::take(&mut story.view).visible();
+        let mut differences: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for (name, view, other) in [
+            ("FreeSWITCH, first replica", real, &first),
+            ("webhooks, first replica", webhooks, &first),
+            ("second replica, first", second, &first),
+        ] {
+            let other = match name.starts_with("FreeSWITCH") {
+                true => other.clone().in_freeswitch(),
+                false => other.clone(),
+            };
+            differences.insert(name, view.differences(&other));
+        }
+        let unfinished = actors.unfinished(&story);
+        differences.insert("unfinished", unfinished);
+        differences.retain(|_, list| !list.is_empty());
+        if differences.is_empty() {
+            assert!(
+                story.unchanged.is_empty(),
+                "reported twice: {:#?}",
+                story.unchanged
+            );
             world.receiver.check_sequences();
-            return start.elapsed();
+            return (start.elapsed(), story);
         }
-        if start.elapsed() >= CONSISTENCY_TIMEOUT {
-            let differences: Vec<_> = views
-                .iter()
-                .map(|(name, view)| (name, view.differences(&real)))
-                .collect();
-            panic!("not consistent after {CONSISTENCY_TIMEOUT:?}: {differences:#?}");
-        }
+        assert!(
+            start.elapsed() < CONSISTENCY_TIMEOUT,
+            "not consistent after {CONSISTENCY_TIMEOUT:?}: {differences:#?}"
+        );
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
 }

@@ -139,6 +139,11 @@ impl Phone {
             .expect("the telephone lives")
     }
 
+    /// Waits for the next call that arrives here, however long that takes.
+    pub async fn next_call(&mut self) -> IncomingCall {
+        self.arriving.recv().await.expect("the telephone lives")
+    }
+
     /// True if a call has arrived that [`Phone::incoming`] did not return yet.
     pub fn is_called(&self) -> bool {
         !self.arriving.is_empty()
@@ -200,6 +205,13 @@ impl IncomingCall {
         cancelled
             .expect("the call is cancelled")
             .expect("the telephone lives");
+    }
+
+    /// Lets it ring for this time. Returns false if the caller gives up before.
+    pub async fn rings_for(&mut self, time: Duration) -> bool {
+        timeout(time, self.cancelled.wait_for(|is| *is))
+            .await
+            .is_err()
     }
 
     fn response(&self, status: u16, reason: &str) -> Message {

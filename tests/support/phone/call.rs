@@ -200,6 +200,12 @@ impl Call {
         ended.clone().unwrap_or_default()
     }
 
+    /// Waits until the other side ends the call. Returns false if it has not after this time.
+    pub async fn ends_within(&self, time: Duration) -> bool {
+        let mut ended = self.shared.ended.subscribe();
+        timeout(time, ended.wait_for(Option::is_some)).await.is_ok()
+    }
+
     /// The number of offers (re-INVITE, UPDATE) that the other side has made in this call.
     pub fn offers(&self) -> usize {
         self.shared.negotiation.lock().unwrap().offers

@@ -1,10 +1,13 @@
 //! Coaching: calls that are heard by one member of a room alone.
 
 use crate::call::{COACH_TIMEOUT, CallInput, CallState, CallStatus, Coaching, ParkId};
+use crate::entity::Target;
 use crate::ids::{CallId, ChannelId, RoomId};
 use crate::room::{CoachChange, CoachEnd, RoomInput};
 
 use crate::intent::{Accepted, Coach, CoachAccepted, Decision, Refusal, Requester};
+
+use crate::switch_command::{SwitchAction, SwitchCommand};
 
 use super::intent::Request;
 use super::{Context, NodeState};
@@ -167,5 +170,36 @@ impl NodeState {
         };
         let sequence = Some(sequence);
         self.call_input(coach, CallInput::Coaches { member, sequence }, cx);
+    }
+
+    /// Applies that a call listens to this channel at this sequence. A call that must not listen is parked: the command
+    /// of a coaching that has failed was late.
+    pub(super) fn listens(
+        &mut self,
+        call: CallId,
+        (member, sequence): (CallId, u64),
+        cx: &mut Context<'_>,
+    ) {
+        let must_park = |call: &CallState| match call.status() {
+            CallStatus::Parked => call.status_at() < sequence,
+            CallStatus::Leaving(None) => call.pending_park().is_none(),
+            CallStatus::Ringing
+            | CallStatus::Acting(_)
+            | CallStatus::Coaching
+            | CallStatus::Joining(_)
+            | CallStatus::Moving { .. }
+            | CallStatus::InRoom(_)
+            | CallStatus::Leaving(Some(_))
+            | CallStatus::Ended => false,
+        };
+        if !self.call(call).is_some_and(must_park) {
+            let sequence = None;
+            return self.call_input(call, CallInput::Coaches { member, sequence }, cx);
+        }
+        self.call_input(call, CallInput::Strayed { sequence }, cx);
+        let id = self.next_park_id(call, cx);
+        let action = SwitchAction::Break { id };
+        let command = SwitchCommand::new(Target::Call(call), action);
+        cx.out.commands.push(command);
     }
 }

@@ -456,7 +456,7 @@ impl NodeState {
     }
 
     /// Returns the id of a new park command for the call, different from that of the one before.
-    fn next_park_id(&mut self, call: CallId, cx: &mut Context<'_>) -> ParkId {
+    pub(super) fn next_park_id(&mut self, call: CallId, cx: &mut Context<'_>) -> ParkId {
         let last = self.call(call).and_then(CallState::pending_park);
         let next = last.map(|last| last.0 + Duration::from_micros(1));
         let id = ParkId(next.map_or(cx.now, |next| next.max(cx.now)));

@@ -192,11 +192,13 @@ impl NodeState {
                     // The room is over or belongs to no app, and is not stored: no snapshot of it shows that the call
                     // left.
                     Some(CallStatus::InRoom(room)) => listed.parked && !self.is_member(*room, id),
+                    // It may listen to a member by a command that was late.
+                    Some(CallStatus::Parked) => {
+                        !listed.parked && self.call(id).is_some_and(|call| call.gather().is_none())
+                    }
                     // A joining call stays parked until its transfer takes effect: only its events or the deadline
                     // decide.
-                    Some(CallStatus::Parked | CallStatus::Acting(_) | CallStatus::Joining(_)) => {
-                        false
-                    }
+                    Some(CallStatus::Acting(_) | CallStatus::Joining(_)) => false,
                     // A call that moves parks only when the new room refuses it.
                     Some(CallStatus::Moving { .. }) => listed.parked,
                     // A call that was given up with its node, and that a caller named since, has returned with the
@@ -260,12 +262,7 @@ impl NodeState {
             self.parked(dump.channel, since, cx.now, true, cx);
         }
         if let Some(member) = dump.listens_to {
-            let member = CallId::new(self.node, member);
-            let shown = CallInput::Coaches {
-                member,
-                sequence: None,
-            };
-            self.call_input(id, shown, cx);
+            self.listens(id, (CallId::new(self.node, member), dump.sequence), cx);
         }
         if let Some(at) = answered_at
             && self.calls.contains_key(&id)
