@@ -17,7 +17,7 @@ use crate::http::middleware::audit::AuditTarget;
 use crate::http::openapi::schemas::example::{ROOM, SESSION};
 use crate::http::openapi::schemas::{
     Failure, MemberSettingsText, PageQuery, ReadFailures, RoomIdText, RoomPath, RoomSettingsText,
-    SessionIdText,
+    SessionIdText, ShownRoomSettingsText,
 };
 use crate::http::ownership::Nodes;
 use crate::http::placement;
@@ -97,7 +97,7 @@ pub(super) struct RoomRow {
     #[serde(skip_serializing_if = "Option::is_none")]
     recording_status: Option<&'static str>,
     #[serde(flatten)]
-    #[schema(value_type = RoomSettingsText)]
+    #[schema(value_type = ShownRoomSettingsText)]
     settings: RoomSettingsRow,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stale: bool,
@@ -124,7 +124,7 @@ pub(super) struct RoomDetail {
     #[serde(skip_serializing_if = "Option::is_none")]
     recording_status: Option<&'static str>,
     #[serde(flatten)]
-    #[schema(value_type = RoomSettingsText)]
+    #[schema(value_type = ShownRoomSettingsText)]
     settings: RoomSettingsRow,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stale: bool,

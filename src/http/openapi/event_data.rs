@@ -8,7 +8,7 @@ use utoipa::{OpenApi, ToSchema};
 use uuid::Uuid;
 
 use super::schemas::{
-    CommandUidText, MemberSettingsText, RoomIdText, RoomSettingsText, SessionIdText,
+    CommandUidText, MemberSettingsText, RoomIdText, SessionIdText, ShownRoomSettingsText,
 };
 
 /// Declares the `data` of events that a command can cause, and the list of all schemas.
@@ -52,7 +52,7 @@ event_data! {
         #[schema(required = false)]
         locked: bool,
         #[serde(flatten)]
-        settings: RoomSettingsText,
+        settings: ShownRoomSettingsText,
     }
     RoomDestroyed {
         /// `member_left` if a member with `end_on_exit` has left.

@@ -135,9 +135,6 @@ pub(crate) struct RoomSettingsText {
     /// The conference ends when it has members and none has talked for this number of seconds; 0: never.
     #[schema(required = false, maximum = 31_536_000)]
     end_when_silent_for: u32,
-    /// `true`: a caller enters a PIN before its call joins.
-    #[schema(required = false, read_only)]
-    pin_required: bool,
     /// The file that asks for the PIN.
     #[schema(required = false)]
     pin_prompt_url: Option<String>,
@@ -147,6 +144,17 @@ pub(crate) struct RoomSettingsText {
     /// The attempts of a caller; 0: 3.
     #[schema(required = false, maximum = 10)]
     pin_tries: u8,
+}
+
+/// The settings of a conference in a row.
+#[derive(ToSchema)]
+#[schema(as = ShownRoomSettings)]
+pub(crate) struct ShownRoomSettingsText {
+    #[serde(flatten)]
+    settings: RoomSettingsText,
+    /// `true`: a caller enters a PIN before its call joins.
+    #[schema(required = false)]
+    pin_required: bool,
 }
 
 /// The files that all members hear when another one enters or leaves.
