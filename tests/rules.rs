@@ -44,6 +44,8 @@ mod replicas;
 mod roles;
 #[path = "rules/settings.rs"]
 mod settings;
+#[path = "rules/waiting.rs"]
+mod waiting;
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -240,6 +242,7 @@ impl World {
                             format!("updated {}", serde_json::to_string(&update).unwrap())
                         }
                         RoomEvent::Locked { locked } => format!("locked={locked}"),
+                        RoomEvent::Started { .. } => "started".to_owned(),
                         RoomEvent::Destroyed { reason } => {
                             let reason = reason.map(|reason| format!(" {}", reason.as_str()));
                             format!("destroyed{}", reason.unwrap_or_default())

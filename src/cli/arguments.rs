@@ -63,7 +63,9 @@ mod webhooks;
 pub(in crate::cli) use access::listener_url;
 pub use access::{AdminListener, AdminOptions, ApiAccess, ApiOptions, ContextChoice, FleetOptions};
 pub use admin::{AppArguments, AppOptions, AuditOptions, NodeArguments, NodesOptions};
-pub use calls::{CallArguments, CallOptions, CallReference, GatherOptions, SessionsOptions};
+pub use calls::{
+    CallArguments, CallOptions, CallReference, GatherOptions, JoinSettings, SessionsOptions,
+};
 pub use contexts::{ContextArguments, ContextOptions, ContextSettings};
 pub use output::{IdView, View, Wait, Watch};
 pub use rooms::{

@@ -118,11 +118,14 @@ async fn run_for_app(api: &Client, command: CallArguments, view: IdView) -> Resu
             room,
             unmuted,
             skip_pin,
+            settings,
             wait,
         } => {
             let call = lookup::call(api, &target.call).await?;
             let room = lookup::room(api, &room).await?;
-            let mut request = command_to(call, "conference/join").with("room_id", room.to_string());
+            let mut request = command_to(call, "conference/join")
+                .with("room_id", room.to_string())
+                .with_settings(settings);
             if unmuted {
                 request = request.with("muted", false);
             }

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use roomkeeper_core::ids::{CallId, RoomId};
 
+use super::arguments::JoinSettings;
 use super::table::{plain, sanitize};
 
 /// A request that changes something.
@@ -49,6 +50,20 @@ impl Request {
     /// Adds a field.
     pub fn with(mut self, field: &str, value: impl Into<Value>) -> Self {
         self.fields.insert(field.to_owned(), value.into());
+        self
+    }
+
+    /// Adds the settings of a member that joins.
+    pub fn with_settings(mut self, settings: JoinSettings) -> Self {
+        if settings.moderator {
+            self = self.with("role", "moderator");
+        }
+        if let Some(starts) = settings.start_on_enter {
+            self = self.with("start_on_enter", starts);
+        }
+        if settings.end_on_exit {
+            self = self.with("end_on_exit", true);
+        }
         self
     }
 

@@ -65,13 +65,22 @@ async fn run_for_app(api: &Client, command: RoomArguments, view: IdView) -> Resu
             name,
             node,
             call,
+            wait_for_moderator,
+            wait_url,
             wait,
         } => {
             let call = match call {
                 Some(call) => Some(lookup::call(api, &call).await?),
                 None => None,
             };
-            (create(name, node, call), wait)
+            let mut request = create(name, node, call);
+            if wait_for_moderator {
+                request = request.with("wait_for_moderator", true);
+            }
+            if let Some(url) = wait_url {
+                request = request.with("wait_url", url.to_string());
+            }
+            (request, wait)
         }
         RoomArguments::Delete { target, yes, wait } => {
             let room = lookup::room(api, &target.room).await?;

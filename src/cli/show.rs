@@ -327,6 +327,7 @@ fn room_block(room: &Value, clock: &Clock) -> String {
         ),
         ("members", plain(&room["members"])),
         ("locked", flag(room, "locked")),
+        ("waiting", flag(room, "waiting")),
         ("playback", playback),
         ("recording", recording),
         ("volume", format!("{} dB", plain(&room["playback_volume"]))),

@@ -169,6 +169,7 @@ impl ApiError {
             | Refusal::HoldAlreadySet { .. }
             | Refusal::NameFixed
             | Refusal::NoMembers
+            | Refusal::WaitsForModerator
             | Refusal::RoomFull
             | Refusal::RoomLocked
             | Refusal::AlreadyRecording

@@ -234,6 +234,7 @@ async fn settings_of_a_room_are_in_its_intents() {
     let body = json!({
         "max_members": 5, "max_duration": 3_600, "end_when_silent_for": 60,
         "tones": {"enter": "https://1.1.1.1/in.wav", "exit": false}, "alone_url": "https://1.1.1.1/m.wav",
+        "wait_for_moderator": true, "wait_url": "https://1.1.1.1/w.wav",
     });
     world.script(Ok(Accepted::UpdateRoom(UpdateAccepted::Updated)));
     assert_eq!(
@@ -242,6 +243,7 @@ async fn settings_of_a_room_are_in_its_intents() {
     );
     let none = json!({
         "max_members": 0, "max_duration": 0, "end_when_silent_for": 0, "tones": false, "alone_url": false,
+        "wait_for_moderator": false, "wait_url": false,
     });
     world.script(Ok(Accepted::UpdateRoom(UpdateAccepted::Updated)));
     assert_eq!(
@@ -259,9 +261,11 @@ async fn settings_of_a_room_are_in_its_intents() {
     let set = json!({
         "max_members": 5, "timeout": 3_600, "end_when_silent_for": 60,
         "tones": {"enter": "https://1.1.1.1/in.wav"}, "alone_url": "https://1.1.1.1/m.wav",
+        "wait_for_moderator": true, "wait_url": "https://1.1.1.1/w.wav",
     });
     let none = json!({
         "max_members": 0, "timeout": 0, "end_when_silent_for": 0, "tones": {}, "alone_url": null,
+        "wait_for_moderator": false, "wait_url": null,
     });
     assert_eq!(updates, [set, none]);
 }
@@ -287,6 +291,10 @@ async fn wrong_settings_of_a_room_give_400_with_their_field() {
         (json!({"alone_url": 7}), "alone_url"),
         (json!({ "alone_url": long }), "alone_url"),
         (json!({"alone_url": "https://[::1]/a"}), "alone_url"),
+        (json!({"wait_for_moderator": 1}), "wait_for_moderator"),
+        (json!({"wait_url": true}), "wait_url"),
+        (json!({ "wait_url": long }), "wait_url"),
+        (json!({"wait_url": "https://[::1]/a"}), "wait_url"),
     ] {
         let answer = world.patch(&room_path(room), body.clone()).await;
         assert_eq!(answer.fails(400)["detail"]["field"], field, "{body}");

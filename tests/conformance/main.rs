@@ -47,6 +47,7 @@ mod recording;
 mod settings;
 mod status;
 mod voipbin;
+mod waiting;
 mod webhooks;
 
 use std::process::ExitCode;
@@ -88,6 +89,7 @@ fn rows() -> Vec<(&'static str, Vec<Entry>)> {
         ("moves", moves::rows()),
         ("settings", settings::rows()),
         ("roles", roles::rows()),
+        ("waiting", waiting::rows()),
         ("webhooks", webhooks::rows()),
         ("v_access", voipbin::access::rows()),
         ("v_conferences", voipbin::conferences::rows()),

@@ -30,6 +30,7 @@ mod recording;
 mod recovery;
 mod rooms;
 mod scene;
+mod waiting;
 
 use std::pin::Pin;
 use std::process::ExitCode;
@@ -74,6 +75,7 @@ fn all() -> Vec<(&'static str, Vec<Test>)> {
         ("moves", moves::tests()),
         ("playback", playback::tests()),
         ("recording", recording::tests()),
+        ("waiting", waiting::tests()),
     ]
 }
 

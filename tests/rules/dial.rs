@@ -34,7 +34,7 @@ pub(crate) fn words(event: &DialEvent) -> String {
     format!("call {}/{} {what}", event.attempt, event.attempts)
 }
 
-fn request(retries: u8) -> DialRequest {
+pub(super) fn request(retries: u8) -> DialRequest {
     DialRequest {
         to: "+49301".parse().unwrap(),
         from: Some("+49302".parse().unwrap()),
@@ -48,7 +48,7 @@ fn request(retries: u8) -> DialRequest {
     }
 }
 
-fn dial_room() -> World {
+pub(super) fn dial_room() -> World {
     let mut world = World::new();
     let rules = Rules {
         apps: BTreeSet::from([demo()]),
@@ -70,7 +70,7 @@ fn dial_room() -> World {
 }
 
 impl World {
-    fn dial(&mut self, request: DialRequest) -> Result<CallId, Refusal> {
+    pub(super) fn dial(&mut self, request: DialRequest) -> Result<CallId, Refusal> {
         let session = call(1);
         let dial = Dial {
             session,
@@ -108,7 +108,7 @@ impl World {
         self.dialled(session, ChannelChange::Ringing, None);
     }
 
-    fn picks_up(&mut self, session: CallId) {
+    pub(super) fn picks_up(&mut self, session: CallId) {
         let answered = ChannelChange::Answered(identity(Some("demo")));
         self.dialled(session, answered, None);
     }

@@ -262,7 +262,7 @@ fn hold_goes_along_and_its_music_begins_again() {
     let mut world = World::with_two_rooms();
     world.hold_before_the_move();
     world.move_to(B, None).unwrap();
-    assert_eq!(world.transfers(), ["enter 2 muted=false"]);
+    assert_eq!(world.transfers(), ["enter 2 muted=false deaf"]);
     world.leaves(call(1), A, 1, 0);
     world.commands.clear();
     world.restarts();
@@ -289,7 +289,7 @@ fn hold_returns_with_a_member_that_the_new_room_refuses() {
     world.commands.clear();
     world.leaves(call(1), A, 1, 0);
     world.parks(call(1), Some("demo"));
-    assert_eq!(world.transfers(), ["enter 1 muted=false past lock"]);
+    assert_eq!(world.transfers(), ["enter 1 muted=false deaf past lock"]);
     world.enters(call(1), A, 3, true);
     assert_eq!(world.hold_commands(), ["hears=false", "hold=true"]);
 }

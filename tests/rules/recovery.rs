@@ -16,15 +16,7 @@ impl World {
     /// A member, unmuted, and another one, muted, on a node that recovers its calls.
     fn recovering() -> Self {
         let mut world = Self::joined();
-        let rules = Rules {
-            apps: BTreeSet::from([demo()]),
-            timeouts: Timeouts {
-                recovery: TIME,
-                ..Timeouts::default()
-            },
-            ..Rules::default()
-        };
-        world.node_state.set_rules(rules);
+        world.recovers();
         world.parks(call(2), Some("demo"));
         world.conference(1, 1, 2, ConferenceChange::Added(block(call(2), true)));
         world.notifications.clear();
@@ -33,7 +25,20 @@ impl World {
         world
     }
 
-    fn restart(&mut self) {
+    /// Lets the node recover its calls after a restart.
+    pub(super) fn recovers(&mut self) {
+        let rules = Rules {
+            apps: BTreeSet::from([demo()]),
+            timeouts: Timeouts {
+                recovery: TIME,
+                ..Timeouts::default()
+            },
+            ..Rules::default()
+        };
+        self.node_state.set_rules(rules);
+    }
+
+    pub(super) fn restart(&mut self) {
         self.with(|node_state, cx| node_state.core_changed(Some(next_core()), cx));
     }
 
@@ -49,7 +54,7 @@ impl World {
     }
 
     /// Merges a snapshot of the new core with these members, each with its permissions to speak and to hear.
-    fn shows_next(&mut self, fence: u64, members: &[(CallId, bool, bool)]) {
+    pub(super) fn shows_next(&mut self, fence: u64, members: &[(CallId, bool, bool)]) {
         let members = members
             .iter()
             .map(|(call, can_speak, can_hear)| SnapshotMember {

@@ -53,6 +53,21 @@ pub enum Request {
         call: usize,
         on: bool,
     },
+    /// The room waits for a moderator, or no longer.
+    Wait {
+        slot: usize,
+        on: bool,
+        music: bool,
+    },
+    /// A room that waits starts with the call, or no longer.
+    StartOnEnter {
+        call: usize,
+        on: bool,
+    },
+    JoinAsModerator {
+        call: usize,
+        slot: usize,
+    },
     Join {
         call: usize,
         slot: usize,
@@ -309,6 +324,12 @@ impl Schedule {
                 role: Role::Owner,
                 request: create(&mut rng, slot),
             });
+            if rng.one_in(4) {
+                steps.push(Step::Request {
+                    role: Role::Owner,
+                    request: wait(&mut rng, slot, true),
+                });
+            }
         }
         for _ in 0..rng.within(5, 110) {
             step(&mut rng, mood, &mut steps);
@@ -327,6 +348,11 @@ fn create(rng: &mut Rng, slot: usize) -> Request {
         connect: rng.one_in(6),
         acts: rng.one_in(4),
     }
+}
+
+fn wait(rng: &mut Rng, slot: usize, on: bool) -> Request {
+    let music = rng.one_in(2);
+    Request::Wait { slot, on, music }
 }
 
 fn step(rng: &mut Rng, mood: Mood, steps: &mut Vec<Step>) {
@@ -547,7 +573,8 @@ fn add_doubt(rng: &mut Rng, steps: &mut Vec<Step>) {
 fn request(rng: &mut Rng) -> Request {
     let (call, slot) = (rng.below(8), rng.below(ROOMS));
     match rng.weighted(&[
-        4, 3, 1, 14, 5, 2, 4, 4, 1, 2, 4, 2, 1, 1, 2, 2, 4, 3, 1, 3, 6, 6, 2, 6, 3, 1, 1, 5, 1,
+        4, 3, 1, 14, 5, 2, 4, 4, 1, 2, 4, 2, 1, 1, 2, 2, 4, 3, 1, 3, 6, 6, 2, 6, 3, 1, 1, 5, 1, 2,
+        2, 2,
     ]) {
         0 => create(rng, slot),
         1 => Request::Delete { slot },
@@ -610,7 +637,16 @@ fn request(rng: &mut Rng) -> Request {
             call,
             coach: rng.below(8),
         },
-        _ => Request::Uncoach { call },
+        28 => Request::Uncoach { call },
+        29 => {
+            let on = !rng.one_in(3);
+            wait(rng, slot, on)
+        }
+        30 => Request::StartOnEnter {
+            call,
+            on: !rng.one_in(3),
+        },
+        _ => Request::JoinAsModerator { call, slot },
     }
 }
 

@@ -20,6 +20,8 @@ pub struct WebhookLog {
     /// The live calls: true if answered.
     pub calls: BTreeMap<String, bool>,
     over: BTreeSet<String>,
+    /// The conferences that have started after a wait.
+    started: BTreeSet<String>,
     /// The rooms that are reported as locked.
     pub locked: BTreeSet<String>,
     /// The active recording of each room.
@@ -94,6 +96,20 @@ impl WebhookLog {
             )?;
         }
         match message.event.as_str() {
+            "conference.started" => {
+                ensure(
+                    self.inside.keys().any(|(r, _)| *r == room),
+                    "a conference started without members",
+                )?;
+                ensure(
+                    data["started_by"].is_null()
+                        || self
+                            .inside
+                            .contains_key(&(room.clone(), text(&data["started_by"]))),
+                    "a conference started with a call that is not in it",
+                )?;
+                ensure(self.started.insert(room), "I3: a conference started twice")?;
+            }
             "conference.destroyed" => {
                 ensure(
                     self.inside.keys().all(|(r, _)| *r != room),
@@ -138,6 +154,9 @@ impl WebhookLog {
                     "I4: a call left a room that it was not in",
                 )?;
                 self.held.remove(&member);
+                if self.inside.keys().all(|(r, _)| *r != room) {
+                    self.started.remove(&room);
+                }
                 ensure(
                     !self.member_plays.values().any(|of| *of == member),
                     "a member left while files played to it",
@@ -321,7 +340,9 @@ impl WebhookLog {
             }
             "conference.member.updated" => {
                 ensure(
-                    data["labels"]["at"].is_string() || data["end_on_exit"].is_boolean(),
+                    data["labels"]["at"].is_string()
+                        || data["end_on_exit"].is_boolean()
+                        || data["start_on_enter"].is_boolean(),
                     "a member was updated without its new setting",
                 )?;
                 ensure(

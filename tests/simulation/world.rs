@@ -30,8 +30,8 @@ use roomkeeper_core::pin::PinHash;
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::plan::Suspect;
 use roomkeeper_core::room::{
-    Details, FileId, Kind, MemberUpdate, Origin, PlayCommand, RoomSettings, RoomState, RoomStatus,
-    Sparse, Update,
+    Details, FileId, Kind, Member, MemberSettings, MemberStatus, MemberUpdate, Origin, PlayCommand,
+    RoomSettings, RoomSettingsUpdate, RoomState, RoomStatus, Sparse, Update,
 };
 use roomkeeper_core::room::{MemberFlag, RecordAction};
 use roomkeeper_core::switch_command::{SwitchAction, SwitchCommand};
@@ -727,6 +727,48 @@ impl World {
                 };
                 Intent::new(Target::Member { room, call }, app, update)
             }
+            Request::StartOnEnter { call, on } => {
+                let call = self.session(call)?;
+                let node_state = &self.sides[self.owner()].replica.node_state;
+                let room = node_state.call(call)?.status().room()?;
+                let update = UpdateMember {
+                    update: Box::new(MemberUpdate {
+                        start_on_enter: Some(Some(on)),
+                        ..MemberUpdate::default()
+                    }),
+                    labels: LabelsUpdate::default(),
+                };
+                Intent::new(Target::Member { room, call }, app, update)
+            }
+            Request::Wait { slot, on, music } => {
+                let url = music.then(|| self.new_urls(1).remove(0));
+                let update = Box::new(Update {
+                    settings: RoomSettingsUpdate {
+                        wait_for_moderator: Some(on),
+                        wait_url: Some(url),
+                        ..RoomSettingsUpdate::default()
+                    },
+                    ..Update::default()
+                });
+                let labels = LabelsUpdate::default();
+                let update = UpdateRoom { update, labels };
+                Intent::new(Target::Room(self.room(slot)?), app, update)
+            }
+            Request::JoinAsModerator { call, slot } => Intent::new(
+                Target::Member {
+                    room: self.room(slot)?,
+                    call: self.session(call)?,
+                },
+                app,
+                Join {
+                    muted: Some(false),
+                    settings: Sparse::new(MemberSettings {
+                        role: roomkeeper_core::room::Role::Moderator,
+                        ..MemberSettings::default()
+                    }),
+                    ..Join::default()
+                },
+            ),
             Request::Join { call, slot, muted } => Intent::new(
                 Target::Member {
                     room: self.room(slot)?,
@@ -1667,13 +1709,17 @@ impl World {
                 .room(*id)
                 .filter(|r| r.status() != RoomStatus::Terminated);
             let room = stored.as_ref().or_else(|| node_state.room(*id));
+            // FreeSWITCH's flag belongs to the wait.
+            let waits = room.is_some_and(RoomState::is_waiting);
+            let is_shown = |flag: &MemberFlag| !(waits && *flag == MemberFlag::Hear);
             let model: BTreeMap<ChannelId, (bool, BTreeSet<MemberFlag>)> = room
                 .into_iter()
                 .flat_map(|r| r.members())
                 .map(|(index, m)| {
                     // While a member is held, its other flags are not reported.
                     let is_off = |flag: &MemberFlag| !m.flags.hold && !flag.is_on(m.flags);
-                    let off = MemberFlag::ALL.iter().copied().filter(is_off).collect();
+                    let off = MemberFlag::ALL.iter().copied().filter(is_off);
+                    let off = off.filter(is_shown).collect();
                     (index.channel(), (m.flags.hold, off))
                 })
                 .collect();
@@ -1686,13 +1732,18 @@ impl World {
                     let off = if call.held {
                         BTreeSet::new()
                     } else {
-                        call.off.clone()
+                        call.off.iter().copied().filter(is_shown).collect()
                     };
                     (channel, (call.held, off))
                 })
                 .collect();
             if room.is_some_and(|room| room.is_open()) {
-                self.check_silence(*id)?;
+                self.check_silence(*id, waits)?;
+            }
+            let starts =
+                |m: &Member| m.status == MemberStatus::Joined && m.settings.starts_conference();
+            if waits && room.is_some_and(|room| room.members().values().any(starts)) {
+                return Err(format!("I1: {id} waits, and its moderator is there"));
             }
             same("I1: members (on hold, flags that are off)", id, &model, &is)?;
             let instances = room.map(|r| r.instances().iter().map(|l| l.id).collect::<Vec<_>>());
@@ -1743,12 +1794,15 @@ impl World {
         )
     }
 
-    /// Checks that no held member of a room hears it.
-    fn check_silence(&self, room: RoomId) -> Checked {
+    /// Checks that no held member of a room hears it, and no member of one that waits for a moderator.
+    fn check_silence(&self, room: RoomId, waits: bool) -> Checked {
         for channel in self.node.members(room) {
             let call = &self.node.calls[&channel];
             if call.held && call.is_on(MemberFlag::Hear) {
                 return Err(format!("I5: {channel:?} is held in {room} and hears it"));
+            }
+            if waits && call.is_on(MemberFlag::Hear) {
+                return Err(format!("I5: {channel:?} waits in {room} and hears it"));
             }
         }
         Ok(())

@@ -689,6 +689,9 @@ pub enum Refusal {
     #[error("the conference has no members yet")]
     NoMembers,
     /// 409.
+    #[error("the conference waits for a moderator")]
+    WaitsForModerator,
+    /// 409.
     #[error("the conference is full")]
     RoomFull,
     /// 409.

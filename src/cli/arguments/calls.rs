@@ -74,6 +74,20 @@ pub struct GatherOptions {
     pub tries: Option<u8>,
 }
 
+/// The settings of a member that joins.
+#[derive(clap::Args, Clone, Copy, Debug)]
+pub struct JoinSettings {
+    /// The member is a moderator. A room that waits for one starts with it.
+    #[arg(long)]
+    pub moderator: bool,
+    /// A room that waits for a moderator starts with this member, or does not; if omitted, its role decides.
+    #[arg(long, value_name = "true|false")]
+    pub start_on_enter: Option<bool>,
+    /// The room ends when the member leaves.
+    #[arg(long)]
+    pub end_on_exit: bool,
+}
+
 /// A command for calls.
 #[derive(Subcommand, Debug)]
 pub enum CallArguments {
@@ -128,6 +142,9 @@ pub enum CallArguments {
         /// The callee joins muted.
         #[arg(long)]
         muted: bool,
+        /// The settings.
+        #[command(flatten)]
+        settings: JoinSettings,
         /// The wait.
         #[command(flatten)]
         wait: Wait,
@@ -211,7 +228,7 @@ pub enum CallArguments {
         wait: Wait,
     },
     /// Moves a call into a room.
-    #[command(after_help = wait_help!("call join 527121101 standup --wait", "call join acW68-04c64c27 standup --unmuted"))]
+    #[command(after_help = wait_help!("call join 527121101 standup --wait", "call join acW68-04c64c27 standup --unmuted --moderator"))]
     Join {
         /// The call.
         #[command(flatten)]
@@ -224,6 +241,9 @@ pub enum CallArguments {
         /// Does not ask the caller for the PIN of the room.
         #[arg(long)]
         skip_pin: bool,
+        /// The settings.
+        #[command(flatten)]
+        settings: JoinSettings,
         /// The wait.
         #[command(flatten)]
         wait: Wait,

@@ -69,7 +69,7 @@ pub enum RoomArguments {
         watch: Watch,
     },
     /// Creates a room.
-    #[command(after_help = wait_help!("room create standup", "room create standup --call 527121101 --wait"))]
+    #[command(after_help = wait_help!("room create standup", "room create standup --wait-for-moderator", "room create standup --call 527121101 --wait"))]
     Create {
         /// 1 to 64 characters of A-Z a-z 0-9 _ -, unique among the app's rooms.
         name: String,
@@ -79,6 +79,12 @@ pub enum RoomArguments {
         /// Creates the room on the node of this call.
         #[arg(long, value_name = "CALL")]
         call: Option<String>,
+        /// Members wait until a moderator joins.
+        #[arg(long)]
+        wait_for_moderator: bool,
+        /// The file that each of them hears meanwhile, by http or https.
+        #[arg(long, value_name = "URL", requires = "wait_for_moderator")]
+        wait_url: Option<Url>,
         /// The wait.
         #[command(flatten)]
         wait: Wait,

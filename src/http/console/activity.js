@@ -17,7 +17,7 @@ const LEFT = {
   orphan: "left, because FreeSWITCH lost the call",
 };
 
-const SETTINGS = ["detail", "data", "timeout", "pre_actions", "post_actions"];
+const SETTINGS = ["detail", "data", "timeout", "pre_actions", "post_actions", "wait_for_moderator", "wait_url"];
 
 /** Adds an event to the log of its room, and remembers its time. `before`: the state without the event. */
 export function logEvent(state, before, body, at) {
@@ -133,6 +133,8 @@ function ofRoom(event, data) {
   switch (event) {
     case "conference.created":
       return "Room created";
+    case "conference.started":
+      return "Conference started";
     case "conference.destroyed":
       return "Room ended";
     case "conference.updated":

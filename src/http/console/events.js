@@ -21,10 +21,15 @@ function applyEvent(state, body, at) {
   const change = flagChange(event);
   if (change) return flagChanged(state, room, session, change);
   switch (event) {
-    case "conference.created":
-      return withRoom(state, room, (before) => ({ ...blank(room, at), ...before, name: data.name ?? before?.name ?? "" }));
+    case "conference.created": {
+      const next = withRoom(state, room, (before) => ({ ...blank(room, at), ...before, name: data.name ?? before?.name ?? "" }));
+      // The event has no settings.
+      return state.rooms.has(room) ? next : doubt(next, room);
+    }
     case "conference.updated":
       return updated(state, room, data, at);
+    case "conference.started":
+      return withRoom(state, room, (one) => one && { ...one, waiting: false });
     case "conference.destroyed": {
       const calls = new Map(state.calls);
       for (const [id, call] of calls) if (call.roomId === room) calls.set(id, outside(call));
@@ -101,7 +106,7 @@ function applyEvent(state, body, at) {
 }
 
 function blank(id, at) {
-  return { id, name: "", node: nodeOf(id), createdAt: at, locked: false, playing: null, volume: null, recording: null, stale: false };
+  return { id, name: "", node: nodeOf(id), createdAt: at, locked: false, waits: false, waiting: false, playing: null, volume: null, recording: null, stale: false };
 }
 
 function stranger(uuid, at) {
@@ -128,6 +133,8 @@ function updated(state, room, data, at) {
     ...(typeof data.name === "string" && { name: data.name }),
     ...(typeof data.locked === "boolean" && { locked: data.locked }),
   }));
+  // Whether it waits from now on depends on its members.
+  if (typeof data.wait_for_moderator === "boolean") return doubt(next, room);
   return typeof data.locked === "boolean" ? settleIf(next, `lock:${room}`, data.locked) : next;
 }
 
@@ -163,6 +170,8 @@ function left(state, room, session) {
   if (there?.has(session)) {
     next = { ...next, members: new Map(next.members).set(room, without(there, [session])) };
   }
+  const isEmpty = state.rooms.get(room)?.waits && ![...next.calls.values()].some((call) => call.roomId === room);
+  if (isEmpty) next = withRoom(next, room, (one) => one && { ...one, waiting: true });
   // No event says that a departed member stopped talking.
   next = talks(next, session, false);
   return next.floors.get(room) === session ? { ...next, floors: without(next.floors, [room]) } : next;
@@ -218,6 +227,8 @@ export function announceEvent(state, before, { event, room_id: room, session_uui
     case "conference.updated":
       if (typeof data.locked !== "boolean") return state;
       return announce(state, `${name} is ${data.locked ? "locked" : "unlocked"}`);
+    case "conference.started":
+      return announce(state, `${name} has started`);
     case "conference.destroyed":
       return announce(state, `${name} has ended`);
     case "conference.recording.started":

@@ -66,6 +66,9 @@ export function roomOfRow(row) {
     node: nodeOf(row.room_id),
     createdAt: /^[0-9]+$/.test(row.created_at) ? Number(row.created_at) * 1000 : Date.parse(row.created_at),
     locked: row.locked === true,
+    /** True if its members wait for a moderator, each time that it begins. */
+    waits: row.wait_for_moderator === true,
+    waiting: row.waiting === true,
     playing: playingOf(row),
     // A row of a list has no volume.
     volume: row.playback_volume ?? null,

@@ -66,7 +66,7 @@ pub(super) struct Operation {
     responses(
         (status = 202, description = "The command is accepted.", body = Operation,
          example = json!({"recording_id": "f1d1c8e2-8e0b-8a3a-9d10-4f3c7a1f6b11", "status": "starting"})),
-        (status = 409, description = "The conference has no members or is already recorded, or the `command_uid` belongs to another command.", body = Failure),
+        (status = 409, description = "The conference has no members, waits for a moderator or is already recorded, or the `command_uid` belongs to another command.", body = Failure),
         RoomCommandFailures,
     )
 )]

@@ -88,6 +88,9 @@ pub(super) struct RoomRow {
     /// Present only while the conference is locked.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     locked: bool,
+    /// Present only while the conference waits for a moderator.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    waiting: bool,
     /// Omitted while nothing plays.
     #[schema(value_type = Option<PlaybackStatus>)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -119,6 +122,9 @@ pub(super) struct RoomDetail {
     /// Present only while the conference is locked.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     locked: bool,
+    /// Present only while the conference waits for a moderator.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    waiting: bool,
     /// Omitted while the conference is not recorded.
     #[schema(value_type = Option<RecordingStatusText>)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -156,6 +162,9 @@ pub(super) struct MemberRow {
     /// The member is on hold. Present only while this is `true`.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     held: bool,
+    /// The member waits for a moderator: it hears nobody, and nobody hears it. Present only while this is `true`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    waiting: bool,
     /// Omitted while the member is not recorded.
     #[schema(value_type = Option<RecordingStatusText>)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -258,12 +267,14 @@ pub(super) async fn get(
     let head = state.find_room(id).await?;
     state.own_room(&caller, &head)?;
     let playing = head.playback.head();
+    let waiting = head.is_waiting();
     Ok(Json(RoomDetail {
         room_id: id.to_string(),
         name: head.registration.name,
         created_at: head.registration.created_at.as_secs().to_string(),
         members: head.present,
         locked: head.locked,
+        waiting,
         playback_status: playback::status(&head.playback),
         playback_volume: head.playback.volume(),
         playback_urls: playing
@@ -360,7 +371,10 @@ pub(super) async fn members(
                 let recording = room.member_recordings().get(call);
                 let coach = room.coaches().get(call).filter(|coach| coach.began);
                 let coach = coach.map(|coach| coach.call);
-                MemberRow::from_member(*call, member, recording, coach)
+                MemberRow {
+                    waiting: room.is_waiting(),
+                    ..MemberRow::from_member(*call, member, recording, coach)
+                }
             })
             .collect(),
         cursor,
@@ -378,11 +392,13 @@ impl RoomRef {
 
 impl RoomRow {
     fn from_head(id: RoomId, head: RoomHead, stale: bool) -> Self {
+        let waiting = head.is_waiting();
         Self {
             room_id: id.to_string(),
             name: head.registration.name,
             members: head.present,
             locked: head.locked,
+            waiting,
             created_at: head.registration.created_at.rfc3339_seconds(),
             playback_status: head
                 .playback
@@ -410,6 +426,7 @@ impl MemberRow {
             deaf: !member.flags.hear,
             joined_at: member.since.rfc3339_seconds(),
             held: member.flags.hold,
+            waiting: false,
             recording_status: recording.map(Recording::status_name),
             coach: coach.map(|coach| coach.to_string()),
             settings: member.settings.clone(),

@@ -74,6 +74,11 @@ struct RoomUpdateBody {
     /// The attempts of a caller, 1 to 10; 0: 3.
     #[schema(maximum = 10)]
     pin_tries: Option<u8>,
+    /// `true`: members wait until a moderator enters. In a conference that has members, it holds from the next time that
+    /// all have left. `false` starts a waiting conference.
+    wait_for_moderator: Option<bool>,
+    /// The file that each waiting member hears, again and again; `false` removes it.
+    wait_url: Option<UrlOrFalse>,
     #[schema(value_type = Option<CommandUidText>)]
     command_uid: Option<String>,
 }
@@ -142,6 +147,9 @@ struct MemberUpdateBody {
     role: Option<MemberRole>,
     /// `true`: the conference ends when this member leaves, other than by a move.
     end_on_exit: Option<bool>,
+    /// `true`: a conference that waits for a moderator starts with this member. `false`: it does not, even with a
+    /// moderator. If it was never set, the role decides.
+    start_on_enter: Option<bool>,
     #[schema(value_type = Option<CommandUidText>)]
     command_uid: Option<String>,
 }
@@ -189,6 +197,8 @@ fn room_update(state: &ApiState, fields: &Fields) -> Result<RoomSettingsUpdate, 
         pin_prompt_url,
         pin_prompt_text,
         pin_tries: pin_tries.and_then(|tries| tries.try_into().ok()),
+        wait_for_moderator: fields.boolean("wait_for_moderator")?,
+        wait_url: url_or_false(fields.get("wait_url"), "wait_url")?,
     })
 }
 
@@ -308,6 +318,8 @@ fn check_files(
     files.extend(alone.map(|url| ("alone_url", url)));
     let pin_prompt = update.pin_prompt_url.iter().flatten();
     files.extend(pin_prompt.map(|url| ("pin_prompt_url", url)));
+    let wait = update.wait_url.iter().flatten();
+    files.extend(wait.map(|url| ("wait_url", url)));
     let rules = state.settings.play.clone();
     let fields: Vec<_> = files.iter().map(|(name, _)| *name).collect();
     let wrong = move |(index, why): (usize, String)| {
@@ -324,6 +336,7 @@ fn member_update(fields: &Fields) -> Result<MemberUpdate, ApiError> {
         labels: None,
         role: fields.parsed("role")?,
         end_on_exit: fields.boolean("end_on_exit")?,
+        start_on_enter: fields.boolean("start_on_enter")?.map(Some),
     })
 }
 

@@ -54,6 +54,11 @@ event_data! {
         #[serde(flatten)]
         settings: ShownRoomSettingsText,
     }
+    RoomStarted {
+        /// The session of the member with which the conference starts; omitted if `wait_for_moderator` was switched off.
+        #[schema(required = false)]
+        started_by: String,
+    }
     RoomDestroyed {
         /// `member_left` if a member with `end_on_exit` has left.
         #[schema(required = false)]
@@ -379,6 +384,7 @@ envelopes! {
 #[openapi(components(schemas(
     RoomCreated,
     RoomUpdated,
+    RoomStarted,
     RoomDestroyed,
     MemberJoined,
     MemberUpdated,

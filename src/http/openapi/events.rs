@@ -45,6 +45,7 @@ fn describe(event: &str) -> Option<(&'static str, String)> {
     Some(described! {
         "conference.created": "A conference was created", RoomCreated;
         "conference.updated": "A conference's details, settings or lock changed", RoomUpdated;
+        "conference.started": "The members of a conference no longer wait for a moderator", RoomStarted;
         "conference.destroyed": "A conference ended", RoomDestroyed;
         "conference.member.joined": "A member joined", MemberJoined;
         "conference.member.updated": "Settings of a member changed", MemberUpdated;

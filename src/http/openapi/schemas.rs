@@ -135,6 +135,13 @@ pub(crate) struct RoomSettingsText {
     /// The conference ends when it has members and none has talked for this number of seconds; 0: never.
     #[schema(required = false, maximum = 31_536_000)]
     end_when_silent_for: u32,
+    /// `true`: members wait until a moderator enters, or another member with `start_on_enter`. Until then none hears
+    /// another. The wait begins again when all members have left.
+    #[schema(required = false)]
+    wait_for_moderator: bool,
+    /// The file that each waiting member hears, again and again.
+    #[schema(required = false)]
+    wait_url: Option<String>,
     /// The file that asks for the PIN.
     #[schema(required = false)]
     pin_prompt_url: Option<String>,
@@ -181,6 +188,9 @@ pub(crate) struct MemberSettingsText {
     /// `true`: the conference ends when this member leaves, other than by a move.
     #[schema(required = false)]
     end_on_exit: bool,
+    /// A conference that waits for a moderator starts with this member, or does not; if absent, its role decides.
+    #[schema(required = false)]
+    start_on_enter: bool,
 }
 
 /// The role of a member.

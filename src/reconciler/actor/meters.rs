@@ -294,6 +294,7 @@ const fn confirmed_by(notification: &Notification) -> Option<(EntityId, Confirma
             RoomEvent::Destroyed { .. } => (EntityId::Room(*room), Confirmation::Destroyed, true),
             RoomEvent::Created { .. }
             | RoomEvent::Updated(_)
+            | RoomEvent::Started { .. }
             | RoomEvent::Gathered { .. }
             | RoomEvent::Digit { .. }
             | RoomEvent::MemberReconnected { .. }

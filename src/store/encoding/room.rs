@@ -123,6 +123,9 @@ struct StoredRun {
     /// The dial-outs in progress.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     dials: Option<Box<DialOuts>>,
+    /// The conference has started after a wait for a moderator.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    started: bool,
     /// The time at which the room ends unless a member has talked since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     silent: Option<Timestamp>,
@@ -158,11 +161,18 @@ pub struct RoomHead {
     pub present: usize,
     /// The room is locked.
     pub locked: bool,
+    /// The conference has started after a wait for a moderator.
+    pub started: bool,
     /// The playback.
     pub playback: Playback,
 }
 
 impl RoomHead {
+    /// Returns true while its members wait for a moderator, or the first one would.
+    pub fn is_waiting(&self) -> bool {
+        self.registration.details.settings.wait_for_moderator && !self.started
+    }
+
     /// Returns the dial-outs in progress, oldest first.
     pub fn dials(&self) -> impl Iterator<Item = &DialOut> {
         self.dials.iter().flat_map(|dials| dials.iter())
@@ -283,6 +293,7 @@ impl From<&RoomState> for StoredRun {
                 .collect(),
             recordings: room.recordings().to_vec(),
             dials: room.stored_dials().cloned().map(Box::new),
+            started: room.has_started(),
             silent: room.silent_at(),
         }
     }
@@ -351,6 +362,7 @@ pub fn decode_room<'a>(
         ended_at: run.ended,
         members: decode_members(id, &stored.parts)?,
         sequence: run.seq,
+        started: run.started,
         silent_at: run.silent,
     };
     RoomState::restore(data).map_err(|why| corrupt(entity, "record", why))
@@ -406,6 +418,7 @@ pub fn decode_room_head<'a>(
         dials: run.dials,
         present: run.present,
         locked: run.locked,
+        started: run.started,
         playback: decode_playback(id, &stored)?,
     })
 }

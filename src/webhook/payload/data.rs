@@ -32,6 +32,8 @@ pub(super) struct Data<'a> {
     pub(super) muted: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) locked: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) started_by: Option<CallId>,
     #[serde(flatten)]
     pub(super) member: Option<&'a MemberSettings>,
     #[serde(flatten)]
@@ -118,6 +120,10 @@ pub(super) fn room_data(fact: &RoomEvent) -> Data<'_> {
         RoomEvent::Updated(update) => Data {
             update: Some(update),
             max_duration: update.timeout,
+            ..none
+        },
+        RoomEvent::Started { by } => Data {
+            started_by: *by,
             ..none
         },
         RoomEvent::Locked { locked } => Data {

@@ -188,9 +188,13 @@ fn room_events() -> Vec<RoomEvent> {
                 pin_prompt_url: Some(None),
                 pin_prompt_text: Some(Some(Speech::new("the PIN").unwrap())),
                 pin_tries: Some(3),
+                wait_for_moderator: Some(true),
+                wait_url: Some(None),
             },
         })),
         RoomEvent::Locked { locked: true },
+        RoomEvent::Started { by: None },
+        RoomEvent::Started { by: Some(call) },
         RoomEvent::Destroyed { reason: None },
         RoomEvent::Destroyed {
             reason: Some(EndReason::MemberLeft),

@@ -109,6 +109,23 @@ test("mute is pending until its event arrives", () => {
   assert.equal(state.pending.size, 0);
 });
 
+test("a room waits for a moderator until it has started, and again when it is empty", () => {
+  const row = { room_id: ROOM, name: "standup", created_at: "2026-05-06T12:34:56Z", wait_for_moderator: true, waiting: true };
+  let state = room();
+  state = { ...state, rooms: new Map(state.rooms).set(ROOM, roomOfRow(row)) };
+  const waits = () => state.rooms.get(ROOM).waiting;
+  state = run(state, join(CALL), join(OTHER));
+  assert.equal(waits(), true);
+  state = run(state, makeEvent("conference.started", { started_by: OTHER }));
+  assert.equal(waits(), false);
+  state = run(state, makeEvent("conference.member.left", {}, OTHER));
+  assert.equal(waits(), false);
+  state = run(state, makeEvent("conference.member.left", {}, CALL));
+  assert.equal(waits(), true);
+  state = run(state, makeEvent("conference.updated", { wait_for_moderator: false }));
+  assert.ok(state.doubtful.has(ROOM), "the room is read again");
+});
+
 test("held and unheld change the member", () => {
   let state = run(room(), join(CALL), makeEvent("conference.member.held", {}, CALL));
   assert.equal(state.members.get(ROOM).get(CALL).held, true);

@@ -301,6 +301,7 @@ fn in_body(
                 "pin",
                 "pin_prompt_url",
                 "pin_prompt_text",
+                "wait_url",
                 "secret",
                 "since",
                 "prompt_url",

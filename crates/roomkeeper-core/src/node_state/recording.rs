@@ -55,6 +55,10 @@ impl NodeState {
         if state.present() == 0 {
             return Err(Refusal::NoMembers);
         }
+        // Nobody hears the members yet, and neither must a file.
+        if state.is_waiting() && call.is_none() {
+            return Err(Refusal::WaitsForModerator);
+        }
         let recorded_members = state.member_recordings().len();
         if state.recordings().len() >= MAX_RECORDINGS
             || (call.is_some() && recorded_members >= MAX_MEMBER_RECORDINGS)

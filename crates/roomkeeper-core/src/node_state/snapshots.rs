@@ -73,7 +73,12 @@ impl NodeState {
             }
             let view = newest.map(|room| self.reported_room(room, snapshot.fence, cx));
             if let Some(registration) = newest.and_then(|room| self.adoptable(room)) {
-                self.room_input(id, RoomInput::Adopted(registration), cx);
+                let mut members = newest.iter().flat_map(|room| &room.members);
+                let adopted = RoomInput::Adopted {
+                    registration: Box::new(registration),
+                    is_heard: members.any(|m| m.can_hear || m.hold),
+                };
+                self.room_input(id, adopted, cx);
             }
             let room = self
                 .rooms

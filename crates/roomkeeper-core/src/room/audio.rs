@@ -17,7 +17,7 @@ pub const MEMBER_LIMITS: Limits = Limits {
 pub struct MemberAudio {
     /// The files that are played to the member, and its music on hold.
     pub playback: Playback,
-    /// Its hold. Present until the member hears the conference again as its app wants.
+    /// Its hold, or its wait for a moderator. Present until the member hears the conference again as its app wants.
     pub hold: Option<Hold>,
 }
 
@@ -76,6 +76,22 @@ impl Hold {
             adjusting: None,
             hears: None,
         }
+    }
+
+    /// Returns the record of a member that waits for a moderator and is not held. `hears` is FreeSWITCH's own flag.
+    pub(super) const fn waiting(hears: Option<bool>) -> Self {
+        Self {
+            wanted: false,
+            music: None,
+            request: None,
+            adjusting: None,
+            hears,
+        }
+    }
+
+    /// Returns true if the member is neither held nor about to be.
+    pub(super) const fn is_over(&self) -> bool {
+        !self.wanted && self.request.is_none()
     }
 
     /// Returns the hold to begin again after another join; `None` for one that ends.

@@ -108,6 +108,9 @@ pub struct DialOut {
     /// True if the attempt passed its deadline and nothing was reported.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub overdue: bool,
+    /// True if the callee enters deaf, because the room waited for a moderator when the command went out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deaf: bool,
     /// The time of the request.
     pub created_at: Timestamp,
     /// The start of the attempt.
@@ -135,6 +138,7 @@ impl DialOut {
             cancelled_at: None,
             refused: None,
             overdue: false,
+            deaf: false,
             created_at: now,
             begun_at: now,
             deadline,

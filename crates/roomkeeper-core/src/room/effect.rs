@@ -233,6 +233,11 @@ pub enum RoomEvent {
     },
     /// Its owner changed its details.
     Updated(Box<Update>),
+    /// The members no longer wait for a moderator.
+    Started {
+        /// The member with which the conference starts; `None` if its app ended the wait.
+        by: Option<CallId>,
+    },
     /// The room was locked or unlocked.
     Locked {
         /// True if it is locked.
@@ -386,6 +391,7 @@ impl RoomEvent {
     named_events! {
         Self::Created { .. } => "conference.created",
         Self::Updated(_) | Self::Locked { .. } => "conference.updated",
+        Self::Started { .. } => "conference.started",
         Self::Destroyed { .. } => "conference.destroyed",
         Self::MemberJoined { .. } => "conference.member.joined",
         Self::MemberUpdated { .. } => "conference.member.updated",
@@ -449,6 +455,7 @@ impl RoomEvent {
             Self::Dial(event) => Some(event.session),
             Self::Created { .. }
             | Self::Updated(_)
+            | Self::Started { .. }
             | Self::Locked { .. }
             | Self::Destroyed { .. }
             | Self::Play(_) => None,

@@ -39,7 +39,8 @@ impl RoomState {
         Some(Entry {
             kind: self.kind(),
             muted: !member.flags.speak,
-            deaf: !member.flags.hear,
+            // The hold, or the wait for a moderator, decides whether the member hears the room.
+            deaf: !member.flags.hear || member.hold().is_some(),
             past_lock: member.moving.as_deref() == Some(&Move::Back),
             member: member.settings.clone(),
             room: registration.map_or_else(Sparse::default, |r| r.details.settings.clone()),
@@ -56,7 +57,7 @@ impl RoomState {
         Some(Entry {
             kind: self.kind(),
             muted: request.muted,
-            deaf: false,
+            deaf: self.makes_wait(&request.member),
             past_lock: false,
             member: request.member.clone(),
             room: registration.details.settings.clone(),

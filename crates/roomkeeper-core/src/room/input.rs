@@ -108,7 +108,12 @@ pub enum RoomInput {
         command_uid: Option<CommandUid>,
     },
     /// The store has no record of the room, and its conference in FreeSWITCH carries this registration.
-    Adopted(Registration),
+    Adopted {
+        /// The registration.
+        registration: Box<Registration>,
+        /// True if a member hears the others, or is held.
+        is_heard: bool,
+    },
     /// The room must end: no call enters any longer, and all members are removed.
     Delete {
         /// The room ends then at the latest.

@@ -25,6 +25,16 @@ settings! {
         role: Role,
         /// True if the room ends when the member leaves.
         end_on_exit: bool,
+        /// True if a room that waits for a moderator starts with the member; `None` if its role decides.
+        start_on_enter: Option<bool>,
+    }
+}
+
+impl MemberSettings {
+    /// Returns true if a room that waits for a moderator starts with the member.
+    pub fn starts_conference(&self) -> bool {
+        let by_role = self.role == Role::Moderator;
+        self.start_on_enter.unwrap_or(by_role)
     }
 }
 

@@ -459,6 +459,14 @@ impl Playback {
         self.resume(alive, now)
     }
 
+    /// Ends the music. A repetition that is being opened is stopped when it opens.
+    pub(super) fn end_music(&mut self, alive: bool) -> Vec<PlayEffect> {
+        let mut effects = Vec::new();
+        self.interrupt_music(alive, &mut effects);
+        self.music = None;
+        effects
+    }
+
     /// Continues music that waits for a report of its member.
     pub(super) fn member_reported(&mut self, alive: bool, now: Timestamp) -> Vec<PlayEffect> {
         if let Some(music) = self.music.as_mut() {

@@ -49,6 +49,8 @@ pub struct RoomData {
     pub members: Vec<(CallId, Member)>,
     /// The number of notifications about it.
     pub sequence: u64,
+    /// True if its conference has started after a wait for a moderator.
+    pub started: bool,
     /// The time at which it ends unless a member has talked since.
     pub silent_at: Option<Timestamp>,
 }
@@ -81,6 +83,7 @@ impl RoomState {
             ended_at,
             members,
             sequence,
+            started,
             silent_at,
         } = data;
         instances.sort_by_key(|conference| conference.since);
@@ -99,6 +102,7 @@ impl RoomState {
             updated_at,
             ended_at,
             sequence,
+            started,
             silent_at,
             ..Self::unregistered(id)
         };
@@ -194,6 +198,7 @@ mod tests {
             ended_at: None,
             members: Vec::new(),
             sequence: 7,
+            started: false,
             silent_at: None,
         }
     }

@@ -39,6 +39,10 @@ settings! {
         pin_prompt_text: Option<Speech>,
         /// The attempts of a caller; 0 for [`DEFAULT_TRIES`].
         pin_tries: u8,
+        /// True if members wait until one that starts the conference enters.
+        wait_for_moderator: bool,
+        /// The file that each of them hears meanwhile.
+        wait_url: Option<PlayUrl>,
     }
 }
 
@@ -60,6 +64,7 @@ impl RoomSettings {
             alone_url: None,
             pin_prompt_url: None,
             pin_prompt_text: None,
+            wait_url: None,
             ..self.without_labels()
         }
     }

@@ -16,6 +16,7 @@ use super::lock::Lock;
 use super::member::{
     Member, MemberStatus, Membership, MembershipChange, MembershipStatus, Tombstone,
 };
+use super::member_settings::MemberSettings;
 use super::playback::Playback;
 use super::recording::{Recording, RecordingView};
 use super::room_settings::RoomSettings;
@@ -126,6 +127,8 @@ pub struct RoomState {
     /// The instance that has the settings, as far as this process has sent them. Not stored: a later owner sends them
     /// again.
     pub(super) controlled: Option<ConferenceId>,
+    /// True once a member has started the conference that waited for a moderator, until the last member leaves.
+    pub(super) started: bool,
     /// The time at which the room ends unless a member has talked since.
     pub(super) silent_at: Option<Timestamp>,
     /// The last time that a member talked or entered; unknown after a restart. Not stored: it changes with every word.
@@ -174,6 +177,7 @@ impl RoomState {
             lock: Lock::default(),
             end_reason: None,
             controlled: None,
+            started: false,
             silent_at: None,
             talked_at: None,
             floor: None,
@@ -243,6 +247,21 @@ impl RoomState {
         let most = [self.kind().most_members(), limit];
         let most = most.into_iter().flatten().min();
         most.is_some_and(|most| self.members.len() + coming >= most)
+    }
+
+    /// Returns true while its members wait for a moderator, or the first one would.
+    pub fn is_waiting(&self) -> bool {
+        self.settings().wait_for_moderator && !self.started
+    }
+
+    /// Returns true if a member with these settings must wait for a moderator.
+    pub fn makes_wait(&self, member: &MemberSettings) -> bool {
+        self.is_waiting() && !member.starts_conference()
+    }
+
+    /// Returns true if its conference has started after a wait for a moderator.
+    pub const fn has_started(&self) -> bool {
+        self.started
     }
 
     /// Returns the time at which the room ends unless a member has talked since.

@@ -99,6 +99,7 @@ function roomItem(room, { members, talking, chosen, state, now }) {
 export function marksOf(room, state) {
   return [
     room.locked && mark("plain", "Locked", { icon: "lock", key: "locked" }),
+    room.waiting && mark("warn", "Waiting for moderator", { title: "Nobody hears anybody yet", key: "waiting" }),
     room.playing && mark("info", room.playing.status === "paused" ? "Paused" : "Playing", { icon: room.playing.status === "paused" ? "pause" : "play", key: "playing" }),
     room.recording && mark("bad", room.recording === "recording" ? "Recording" : `Recording ${room.recording}`, { icon: "record", key: "recording" }),
     room.stale && mark("warn", "Out of date", { title: "The node is not connected", key: "stale" }),

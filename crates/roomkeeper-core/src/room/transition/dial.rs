@@ -1,6 +1,7 @@
 //! Transitions of a room's dial-outs.
 
 use crate::ids::{CallId, MemberId};
+use crate::room::audio::{Hold, MemberAudio};
 use crate::room::dial::{
     CANCEL_PAUSE, CANCELLED_CAUSE, DialChange, DialEvent, DialInput, DialOut, DialOutcome,
     DialPhase, HANGUP_DELAY, MAX_QUEUE_TIME, OVERDUE, UNKNOWN_CAUSE, may_succeed_later,
@@ -45,10 +46,11 @@ impl Transition<'_> {
         }
     }
 
-    fn start_dial(&mut self, dial: DialOut) {
+    fn start_dial(&mut self, mut dial: DialOut) {
         if !self.room.is_open() || self.room.dial(dial.id).is_some() {
             return;
         }
+        dial.deaf = self.room.makes_wait(&dial.request.member);
         let command = RoomCommand::Dial {
             call: dial.session,
             request: dial.request.clone(),
@@ -67,6 +69,10 @@ impl Transition<'_> {
         }
         dial.begin(session, now);
         let request = dial.request.clone();
+        let deaf = self.room.makes_wait(&request.member);
+        if let Some(dial) = self.room.dial_mut(id) {
+            dial.deaf = deaf;
+        }
         self.command(RoomCommand::Dial {
             call: session,
             request,
@@ -139,6 +145,9 @@ impl Transition<'_> {
             let numbers = (caller_id.unwrap_or_default().into(), did.into());
             let mut member = self.new_member(member, status, numbers, dial.request.muted);
             member.settings = dial.request.member.clone();
+            if dial.deaf {
+                member.audio = Some(MemberAudio::with_hold(Hold::waiting(None)));
+            }
             self.room.put_member(session, member);
         }
         self.finish_if_empty();

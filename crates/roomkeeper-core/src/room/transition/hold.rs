@@ -1,7 +1,7 @@
 //! The hold of a member.
 //!
 //! FreeSWITCH's `hold` leaves the room audible, so the member is deafened as well, and can hear again when the hold is over
-//! unless its app has deafened it. While a member is held, its flag `hear` is what its app wants; FreeSWITCH's own value is in
+//! unless its app has deafened it. A member that waits for a moderator is deafened in the same way. While a member is held, its flag `hear` is what its app wants; FreeSWITCH's own value is in
 //! [`Hold::hears`]. A held member that FreeSWITCH lets hear the room, by a command of others, is deafened again.
 
 use std::time::Duration;
@@ -50,7 +50,7 @@ impl Transition<'_> {
             self.command(RoomCommand::Hold { call, on });
         } else {
             self.command(RoomCommand::Hold { call, on });
-            if hears {
+            if hears && !self.room.is_waiting() {
                 self.command(RoomCommand::SetHearing { call, on: true });
             }
         }
@@ -144,6 +144,9 @@ impl Transition<'_> {
             music: music.clone().filter(|_| on).map(|(_, url)| url),
         };
         self.notify(event, command_uid, synthesized);
+        if on {
+            self.end_wait_music(call);
+        }
         let (alive, now) = (self.can_play_to(call), self.now);
         match (on, music) {
             (true, Some((operation, url))) => {
@@ -153,7 +156,10 @@ impl Transition<'_> {
             }
             (true, None) => {}
             // FreeSWITCH stops all files of the member.
-            (false, _) => self.stop_member_files(call, synthesized),
+            (false, _) => {
+                self.stop_member_files(call, synthesized);
+                self.play_wait_music(call);
+            }
         }
     }
 
@@ -197,6 +203,7 @@ impl Transition<'_> {
     /// the hold when nothing of it is left.
     pub(super) fn adjust_hearing(&mut self, call: CallId) {
         let deadline = self.now + ADJUSTING;
+        let waits = self.room.is_waiting();
         let Some(m) = self.room.members.get(&call) else {
             return;
         };
@@ -205,10 +212,10 @@ impl Transition<'_> {
         let adjusted = self.room.with_member(call, |m| {
             let audio = m.audio.as_mut()?;
             let hold = audio.hold.as_mut()?;
-            let on = !hold.wanted && hear;
+            let on = !hold.wanted && hear && !waits;
             if hold.hears == Some(on) {
                 hold.adjusting = None;
-                if !hold.wanted && !held && hold.request.is_none() {
+                if hold.is_over() && !held && !waits {
                     audio.hold = None;
                 }
                 return None;

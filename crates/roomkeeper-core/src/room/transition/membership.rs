@@ -41,6 +41,7 @@ impl Transition<'_> {
 
     pub(super) fn join(&mut self, call: CallId, member: Member, has_pre_actions: bool) {
         self.room.put_member(call, member);
+        self.prepare_wait(call);
         if !has_pre_actions {
             self.command(RoomCommand::Enter { call });
         }
@@ -61,6 +62,7 @@ impl Transition<'_> {
         if self.room.lock.locked() {
             return self.not_entered(call, JoinFailure::Refused, false);
         }
+        self.prepare_wait(call);
         self.command(RoomCommand::Enter { call });
     }
 
@@ -117,9 +119,10 @@ impl Transition<'_> {
         self.room.with_member(call, |m| m.settings.apply(changed));
         self.notify(
             RoomEvent::MemberUpdated { call, update },
-            command_uid,
+            command_uid.clone(),
             false,
         );
+        self.start_with(call, command_uid, false);
     }
 
     pub(super) fn request_flag(&mut self, call: CallId, request: FlagRequest) {
@@ -192,6 +195,7 @@ impl Transition<'_> {
             }
         });
         self.effects.push(RoomEffect::CallReenters { call });
+        self.prepare_wait(call);
         self.command(RoomCommand::Enter { call });
     }
 
@@ -262,6 +266,7 @@ impl Transition<'_> {
             });
             self.effects.push(RoomEffect::CallStays { call });
             self.resume_member_playback(call);
+            self.adjust_hearing(call);
         }
     }
 }

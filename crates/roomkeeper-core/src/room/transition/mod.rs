@@ -18,6 +18,7 @@ mod reconnection;
 mod recording;
 mod settings;
 mod speech;
+mod waiting;
 
 use crate::ids::CommandUid;
 use crate::room::details::Update;
@@ -66,7 +67,10 @@ impl Transition<'_> {
                 update,
                 command_uid,
             } => self.update(*update, command_uid),
-            RoomInput::Adopted(registration) => self.adopted(registration),
+            RoomInput::Adopted {
+                registration,
+                is_heard,
+            } => self.adopted(*registration, is_heard),
             RoomInput::Delete { deadline } => self.end(deadline, LeftReason::RoomDestroyed),
             RoomInput::Join {
                 call,
@@ -213,7 +217,14 @@ impl Transition<'_> {
         if update.settings.end_when_silent_for.is_some() {
             self.room.silent_at = None;
         }
-        self.notify(RoomEvent::Updated(Box::new(update)), command_uid, false);
+        let waits = update.settings.wait_for_moderator;
+        let has_new_music = update.settings.wait_url.is_some();
+        self.notify(
+            RoomEvent::Updated(Box::new(update)),
+            command_uid.clone(),
+            false,
+        );
+        self.change_wait(waits, has_new_music, command_uid);
         // The conference carries a copy of the registration.
         if !self.room.instances.is_empty() {
             self.command(RoomCommand::Describe);
@@ -223,11 +234,12 @@ impl Transition<'_> {
         }
     }
 
-    fn adopted(&mut self, registration: Registration) {
+    fn adopted(&mut self, registration: Registration, is_heard: bool) {
         if self.room.registration.is_none() {
             self.room.registration = Some(registration);
             self.room.changes.registration = true;
             self.updated();
+            self.adopt_wait(is_heard);
             self.report_members();
         }
     }

@@ -194,7 +194,8 @@ impl Transition<'_> {
             self.park_strayed(call, membership.opened);
             return;
         }
-        let (flags, flags_at) = self.first_flags(membership, member, Flags::default());
+        let (mut flags, flags_at) = self.first_flags(membership, member, Flags::default());
+        let audio = self.found_waiting(&mut flags);
         let ending = self.ending_status(call);
         self.room.put_member(
             call,
@@ -207,7 +208,7 @@ impl Transition<'_> {
                 flags,
                 flags_at,
                 requests: FlagRequests::default(),
-                audio: None,
+                audio,
                 since: self.now,
                 moving: None,
                 settings: Sparse::default(),
@@ -233,6 +234,11 @@ impl Transition<'_> {
             .with_member(call, |m| {
                 (m.flags, m.flags_at) = (flags, flags_at);
                 m.membership = Some(membership);
+                if let Some(hold) = m.audio.as_mut().and_then(|audio| audio.hold.as_mut()) {
+                    // It entered deaf.
+                    hold.hears = member.flags.hear.map(|_| flags.hear);
+                    m.flags.hear = known.hear;
+                }
                 let status = ending.clone().unwrap_or(MemberStatus::Joined);
                 match std::mem::replace(&mut m.status, status) {
                     MemberStatus::Joining { command_uid, .. } => command_uid,
@@ -324,6 +330,7 @@ impl Transition<'_> {
             self.command(RoomCommand::Park { call });
         } else {
             self.joined_held(call, synthesized);
+            self.joined_waiting(call, synthesized);
         }
     }
 
@@ -499,6 +506,10 @@ impl Transition<'_> {
         let Some(member) = self.room.remove_member(call) else {
             return;
         };
+        if self.room.present == 0 {
+            // The next conference waits for a moderator again.
+            self.room.started = false;
+        }
         if let Some(at) = at {
             self.remember_end(call, at);
         }

@@ -82,11 +82,19 @@ impl Transition<'_> {
             };
             (m.flags, m.flags_at) = (flags, at.sequence);
             m.membership = Some(membership);
+            let has_record = m.hold().is_some();
             let differs = |flag: &MemberFlag| {
+                if has_record && *flag == MemberFlag::Hear {
+                    return false;
+                }
                 let reported = reported.flags.get(*flag);
                 reported.is_some_and(|on| on != flag.is_on(flags))
             };
             let lost: Vec<MemberFlag> = MemberFlag::ALL.iter().copied().filter(differs).collect();
+            if let Some(hold) = m.audio.as_mut().and_then(|audio| audio.hold.as_mut()) {
+                hold.hears = reported.flags.hear;
+                hold.adjusting = None;
+            }
             for flag in &lost {
                 m.requests.put(FlagRequest {
                     flag: *flag,
@@ -124,6 +132,7 @@ impl Transition<'_> {
                 self.command(RoomCommand::SetFlag { call, flag, on });
             }
             self.report_talking(call, false);
+            self.joined_waiting(call, true);
         }
         self.drop_left_instances(at.core);
         if !self.is_reconnecting() {

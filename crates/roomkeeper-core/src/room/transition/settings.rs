@@ -22,10 +22,12 @@ impl Transition<'_> {
         }
     }
 
-    /// Starts or stops to wait for silence. Only members can be silent.
+    /// Starts or stops to wait for silence. Only members can be silent, and those that
+    /// wait for a moderator do not count.
     pub(super) fn watch_silence(&mut self) {
         let limit = self.silence_limit();
-        let watched = limit.filter(|_| self.room.present > 0 && self.room.is_open());
+        let watched = limit
+            .filter(|_| self.room.present > 0 && self.room.is_open() && !self.room.is_waiting());
         if watched.is_some() == self.room.silent_at.is_some() {
             return;
         }
