@@ -44,6 +44,7 @@ mod nodes;
 mod pin;
 mod play;
 mod recording;
+mod say;
 mod settings;
 mod status;
 mod voipbin;
@@ -72,6 +73,7 @@ fn rows() -> Vec<(&'static str, Vec<Entry>)> {
         ("members", members::rows()),
         ("delete", delete::rows()),
         ("play", play::rows()),
+        ("say", say::rows()),
         ("control", control::rows()),
         ("recording", recording::rows()),
         ("coach", coach::rows()),
