@@ -1202,7 +1202,7 @@ impl Node {
         let Some(step) = step else { return false };
         let gathers = self.calls.get(&channel).is_some_and(|call| call.gathers);
         let response = match (gathers, well) {
-            (true, true) => "success:12",
+            (true, true) => "success:1234",
             (true, false) => "failure:1",
             (false, true) => "FILE PLAYED",
             (false, false) => "FILE NOT FOUND",

@@ -4,6 +4,7 @@ mod dials;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use freeswitch_esl::command::DialTemplate;
@@ -27,11 +28,12 @@ use roomkeeper_core::intent::{
 };
 use roomkeeper_core::labels::LabelsUpdate;
 use roomkeeper_core::node_state::RecordedMember;
+use roomkeeper_core::pin::PinHash;
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::plan::Suspect;
 use roomkeeper_core::room::{
     Details, FileId, Kind, Level, Member, MemberSettings, MemberStatus, MemberUpdate, Origin,
-    PlayCommand, RoomSettingsUpdate, RoomState, RoomStatus, Sparse, Update,
+    PlayCommand, RoomSettings, RoomSettingsUpdate, RoomState, RoomStatus, Sparse, Update,
 };
 use roomkeeper_core::room::{Media, Spoken};
 use roomkeeper_core::room::{MemberFlag, RecordAction};
@@ -800,6 +802,7 @@ impl World {
                         role: roomkeeper_core::room::Role::Moderator,
                         ..MemberSettings::default()
                     }),
+                    ..Join::default()
                 },
             ),
             Request::Join { call, slot, muted } => {
@@ -817,6 +820,7 @@ impl World {
                     Join {
                         muted: Some(muted),
                         settings,
+                        ..Join::default()
                     },
                 )
             }
@@ -978,8 +982,11 @@ impl World {
             ends_by_itself: connect || self.has_host,
         });
         let actions = |text: &str| -> Vec<Action> { serde_json::from_str(text).unwrap() };
+        // Half of these rooms have a PIN.
+        let pin = self.rooms.len().is_multiple_of(2).then(pin);
         let details = if acts {
             Details {
+                settings: Sparse::<RoomSettings>::default().with_pin(pin),
                 pre_actions: actions(
                     r#"[{"type": "beep"}, {"type": "sleep", "option": {"duration": 500}}]"#,
                 ),
@@ -1216,7 +1223,8 @@ impl World {
             (SwitchAction::Hold { on }, room) => node.hold(channel, room, *on),
             (SwitchAction::Play(PlayCommand::Stop), room) => node.stop_member(channel, room),
             (SwitchAction::Step { id, step }, _) => {
-                let gathers = matches!(step, roomkeeper_core::action::Step::Gather(_));
+                use roomkeeper_core::action::Step;
+                let gathers = matches!(step, Step::Gather(_) | Step::Pin(_));
                 node.begin_step(channel, *id, gathers)
             }
             (SwitchAction::StopGather, _) => node.stop_gather(channel),
@@ -2195,6 +2203,13 @@ fn subject(command: &SwitchCommand) -> String {
 }
 
 /// A request for digits with two attempts.
+/// The PIN of the digits that a caller enters in a step that ends well.
+fn pin() -> PinHash {
+    static PIN: LazyLock<PinHash> =
+        LazyLock::new(|| PinHash::new(&"1234".parse().unwrap(), Uuid::from_u128(1)));
+    PIN.clone()
+}
+
 fn gather() -> gather::Gather {
     gather::Gather {
         prompt: gather::Prompt::Silence,

@@ -25,8 +25,8 @@ use roomkeeper_core::room::playback::Playback;
 use roomkeeper_core::room::state::Changes;
 use roomkeeper_core::room::{
     Actions, Conference, Details, DialOut, DialOuts, EndReason, Kind, Lock, LockRequest, Member,
-    MemberCoach, Origin, Recording, Registration, RoomData, RoomSettings, RoomState, RoomStatus,
-    Sparse,
+    MemberCoach, Origin, PinHash, Recording, Registration, RoomData, RoomSettings, RoomState,
+    RoomStatus, Sparse,
 };
 use roomkeeper_core::time::Timestamp;
 
@@ -62,6 +62,9 @@ struct StoredRegistration {
     post_actions: Actions,
     #[serde(default, skip_serializing_if = "Sparse::is_default")]
     settings: Sparse<RoomSettings>,
+    /// The hash of the PIN, which the settings do not show.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pin: Option<PinHash>,
 }
 
 #[allow(
@@ -242,6 +245,7 @@ impl From<&Registration> for StoredRegistration {
             timeout,
             pre_actions,
             post_actions,
+            pin: settings.pin.hash().cloned(),
             settings,
         }
     }
@@ -441,7 +445,7 @@ fn registration(id: RoomId, stored: &RawRecord<'_>) -> Result<Registration, Stor
             timeout: stored.timeout,
             pre_actions: stored.pre_actions,
             post_actions: stored.post_actions,
-            settings: stored.settings,
+            settings: stored.settings.with_pin(stored.pin),
         },
     })
 }
