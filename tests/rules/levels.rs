@@ -258,6 +258,27 @@ fn refused_level_leads_to_a_snapshot_and_stays_wanted() {
 }
 
 #[test]
+fn level_that_nobody_confirms_leads_to_a_snapshot() {
+    let mut world = World::joined();
+    world.set_levels(volume_in(2));
+    world.commands.clear();
+    let room = EntityId::Room(room(1));
+    for _ in 0..2 {
+        world.now = world.now + Duration::from_secs(10);
+        world.with(|node_state, cx| {
+            node_state.deadline(room, cx);
+            assert!(cx.out.resync.is_some());
+        });
+        assert_eq!(world.sent(), []);
+        assert_eq!(world.first_member().requests.levels_due(), None);
+        world.shows_levels(PROFILE);
+        assert_eq!(world.sent(), [(Level::VolumeIn, 2)]);
+    }
+    world.level(Level::VolumeIn, 2);
+    assert_eq!(world.first_member().requests.levels_due(), None);
+}
+
+#[test]
 fn member_whose_call_outlives_its_core_gets_its_levels_back() {
     let mut world = World::joined();
     let rules = Rules {

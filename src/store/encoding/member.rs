@@ -79,6 +79,8 @@ stored_fields! {
 /// | `volume_in` | `I` |
 /// | `volume_out` | `O` |
 /// | `energy` | `E` |
+///
+/// The deadline of these levels, if they have one, is `L`, in microseconds.
 impl FieldGroup for FlagRequests {
     const FIRST: char = 'U';
 
@@ -92,6 +94,7 @@ impl FieldGroup for FlagRequests {
         for level in Level::ALL {
             packer.flag(level_letter(level), self.levels().contains(level));
         }
+        Field::write(&self.levels_due(), 'L', node, packer);
     }
 
     fn read(node: NodeId, packed: &Packed<'_>) -> Result<Self, DecodeError> {
@@ -111,9 +114,11 @@ impl FieldGroup for FlagRequests {
         let requests = MemberFlag::ALL.iter().map(read);
         let requests = requests.filter_map(Result::transpose);
         let mut requests = requests.collect::<Result<Self, DecodeError>>()?;
+        let due: Option<Timestamp> = Field::read('L', node, packed)?;
         for level in Level::ALL {
-            let expected = Field::read(level_letter(level), node, packed)?;
-            requests.expect_level(level, expected);
+            if Field::read(level_letter(level), node, packed)? {
+                requests.expect_level(level, due);
+            }
         }
         Ok(requests)
     }

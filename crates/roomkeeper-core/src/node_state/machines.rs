@@ -283,7 +283,7 @@ impl NodeState {
                 self.call_dialled(id, dialled, cx);
             }
             RoomEffect::CheckAgain => {
-                cx.out.resync = Some("the events of a dial-out may be lost");
+                cx.out.resync = Some("the events of a dial-out or a level may be lost");
             }
             RoomEffect::CallNotEntered { call, turned_away } => {
                 let not_entered = CallInput::NotEntered {

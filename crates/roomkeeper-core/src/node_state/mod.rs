@@ -24,6 +24,7 @@ mod recovery;
 mod rooms;
 mod snapshots;
 mod talk;
+mod talk_windows;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -45,7 +46,7 @@ pub use self::orphans::Orphans;
 
 use self::digit_windows::DigitWindows;
 pub use self::recording::RecordedMember;
-use self::talk::TalkWindows;
+use self::talk_windows::TalkWindows;
 
 /// The time for which ended calls are remembered, so that late events do not revive them. A channel's UUID is never
 /// reused, so this only has to outlive the queues.

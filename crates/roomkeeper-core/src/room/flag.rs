@@ -161,6 +161,8 @@ pub struct FlagRequests(Option<Box<Requests>>);
 struct Requests {
     list: Vec<FlagRequest>,
     levels: LevelSet,
+    /// FreeSWITCH is looked at then, if it has not confirmed the levels.
+    levels_due: Option<Timestamp>,
 }
 
 impl FlagRequests {
@@ -196,11 +198,32 @@ impl FlagRequests {
         self.0.as_ref().map_or_else(LevelSet::default, |r| r.levels)
     }
 
-    /// Waits for FreeSWITCH to confirm a level, or no longer.
-    pub fn expect_level(&mut self, level: Level, expected: bool) {
-        if expected || self.levels().contains(level) {
-            let requests = self.0.get_or_insert_default();
-            requests.levels = requests.levels.with(level, expected);
+    /// Returns the time at which FreeSWITCH is looked at, if it has not confirmed the levels.
+    pub fn levels_due(&self) -> Option<Timestamp> {
+        self.0.as_ref()?.levels_due
+    }
+
+    /// Waits for FreeSWITCH to confirm a level. Without a time, the next snapshot shows it.
+    pub fn expect_level(&mut self, level: Level, due: Option<Timestamp>) {
+        let requests = self.0.get_or_insert_default();
+        requests.levels = requests.levels.with(level, true);
+        requests.levels_due = due;
+    }
+
+    /// Forgets the time at which FreeSWITCH is looked at.
+    pub fn look_at_levels(&mut self) {
+        if let Some(requests) = &mut self.0 {
+            requests.levels_due = None;
+        }
+    }
+
+    /// Waits no longer for FreeSWITCH to confirm a level.
+    pub fn confirm_level(&mut self, level: Level) {
+        if let Some(requests) = &mut self.0 {
+            requests.levels = requests.levels.with(level, false);
+            if requests.levels.is_empty() {
+                requests.levels_due = None;
+            }
             self.drop_empty();
         }
     }
@@ -230,7 +253,8 @@ impl FlagRequests {
 
     /// Returns the next deadline.
     pub fn deadline(&self) -> Option<Timestamp> {
-        self.iter().map(|request| request.deadline).min()
+        let flags = self.iter().map(|request| request.deadline);
+        flags.chain(self.levels_due()).min()
     }
 }
 

@@ -132,6 +132,7 @@ impl Transition<'_> {
             self.room.with_member(call, |m| {
                 m.requests.expire(now);
             });
+            self.levels_deadline(call);
             self.hold_deadline(call);
             self.member_audio_deadline(call);
             match status {

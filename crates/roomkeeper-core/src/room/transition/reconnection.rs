@@ -51,8 +51,9 @@ impl Transition<'_> {
                 m.requests.clear();
                 // Its levels become those of its last plan: a snapshot shows which ones it has lost.
                 for level in Level::ALL {
-                    let is_set = level.get(&m.settings).is_some();
-                    m.requests.expect_level(level, is_set);
+                    if level.get(&m.settings).is_some() {
+                        m.requests.expect_level(level, None);
+                    }
                 }
                 if let Some(membership) = &mut m.membership {
                     membership.opened = 0;
