@@ -4,6 +4,8 @@
 
 #[path = "rules/actions.rs"]
 mod actions;
+#[path = "rules/announcement.rs"]
+mod announcement;
 #[path = "rules/coaching.rs"]
 mod coaching;
 #[path = "rules/connect.rs"]
@@ -69,7 +71,7 @@ use roomkeeper_core::intent::{
 };
 use roomkeeper_core::node_state::{Context, IdSource, LiveNotification, NodeState, Rules, Subject};
 use roomkeeper_core::room::{CoachChange, MemberFlag};
-use roomkeeper_core::room::{Details, Kind, Origin, Registration, RoomEvent};
+use roomkeeper_core::room::{Details, Kind, Origin, RecordingChange, Registration, RoomEvent};
 use roomkeeper_core::switch_command::{SwitchAction, SwitchCommand};
 use roomkeeper_core::switch_event::{
     ChannelChange, ChannelDump, ConferenceChange, Identity, ListedChannel, MemberBlock, Snapshot,
@@ -254,7 +256,13 @@ impl World {
                         },
                         RoomEvent::Recording { call, change, .. } => {
                             let of = if call.is_some() { "member " } else { "" };
-                            format!("{of}recording {change:?}").to_lowercase()
+                            match change {
+                                RecordingChange::Failed(reason) => {
+                                    let reason = reason.map(|why| format!(" {}", why.as_str()));
+                                    format!("{of}recording failed{}", reason.unwrap_or_default())
+                                }
+                                other => format!("{of}recording {other:?}").to_lowercase(),
+                            }
                         }
                         RoomEvent::MemberJoined {
                             muted,

@@ -24,6 +24,7 @@ mod row;
 mod shape;
 
 mod access;
+mod announcement;
 mod bulk;
 mod coach;
 mod commands;
@@ -73,6 +74,7 @@ fn rows() -> Vec<(&'static str, Vec<Entry>)> {
         ("delete", delete::rows()),
         ("play", play::rows()),
         ("say", say::rows()),
+        ("announcement", announcement::rows()),
         ("control", control::rows()),
         ("recording", recording::rows()),
         ("coach", coach::rows()),

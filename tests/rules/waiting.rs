@@ -434,7 +434,7 @@ fn another_file_replaces_the_music_of_waiting_members() {
 #[test]
 fn waiting_room_is_not_recorded_and_does_not_end_by_silence() {
     let mut world = World::with_waiting_member(None);
-    let record = || Intent::new(Target::Room(room(1)), demo(), StartRecording);
+    let record = || Intent::new(Target::Room(room(1)), demo(), StartRecording::default());
     assert_eq!(world.submit(record()), Err(Refusal::WaitsForModerator));
     world.change_room(RoomSettingsUpdate {
         end_when_silent_for: Some(5),

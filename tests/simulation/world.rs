@@ -27,11 +27,11 @@ use roomkeeper_core::labels::LabelsUpdate;
 use roomkeeper_core::node_state::RecordedMember;
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::plan::Suspect;
+use roomkeeper_core::room::{Announcement, Media, Spoken};
 use roomkeeper_core::room::{
     Details, FileId, Kind, Member, MemberSettings, MemberStatus, MemberUpdate, Origin, PlayCommand,
     RoomSettingsUpdate, RoomState, RoomStatus, Sparse, Update,
 };
-use roomkeeper_core::room::{Media, Spoken};
 use roomkeeper_core::room::{MemberFlag, RecordAction};
 use roomkeeper_core::speech::Speech;
 use roomkeeper_core::switch_command::{SwitchAction, SwitchCommand};
@@ -834,7 +834,11 @@ impl World {
             Request::Pause { slot } => Intent::new(Target::Room(self.room(slot)?), app, Pause),
             Request::Stop { slot } => Intent::new(Target::Room(self.room(slot)?), app, Stop),
             Request::Record { slot } => {
-                Intent::new(Target::Room(self.room(slot)?), app, StartRecording)
+                let announced = usize::from(!slot.is_multiple_of(2));
+                let url = self.new_urls(announced).pop();
+                let announcement = url.map(|url| Announcement::File { url });
+                let start = StartRecording { announcement };
+                Intent::new(Target::Room(self.room(slot)?), app, start)
             }
             Request::RecordStop { slot } => {
                 Intent::new(Target::Room(self.room(slot)?), app, StopRecording)
@@ -851,7 +855,9 @@ impl World {
                 app,
                 PauseRecording { pause },
             ),
-            Request::Tap { call } => Intent::new(self.membership(call)?, app, StartRecording),
+            Request::Tap { call } => {
+                Intent::new(self.membership(call)?, app, StartRecording::default())
+            }
             Request::TapStop { call } => Intent::new(self.membership(call)?, app, StopRecording),
             Request::TapPause { call, pause } => {
                 Intent::new(self.membership(call)?, app, PauseRecording { pause })

@@ -16,7 +16,8 @@ use crate::http::auth::Caller;
 use crate::http::body::Fields;
 use crate::http::error::ApiError;
 use crate::http::openapi::schemas::{
-    CommandUidText, Failure, MemberRole, RoomCommandFailures, RoomPath, SessionPath, TonesText,
+    AnnouncementText, CommandUidText, Failure, MemberRole, RoomCommandFailures, RoomPath,
+    SessionPath, TonesText,
 };
 use crate::http::request::PathId;
 use crate::http::state::{ApiState, Shared};
@@ -27,11 +28,13 @@ use roomkeeper_core::intent::{UpdateAccepted, UpdateMember, UpdateRoom};
 use roomkeeper_core::labels::{Labels, LabelsUpdate};
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::{
-    Details, MemberSettings, MemberUpdate, RoomSettings, RoomSettingsUpdate, Sparse, Tones, Update,
+    Announcement, Details, Media, MemberSettings, MemberUpdate, RoomSettings, RoomSettingsUpdate,
+    Sparse, Tones, Update,
 };
 use serde_json::Value;
 
 use super::command::{Command, accepted};
+use super::say;
 
 pub(super) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
@@ -64,6 +67,8 @@ struct RoomUpdateBody {
     wait_for_moderator: Option<bool>,
     /// The file that each waiting member hears, again and again; `false` removes it.
     wait_url: Option<UrlOrFalse>,
+    /// What the conference hears before its recording begins; `false` removes it.
+    announce_recording: Option<AnnouncementOrFalse>,
     #[schema(value_type = Option<CommandUidText>)]
     command_uid: Option<String>,
 }
@@ -74,6 +79,15 @@ struct RoomUpdateBody {
 #[allow(dead_code, reason = "describes the body")]
 enum UrlOrFalse {
     Url(String),
+    None(bool),
+}
+
+/// An announcement whose URL or text has at most 512 bytes, or `false`.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "describes the body")]
+enum AnnouncementOrFalse {
+    Announcement(AnnouncementText),
     None(bool),
 }
 
@@ -150,7 +164,7 @@ const MOST_MEMBERS: u32 = 10_000;
 const SHORTEST_SILENCE: u32 = 5;
 
 /// Parses the settings of a conference, except its labels.
-fn room_update(fields: &Fields) -> Result<RoomSettingsUpdate, ApiError> {
+fn room_update(state: &ApiState, fields: &Fields) -> Result<RoomSettingsUpdate, ApiError> {
     let silence = SHORTEST_SILENCE..=LONGEST_TIME;
     Ok(RoomSettingsUpdate {
         labels: None,
@@ -160,6 +174,7 @@ fn room_update(fields: &Fields) -> Result<RoomSettingsUpdate, ApiError> {
         end_when_silent_for: number(fields, "end_when_silent_for", silence)?,
         wait_for_moderator: fields.boolean("wait_for_moderator")?,
         wait_url: url_or_false(fields.get("wait_url"), "wait_url")?,
+        announce_recording: announcement(state, fields)?,
     })
 }
 
@@ -205,6 +220,26 @@ fn tones(fields: &Fields) -> Result<Option<Tones>, ApiError> {
     }))
 }
 
+/// Parses what precedes a recording; `false` stands for nothing.
+fn announcement(
+    state: &ApiState,
+    fields: &Fields,
+) -> Result<Option<Option<Announcement>>, ApiError> {
+    let name = "announce_recording";
+    match fields.get(name) {
+        None => Ok(None),
+        Some(Value::Bool(false)) => Ok(Some(None)),
+        Some(value) => {
+            let announcement = say::announcement(state, name, value)?;
+            if Media::from(announcement.clone()).bytes() > LONGEST_URL {
+                let why = format!("is longer than {LONGEST_URL} bytes");
+                return Err(ApiError::field(name, why));
+            }
+            Ok(Some(Some(announcement)))
+        }
+    }
+}
+
 /// Parses the URL of a file; `false` stands for none.
 fn url_or_false(value: Option<&Value>, name: &str) -> Result<Option<Option<PlayUrl>>, ApiError> {
     match value {
@@ -235,6 +270,9 @@ fn check_files(
     files.extend(alone.map(|url| ("alone_url", url)));
     let wait = update.wait_url.iter().flatten();
     files.extend(wait.map(|url| ("wait_url", url)));
+    let announcement = update.announce_recording.iter().flatten();
+    let announced = announcement.filter_map(Announcement::url);
+    files.extend(announced.map(|url| ("announce_recording.url", url)));
     let rules = state.settings.play.clone();
     let fields: Vec<_> = files.iter().map(|(name, _)| *name).collect();
     let wrong = move |(index, why): (usize, String)| {
@@ -259,7 +297,7 @@ fn member_update(fields: &Fields) -> Result<MemberUpdate, ApiError> {
 pub(super) async fn new_room(state: &ApiState, fields: &Fields) -> Result<Details, ApiError> {
     let update = RoomSettingsUpdate {
         labels: Some(new_labels(fields)?),
-        ..room_update(fields)?
+        ..room_update(state, fields)?
     };
     check_files(state, &update)?.await?;
     let mut settings: Sparse<RoomSettings> = Sparse::default();
@@ -322,7 +360,7 @@ pub(super) async fn update_room(
 ) -> Result<Response, ApiError> {
     let update = Update {
         timeout: max_duration(&fields)?,
-        settings: room_update(&fields)?,
+        settings: room_update(&state, &fields)?,
         ..Update::default()
     };
     let files = check_files(&state, &update.settings)?;

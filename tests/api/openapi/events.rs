@@ -15,7 +15,8 @@ use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::{
     CoachChange, CoachEnd, DialChange, DialEvent, DialOutcome, EndReason, JoinFailure, LeftReason,
     LiveChange, MemberFlag, MemberPlayEvent, MemberSettings, MemberUpdate, PlayEvent, PlayFailure,
-    RecordingChange, RoomEvent, RoomNotification, RoomSettingsUpdate, Sparse, Tones, Update,
+    RecordingChange, RecordingFailure, RoomEvent, RoomNotification, RoomSettingsUpdate, Sparse,
+    Tones, Update,
 };
 use roomkeeper_core::room::{Media, Spoken};
 use roomkeeper_core::speech::{Speech, VoiceName};
@@ -155,7 +156,8 @@ fn recording_events() -> Vec<RoomEvent> {
         RecordingChange::Stopped,
         RecordingChange::Paused,
         RecordingChange::Resumed,
-        RecordingChange::Failed,
+        RecordingChange::Failed(None),
+        RecordingChange::Failed(Some(RecordingFailure::Announcement)),
     ];
     let event = |call, change| RoomEvent::Recording {
         call,

@@ -3,6 +3,7 @@
 use crate::labels::Labels;
 use crate::play_url::PlayUrl;
 
+use super::media::Announcement;
 use super::settings::settings;
 use super::tones::Tones;
 
@@ -31,6 +32,8 @@ settings! {
         wait_for_moderator: bool,
         /// The file that each of them hears meanwhile.
         wait_url: Option<PlayUrl>,
+        /// What the room hears before its recording begins.
+        announce_recording: Option<Announcement>,
     }
 }
 

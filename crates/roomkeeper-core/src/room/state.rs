@@ -621,6 +621,11 @@ impl RoomState {
                 self.recordings.contains(&recording.id),
                 "a recording is not in its list of recordings",
             )?;
+            let announcement = recording.announcement();
+            ensure(
+                announcement.is_none_or(|operation| self.playback.has(operation)),
+                "a recording waits for an announcement that does not play",
+            )?;
         }
         if matches!(self.status, RoomStatus::Terminated) {
             let is_recorded = self.recording.is_some() || !self.member_recordings.is_empty();
