@@ -20,6 +20,8 @@ mod gather;
 mod interrupted;
 #[path = "rules/late.rs"]
 mod late;
+#[path = "rules/levels.rs"]
+mod levels;
 #[path = "rules/live.rs"]
 mod live;
 #[path = "rules/lock.rs"]
@@ -32,6 +34,8 @@ mod moves;
 mod operator;
 #[path = "rules/orphans.rs"]
 mod orphans;
+#[path = "rules/pin.rs"]
+mod pin;
 #[path = "rules/playback.rs"]
 mod playback;
 #[path = "rules/recording.rs"]
@@ -71,7 +75,9 @@ use roomkeeper_core::intent::{
 };
 use roomkeeper_core::node_state::{Context, IdSource, LiveNotification, NodeState, Rules, Subject};
 use roomkeeper_core::room::{CoachChange, MemberFlag};
-use roomkeeper_core::room::{Details, Kind, Origin, RecordingChange, Registration, RoomEvent};
+use roomkeeper_core::room::{
+    Details, Kind, Origin, RecordingChange, Registration, ReportedLevels, RoomEvent,
+};
 use roomkeeper_core::switch_command::{SwitchAction, SwitchCommand};
 use roomkeeper_core::switch_event::{
     ChannelChange, ChannelDump, ConferenceChange, Identity, ListedChannel, MemberBlock, Snapshot,

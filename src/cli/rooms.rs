@@ -105,6 +105,9 @@ fn parts(change: RoomChange) -> (RoomReference, Wait, Build) {
     match change {
         RoomChange::Lock { target, wait } => (target, wait, Box::new(|room| lock(room, true))),
         RoomChange::Unlock { target, wait } => (target, wait, Box::new(|room| lock(room, false))),
+        RoomChange::Pin {
+            target, pin, wait, ..
+        } => (target, wait, Box::new(move |room| set_pin(room, pin))),
         RoomChange::Play { target, urls, wait } => {
             (target, wait, Box::new(move |room| play(room, &urls)))
         }
@@ -148,6 +151,21 @@ fn lock(room: RoomId, locked: bool) -> Request {
         .confirmation(|each| {
             each.data = Some(("locked", Value::Bool(locked)));
             each.settled = &["locked", "unlocked"];
+        })
+}
+
+/// Sets the PIN of a room; without one, removes it.
+fn set_pin(room: RoomId, pin: Option<String>) -> Request {
+    let is_set = pin.is_some();
+    let words = format!("set the PIN of {room}");
+    Request::new(Method::PATCH, path(room, ""), words)
+        .with("pin", pin.map_or(Value::Bool(false), Value::from))
+        .with_uid()
+        .confirmed_by(Subject::Room(room), "conference.updated")
+        .fails_with(&["conference.destroyed"])
+        .confirmation(|each| {
+            each.data = Some(("pin_required", Value::Bool(is_set)));
+            each.settled = &["unchanged"];
         })
 }
 
@@ -326,6 +344,18 @@ fn kick(room: RoomId, call: CallId) -> Request {
     .confirmation(|each| each.events.push("conference.member.join_failed"))
 }
 
+fn set_levels(room: RoomId, call: CallId) -> Request {
+    Request::new(
+        Method::PATCH,
+        path(room, &format!("/members/{call}")),
+        format!("volume {call}"),
+    )
+    .with_uid()
+    .confirmed_by(Subject::Call(call), "conference.member.updated")
+    .fails_with(ENDS_OF_MEMBER)
+    .confirmation(|each| each.settled = &["unchanged"])
+}
+
 fn move_to(from: RoomId, call: CallId, to: RoomId, muted: Option<bool>) -> Request {
     let request = Request::post(
         path(from, &format!("/members/{call}/move")),
@@ -385,6 +415,28 @@ pub async fn run_member(options: MemberOptions) -> Result<(), Failure> {
             let call = lookup::member(&api, room, &target.member).await?;
             let to = lookup::room(&api, &to).await?;
             let request = move_to(room, call, to, muted);
+            return execute::run(&api, request, target.wait, options.view.view.json).await;
+        }
+        MemberArguments::Volume {
+            target,
+            volume_in,
+            volume_out,
+            energy,
+        } => {
+            let room = lookup::room(&api, &target.room).await?;
+            let call = lookup::member(&api, room, &target.member).await?;
+            let levels = [
+                ("volume_in", volume_in.map(Value::from)),
+                ("volume_out", volume_out.map(Value::from)),
+                ("energy", energy.map(Value::from)),
+            ];
+            let request = levels.into_iter().fold(
+                set_levels(room, call),
+                |request, (name, value)| match value {
+                    Some(value) => request.with(name, value),
+                    None => request,
+                },
+            );
             return execute::run(&api, request, target.wait, options.view.view.json).await;
         }
         MemberArguments::Record(target) => (target, |room, call| {

@@ -7,9 +7,9 @@ use crate::media::link::Links;
 use freeswitch_esl::command::{
     Api, AppName, ChannelUuid, CollectDigits, Command, ConferenceCommand, ConferenceName,
     ConferenceSound, ConferenceVarName, DialString, DialTemplate, DigitPrompt, DtmfTones,
-    ExecutionId, HangupCause, JoinFlag, Line, MarkedResult, MediaUrl, MemberAction, MemberSelector,
-    Origination, ProfileName, QuotedText, RecordVerb, RecordingPath, SipHeaderName, SoundFile,
-    SpokenText, Unfit, VarName, VarValue, Voice,
+    ExecutionId, HangupCause, JoinFlag, Line, MarkedResult, MediaUrl, MemberAction, MemberLevel,
+    MemberSelector, Origination, ProfileName, QuotedText, RecordVerb, RecordingPath, SipHeaderName,
+    SoundFile, SpokenText, Unfit, VarName, VarValue, Voice,
 };
 use roomkeeper_core::action::Step;
 use roomkeeper_core::call::StepId;
@@ -20,7 +20,8 @@ use roomkeeper_core::ids::{CallId, RoomId};
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::Media;
 use roomkeeper_core::room::{
-    DialRequest, Entry, Kind, MemberFlag, PlayCommand, RecordAction, RoomControl, Tone,
+    DialRequest, Entry, Kind, Level, MemberFlag, MemberSettings, PlayCommand, RecordAction,
+    RoomControl, Tone,
 };
 
 use super::plans;
@@ -107,7 +108,7 @@ pub(super) fn step(
     let variable = VarName::new(STEP_VARIABLE)?;
     let mark = ExecutionId::new(id.to_string())?;
     let result = match step {
-        Step::Gather(_) => MarkedResult::Digits(VarName::new(DIGITS_VARIABLE)?),
+        Step::Gather(_) | Step::Pin(_) => MarkedResult::Digits(VarName::new(DIGITS_VARIABLE)?),
         Step::Answer
         | Step::Talk(_)
         | Step::Play(_)
@@ -147,12 +148,19 @@ fn application(step: &Step, settings: &CommandSettings) -> Result<(AppName, Opti
         Step::Beep => ("playback", Some("tone_stream://%(500,0,640)".to_owned())),
         Step::Sleep(ms) => ("sleep", Some(ms.to_string())),
         Step::Hangup => ("hangup", Some("NORMAL_CLEARING".to_owned())),
-        Step::Gather(gather) => {
-            let argument = attempt(gather, settings)?.argument()?;
-            ("play_and_get_digits", Some(argument.to_string()))
-        }
+        Step::Gather(gather) => collect_digits(gather, settings)?,
+        Step::Pin(request) => collect_digits(&request.attempt(), settings)?,
     };
     Ok((AppName::new(app)?, arg.map(Line::new).transpose()?))
+}
+
+/// The application of one attempt of a request for digits, and its argument.
+fn collect_digits(
+    gather: &Gather,
+    settings: &CommandSettings,
+) -> Result<(&'static str, Option<String>), Unfit> {
+    let argument = attempt(gather, settings)?.argument()?;
+    Ok(("play_and_get_digits", Some(argument.to_string())))
 }
 
 /// One attempt of a request for digits.
@@ -348,6 +356,11 @@ fn member_command(
         SwitchAction::Hold { on: false } => Some(MemberAction::Unhold),
         _ => None,
     };
+    if let SwitchAction::SetLevel { level, value } = action {
+        let member = MemberSelector::Channel(channel);
+        let command = ConferenceCommand::Level(member_level(*level), member, *value);
+        return Ok(Api::Conference(name(room)?, command));
+    }
     if let Some(action) = on_member {
         let member = MemberSelector::Channel(channel);
         let command = ConferenceCommand::Member(action, member);
@@ -388,6 +401,7 @@ fn plan_entry(
             Kind::Connect => settings.connect_profile.clone(),
         },
         flags: join_flags(entry),
+        levels: join_levels(&entry.member),
         obeys_lock: entry.kind == Kind::Connect,
         past_lock: entry.past_lock,
         registration: entry
@@ -396,6 +410,23 @@ fn plan_entry(
             .map(|registration| VarValue::new(meta::encode_for_plan(registration)))
             .transpose()?,
     })
+}
+
+/// The levels that a member has other than its profile's.
+fn join_levels(settings: &MemberSettings) -> Vec<(MemberLevel, i32)> {
+    let defaults = MemberSettings::default();
+    let set = |level: &Level| level.get(settings) != level.get(&defaults);
+    let levels = Level::ALL.into_iter().filter(set);
+    let value = |level: Level| Some((member_level(level), level.get(settings)?));
+    levels.filter_map(value).collect()
+}
+
+const fn member_level(level: Level) -> MemberLevel {
+    match level {
+        Level::VolumeIn => MemberLevel::VolumeIn,
+        Level::VolumeOut => MemberLevel::VolumeOut,
+        Level::Energy => MemberLevel::Energy,
+    }
 }
 
 /// Makes a call that executes the plan of a join once it is answered.

@@ -34,6 +34,7 @@ mod delete;
 mod join;
 mod keypad;
 mod leave;
+mod levels;
 mod limits;
 mod list;
 mod member_audio;
@@ -42,6 +43,7 @@ mod moderation;
 mod moves;
 mod mute;
 mod nodes;
+mod pin;
 mod play;
 mod recording;
 mod say;
@@ -80,10 +82,12 @@ fn rows() -> Vec<(&'static str, Vec<Entry>)> {
         ("coach", coach::rows()),
         ("join", join::rows()),
         ("leave", leave::rows()),
+        ("levels", levels::rows()),
         ("mute", mute::rows()),
         ("commands", commands::rows()),
         ("bulk", bulk::rows()),
         ("keypad", keypad::rows()),
+        ("pin", pin::rows()),
         ("limits", limits::rows()),
         ("nodes", nodes::rows()),
         ("moderation", moderation::rows()),

@@ -65,6 +65,7 @@ impl World {
                 talking: false,
                 talked: None,
                 has_floor: false,
+                levels: ReportedLevels::default(),
                 caller_id: "527121101".into(),
             });
         let snapshot = Snapshot {
@@ -269,6 +270,26 @@ fn member_that_was_leaving_is_parked_when_it_returns() {
     world.expect_notifications(&[]);
     let parks = |command: &SwitchCommand| matches!(command.action, SwitchAction::Park { .. });
     assert!(world.commands.iter().any(parks), "{:?}", world.commands);
+}
+
+#[test]
+fn hold_of_a_member_that_returns_on_its_way_out_is_reported() {
+    let mut world = World::joined();
+    world.node_state.set_rules(Rules {
+        apps: BTreeSet::from([demo()]),
+        timeouts: Timeouts {
+            recovery: TIME,
+            ..Timeouts::default()
+        },
+        ..Rules::default()
+    });
+    world.leave().unwrap();
+    world.restart();
+    let mut held = block(call(1), false);
+    held.hold = true;
+    world.conference_next(2, 0, ConferenceChange::Created);
+    world.conference_next(3, 1, ConferenceChange::Flags(held));
+    world.expect_notifications(&["held (synthesized)"]);
 }
 
 #[test]

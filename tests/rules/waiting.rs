@@ -44,6 +44,7 @@ impl World {
         let join = Join {
             muted: Some(false),
             settings: Sparse::new(settings),
+            ..Join::default()
         };
         let (room, call) = (room(1), call(n));
         let target = Target::Member { room, call };
@@ -163,6 +164,7 @@ impl World {
             talking: false,
             talked: None,
             has_floor: false,
+            levels: ReportedLevels::default(),
             caller_id: "527121101".into(),
         };
         let snapshot = Snapshot {
@@ -590,6 +592,7 @@ fn room_of_a_lost_store_waits_unless_a_member_hears() {
             talking: false,
             talked: None,
             has_floor: false,
+            levels: ReportedLevels::default(),
             caller_id: "527121101".into(),
         };
         let snapshot = Snapshot {

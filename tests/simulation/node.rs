@@ -3,17 +3,24 @@
 //! It shares no code with the room domain. It emits switch events; the recordings show that real events are decoded to
 //! these.
 
+mod callees;
+mod controls;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use roomkeeper_core::call::{Direction, ParkId, StepId};
 use roomkeeper_core::ids::{AppId, ChannelId, ConferenceId, CoreId, NodeId, RecordingId, RoomId};
-use roomkeeper_core::room::{FileId, MemberFlag, RecordAction};
+use roomkeeper_core::room::{FileId, Level, MemberFlag, RecordAction, ReportedLevels};
 use roomkeeper_core::switch_event::{
     ChannelChange, ChannelDump, ConferenceChange, Identity, ListedChannel, MemberBlock, Snapshot,
     SnapshotMember, SnapshotRoom, SwitchEvent, SwitchEventKind,
 };
 use roomkeeper_core::time::Timestamp;
 use uuid::Uuid;
+
+pub use callees::Callees;
+use controls::Controls;
+pub use controls::Effect;
 
 /// The maximum number of calls; more are refused.
 pub const CALLS: usize = 5;
@@ -66,6 +73,8 @@ pub struct Plan {
     pub parks: bool,
     /// The registration of a conference that this call creates.
     pub meta: Option<String>,
+    /// The levels that it gives to the member.
+    pub levels: ReportedLevels,
 }
 
 impl Plan {
@@ -73,13 +82,35 @@ impl Plan {
         Self {
             restores: text.contains("max_session_transfers="),
             stays_up: text.contains("hangup_after_conference=false"),
-            parks: text.ends_with(",park inline"),
+            parks: text.ends_with(",park inline") || text.ends_with(",park' inline"),
             meta: text
                 .split([';', ','])
                 .find_map(|word| word.strip_prefix("confvar_roomkeeper_meta="))
                 .filter(|meta| !meta.is_empty())
                 .map(str::to_owned),
+            levels: joined_levels(text),
         }
+    }
+}
+
+/// The levels of a member that nobody has changed.
+const PROFILE: ReportedLevels = ReportedLevels {
+    volume_in: Some(0),
+    volume_out: Some(0),
+    energy: Some(100),
+};
+
+/// Returns the levels of a member that enters by a plan.
+fn joined_levels(plan: &str) -> ReportedLevels {
+    let value = |name: &str| {
+        let words = plan.split([';', ']', ',']);
+        let mut values = words.filter_map(|word| word.strip_prefix(name)?.strip_prefix('='));
+        values.next().map(|value| value.parse().unwrap())
+    };
+    ReportedLevels {
+        volume_in: value("conference_join_volume_in").or(PROFILE.volume_in),
+        volume_out: value("conference_join_volume_out").or(PROFILE.volume_out),
+        energy: value("conference_join_energy_level").or(PROFILE.energy),
     }
 }
 
@@ -100,6 +131,8 @@ pub struct Call {
     /// The flags that are off.
     pub off: BTreeSet<MemberFlag>,
     pub held: bool,
+    /// The levels of its sound.
+    pub levels: ReportedLevels,
     /// The files that it alone hears, in playing order.
     pub files: VecDeque<FileId>,
     /// Its own recordings, and the rooms that requested them.
@@ -118,9 +151,36 @@ pub struct Call {
     last_plan: Option<Going>,
     /// True if it was recovered and has entered no conference since.
     enters_silently: bool,
+    /// True if the node has made it for a room.
+    dialled: bool,
 }
 
 impl Call {
+    /// Returns a parked call.
+    fn new(ours: bool, answered: bool) -> Self {
+        Self {
+            ours,
+            answered,
+            place: Place::Parked,
+            going: None,
+            sent_about: false,
+            taken_out: false,
+            off: BTreeSet::new(),
+            held: false,
+            levels: PROFILE,
+            files: VecDeque::new(),
+            taps: BTreeMap::new(),
+            step: None,
+            gathers: false,
+            mark: None,
+            parked_by: None,
+            forwards: FORWARDS,
+            last_plan: None,
+            enters_silently: false,
+            dialled: false,
+        }
+    }
+
     pub fn is_on(&self, flag: MemberFlag) -> bool {
         !self.off.contains(&flag)
     }
@@ -150,6 +210,7 @@ pub struct Conference {
     /// True if all members leave when one leaves.
     bound: bool,
     meta: Option<String>,
+    pub controls: Controls,
     /// The recordings, each with true if it is paused.
     pub recordings: BTreeMap<RecordingId, bool>,
     /// The file that plays, and those that follow.
@@ -175,6 +236,7 @@ pub struct Node {
     /// Instances without members whose end has not been reported yet.
     dying: Vec<(RoomId, Conference)>,
     pub calls: BTreeMap<ChannelId, Call>,
+    pub callees: Callees,
     /// The calls of earlier processes that can be recovered.
     tracked: BTreeMap<ChannelId, Call>,
     events: Vec<SwitchEvent>,
@@ -184,6 +246,8 @@ pub struct Node {
     pub came_in: BTreeMap<(RoomId, ChannelId), usize>,
     /// The number of times that each call entered a conference that was ending.
     pub interrupted: BTreeMap<(RoomId, ChannelId), usize>,
+    /// The number of times that a full conference refused each call.
+    pub full: BTreeMap<(RoomId, ChannelId), usize>,
     /// The reason why FreeSWITCH hung up a call without a request, if it did.
     pub unexpected_hangup: Option<&'static str>,
 }
@@ -197,11 +261,13 @@ impl Node {
             conferences: BTreeMap::new(),
             dying: Vec::new(),
             calls: BTreeMap::new(),
+            callees: Callees::default(),
             tracked: BTreeMap::new(),
             events: Vec::new(),
             lists: VecDeque::new(),
             came_in: BTreeMap::new(),
             interrupted: BTreeMap::new(),
+            full: BTreeMap::new(),
             unexpected_hangup: None,
         }
     }
@@ -231,7 +297,30 @@ impl Node {
     }
 
     fn report_channel(&mut self, channel: ChannelId, change: ChannelChange) {
+        let change = self.with_room_that_dialled(channel, change);
         self.report(SwitchEventKind::Channel { channel, change });
+    }
+
+    /// Adds the room that dialled a channel to its change: a variable of the channel, which some events have.
+    fn with_room_that_dialled(&self, channel: ChannelId, change: ChannelChange) -> ChannelChange {
+        let has_variables = matches!(
+            change,
+            ChannelChange::Created(_)
+                | ChannelChange::Ringing
+                | ChannelChange::Answered(_)
+                | ChannelChange::Parked { .. }
+                | ChannelChange::HungUp { .. }
+                | ChannelChange::Destroyed { .. }
+        );
+        match self.callees.room(channel).filter(|_| has_variables) {
+            Some(room) => ChannelChange::Dialled {
+                room,
+                change: Box::new(change),
+                sip_status: None,
+                answered: self.callees.answered.contains(&channel),
+            },
+            None => change,
+        }
     }
 
     fn report_instance(&mut self, room: RoomId, instance: ConferenceId, change: ConferenceChange) {
@@ -266,6 +355,9 @@ impl Node {
     }
 
     fn identity(call: &Call) -> Identity {
+        if call.dialled {
+            return callees::identity(call.answered);
+        }
         Identity {
             caller_id: "527121101".into(),
             did: None,
@@ -313,25 +405,7 @@ impl Node {
         }
         self.note_list();
         let channel = ChannelId::new(Uuid::from_u128(0xCA11_0000 + self.next_number()));
-        let call = Call {
-            ours,
-            answered,
-            place: Place::Parked,
-            going: None,
-            sent_about: false,
-            taken_out: false,
-            off: BTreeSet::new(),
-            held: false,
-            files: VecDeque::new(),
-            taps: BTreeMap::new(),
-            step: None,
-            gathers: false,
-            mark: None,
-            parked_by: None,
-            forwards: FORWARDS,
-            last_plan: None,
-            enters_silently: false,
-        };
+        let call = Call::new(ours, answered);
         let identity = Self::identity(&call);
         self.calls.insert(channel, call);
         self.report_channel(channel, ChannelChange::Created(identity.clone()));
@@ -390,7 +464,10 @@ impl Node {
                 deaf,
                 bound,
                 plan,
-            } => self.add_member(channel, room, (muted, deaf), bound, plan.meta),
+            } => {
+                self.with(channel, |call| call.levels = plan.levels);
+                self.add_member(channel, room, (muted, deaf), bound, plan.meta);
+            }
             Going::Park(parking, _) => {
                 self.with(channel, |call| call.parked_by = Some(parking));
                 self.park(channel);
@@ -537,6 +614,9 @@ impl Node {
     ) {
         // A conference answers a call that enters.
         let _known = self.answer(channel);
+        if self.is_full(room, channel) {
+            return self.park(channel);
+        }
         if !self.conferences.contains_key(&room) {
             let instance = ConferenceId::new(Uuid::from_u128(0xCF00_0000 + self.next_number()));
             self.conferences.insert(
@@ -547,6 +627,7 @@ impl Node {
                     floor: None,
                     bound,
                     meta,
+                    controls: Controls::default(),
                     recordings: BTreeMap::new(),
                     playing: VecDeque::new(),
                     paused: false,
@@ -652,6 +733,7 @@ impl Node {
                 call.sent_about = true;
             });
             self.remove_member(channel, false, lingers);
+            self.with(channel, |call| call.levels = PROFILE);
             self.add_member(channel, room, (muted, false), false, None);
         }
     }
@@ -723,6 +805,32 @@ impl Node {
         self.with(channel, |call| call.set(flag, on));
         let block = self.block(channel);
         self.report_room(is_in, ConferenceChange::Flags(block));
+        Ok(())
+    }
+
+    /// Sets a level of a member: by a command, or by another client.
+    pub fn set_level(
+        &mut self,
+        channel: ChannelId,
+        room: Option<RoomId>,
+        level: Level,
+        value: i32,
+    ) -> Result<(), Rejection> {
+        let is_in = self.is_in(channel, room)?;
+        self.with(channel, |call| match level {
+            Level::VolumeIn => call.levels.volume_in = Some(value),
+            Level::VolumeOut => call.levels.volume_out = Some(value),
+            Level::Energy => call.levels.energy = Some(value),
+        });
+        let block = self.block(channel);
+        self.report_room(
+            is_in,
+            ConferenceChange::Level {
+                block,
+                level,
+                value,
+            },
+        );
         Ok(())
     }
 
@@ -835,6 +943,7 @@ impl Node {
         self.conferences.clear();
         self.dying.clear();
         self.lists.clear();
+        self.callees.restart();
         let tracked = std::mem::take(&mut self.calls).into_iter();
         self.tracked
             .extend(tracked.filter(|(_, call)| call.answered));
@@ -1093,7 +1202,7 @@ impl Node {
         let Some(step) = step else { return false };
         let gathers = self.calls.get(&channel).is_some_and(|call| call.gathers);
         let response = match (gathers, well) {
-            (true, true) => "success:12",
+            (true, true) => "success:1234",
             (true, false) => "failure:1",
             (false, true) => "FILE PLAYED",
             (false, false) => "FILE NOT FOUND",
@@ -1174,6 +1283,7 @@ impl Node {
             talking: false,
             has_floor: conference.floor == Some(channel),
             talked: None,
+            levels: call.levels,
             caller_id: "somebody else by now".into(),
         }
     }
@@ -1198,6 +1308,7 @@ impl Node {
                 },
                 parked: call.place == Place::Parked,
             })
+            .chain(self.callees.listed())
             .collect()
     }
 
@@ -1220,7 +1331,7 @@ impl Node {
     }
 
     pub fn exists(&self, channel: ChannelId) -> bool {
-        self.calls.contains_key(&channel)
+        self.calls.contains_key(&channel) || self.callees.is_waiting(channel)
     }
 
     /// Returns the checkpoint on a channel; `None` if there is no such channel.

@@ -3,7 +3,7 @@
 //! A step names calls, rooms and events by number, modulo the number of those that exist at its turn. So a schedule
 //! remains valid when steps are removed, and a failing one can be shortened.
 
-use roomkeeper_core::room::MemberFlag;
+use roomkeeper_core::room::{Level, MemberFlag};
 
 use super::node::LATEST_LIST;
 use super::replica::Outage;
@@ -52,6 +52,11 @@ pub enum Request {
     EndOnExit {
         call: usize,
         on: bool,
+    },
+    Level {
+        call: usize,
+        level: Level,
+        value: i32,
     },
     /// The room waits for a moderator, or no longer.
     Wait {
@@ -153,6 +158,34 @@ pub enum Request {
     HangUp {
         call: usize,
     },
+    Dial {
+        slot: usize,
+        muted: bool,
+        retries: u8,
+    },
+    CancelDial {
+        dial: usize,
+    },
+    Role {
+        call: usize,
+        moderates: bool,
+    },
+    Settings {
+        slot: usize,
+        change: SettingsChange,
+    },
+}
+
+/// A change of the settings of a room that its conference must know.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SettingsChange {
+    /// 0 is no limit.
+    MaxMembers(u32),
+    Tones {
+        enter: bool,
+        exit: bool,
+    },
+    Alone(bool),
 }
 
 /// One step of a schedule.
@@ -183,6 +216,11 @@ pub enum Step {
         call: usize,
         flag: MemberFlag,
         on: bool,
+    },
+    LevelKey {
+        call: usize,
+        level: Level,
+        value: i32,
     },
     Hold {
         call: usize,
@@ -220,6 +258,16 @@ pub enum Step {
     ActionEnds {
         call: usize,
         well: bool,
+    },
+    CalleeRings {
+        callee: usize,
+    },
+    CalleeAnswers {
+        callee: usize,
+    },
+    CalleeRefuses {
+        callee: usize,
+        busy: bool,
     },
     /// The unreported ends of conferences are reported.
     ReportEnds,
@@ -393,9 +441,18 @@ fn flag(rng: &mut Rng) -> (MemberFlag, bool) {
     (MemberFlag::ALL[n / 2], n.is_multiple_of(2))
 }
 
+/// Returns a level and one of a few values, so that requests often have the value of another.
+fn level(rng: &mut Rng) -> (Level, i32) {
+    match rng.below(4) {
+        0 => (Level::Energy, 300),
+        1 => (Level::VolumeOut, -1),
+        n => (Level::VolumeIn, [0, 2, -3][n - 2 + rng.below(2)]),
+    }
+}
+
 fn unprompted_step(rng: &mut Rng) -> Step {
     let (call, slot) = (rng.below(8), rng.below(ROOMS));
-    match rng.weighted(&[8, 8, 2, 4, 4, 8, 2, 1, 2, 1, 4, 2, 2, 2, 3]) {
+    match rng.weighted(&[8, 8, 2, 4, 4, 8, 2, 1, 2, 1, 4, 2, 2, 2, 2, 3, 3, 4, 3]) {
         0 => Step::CallIn {
             ours: !rng.one_in(6),
             answered: !rng.one_in(3),
@@ -430,7 +487,17 @@ fn unprompted_step(rng: &mut Rng) -> Step {
         },
         12 => Step::Refused { call },
         13 => Step::ReportEnds,
-        _ => Step::MemberFileEnds { call },
+        14 => {
+            let (level, value) = level(rng);
+            Step::LevelKey { call, level, value }
+        }
+        15 => Step::MemberFileEnds { call },
+        16 => Step::CalleeRings { callee: call },
+        17 => Step::CalleeAnswers { callee: call },
+        _ => Step::CalleeRefuses {
+            callee: call,
+            busy: rng.one_in(2),
+        },
     }
 }
 
@@ -574,7 +641,7 @@ fn request(rng: &mut Rng) -> Request {
     let (call, slot) = (rng.below(8), rng.below(ROOMS));
     match rng.weighted(&[
         4, 3, 1, 14, 5, 2, 4, 4, 1, 2, 4, 2, 1, 1, 2, 2, 4, 3, 1, 3, 6, 6, 2, 6, 3, 1, 1, 5, 1, 2,
-        2, 2,
+        2, 2, 3, 7, 2, 1, 3,
     ]) {
         0 => create(rng, slot),
         1 => Request::Delete { slot },
@@ -646,7 +713,33 @@ fn request(rng: &mut Rng) -> Request {
             call,
             on: !rng.one_in(3),
         },
-        _ => Request::JoinAsModerator { call, slot },
+        31 => Request::JoinAsModerator { call, slot },
+        32 => {
+            let (level, value) = level(rng);
+            Request::Level { call, level, value }
+        }
+        33 => Request::Dial {
+            slot,
+            muted: rng.one_in(2),
+            retries: rng.below(3) as u8,
+        },
+        34 => Request::CancelDial { dial: call },
+        35 => Request::Role {
+            call,
+            moderates: rng.one_in(2),
+        },
+        _ => Request::Settings {
+            slot,
+            change: match rng.below(4) {
+                0 => SettingsChange::MaxMembers(0),
+                1 => SettingsChange::MaxMembers(rng.within(2, 4) as u32),
+                2 => SettingsChange::Alone(rng.one_in(2)),
+                _ => SettingsChange::Tones {
+                    enter: rng.one_in(2),
+                    exit: rng.one_in(2),
+                },
+            },
+        },
     }
 }
 

@@ -150,6 +150,22 @@ pub enum RoomChange {
         #[command(flatten)]
         wait: Wait,
     },
+    /// Sets or removes the PIN that callers enter before they join a room.
+    #[command(after_help = wait_help!("room pin standup 4711", "room pin standup --remove"))]
+    Pin {
+        /// The room.
+        #[command(flatten)]
+        target: RoomReference,
+        /// 4 to 16 digits. Other users of this machine can see them while the command runs.
+        #[arg(required_unless_present = "remove", conflicts_with = "remove")]
+        pin: Option<String>,
+        /// Removes the PIN.
+        #[arg(long)]
+        remove: bool,
+        /// The wait.
+        #[command(flatten)]
+        wait: Wait,
+    },
     /// Plays audio files to a room, after those that play already. With --wait it ends when they have been played.
     #[command(after_help = wait_help!("room play standup https://cdn.example.com/announcement.wav"))]
     Play {
@@ -299,6 +315,22 @@ pub enum MemberArguments {
     /// Takes a member off hold.
     #[command(after_help = wait_help!("member unhold standup 527121101"))]
     Unhold(MemberTarget),
+    /// Sets how loud a member is heard, how loud it hears, and from which energy on it is heard.
+    #[command(after_help = wait_help!("member volume standup 527121101 --in 2 --wait"))]
+    Volume {
+        /// The member.
+        #[command(flatten)]
+        target: MemberTarget,
+        /// The volume of what the member says, -4 to 4.
+        #[arg(long = "in", value_name = "VOLUME", allow_negative_numbers = true, required_unless_present_any = ["volume_out", "energy"])]
+        volume_in: Option<i8>,
+        /// The volume of what the member hears, -4 to 4.
+        #[arg(long = "out", value_name = "VOLUME", allow_negative_numbers = true)]
+        volume_out: Option<i8>,
+        /// The energy above which the member is heard, 0 to 1800.
+        #[arg(long)]
+        energy: Option<u16>,
+    },
     /// Moves a member to another room of its node.
     #[command(after_help = wait_help!("member move standup 527121101 breakout --wait"))]
     Move {

@@ -23,17 +23,21 @@ use crate::http::request::PathId;
 use crate::http::state::{ApiState, Shared};
 use crate::store::limits::StoredAnswer;
 use roomkeeper_core::entity::Target;
+use roomkeeper_core::gather::MAX_TRIES;
 use roomkeeper_core::ids::{CallId, RoomId};
 use roomkeeper_core::intent::{UpdateAccepted, UpdateMember, UpdateRoom};
 use roomkeeper_core::labels::{Labels, LabelsUpdate};
+use roomkeeper_core::pin::{InvalidPin, Pin, PinHash, RoomPin};
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::{
-    Announcement, Details, Media, MemberSettings, MemberUpdate, RoomSettings, RoomSettingsUpdate,
-    Sparse, Tones, Update,
+    Announcement, Details, Level, Media, MemberSettings, MemberUpdate, RoomSettings,
+    RoomSettingsUpdate, Sparse, Tones, Update,
 };
+use roomkeeper_core::speech::Speech;
 use serde_json::Value;
 
 use super::command::{Command, accepted};
+use super::keypad::speech;
 use super::say;
 
 pub(super) fn routes() -> OpenApiRouter<Shared> {
@@ -62,6 +66,17 @@ struct RoomUpdateBody {
     /// The conference ends when it has members and none has talked for this number of seconds, at least 5; 0: never.
     #[schema(maximum = 31_536_000)]
     end_when_silent_for: Option<u32>,
+    /// The PIN that a caller enters before its call joins: 4 to 16 digits; `false` removes it. No response and no webhook
+    /// shows it.
+    pin: Option<PinOrFalse>,
+    /// The file that asks for the PIN; `false` removes it. Replaces `pin_prompt_text`.
+    pin_prompt_url: Option<UrlOrFalse>,
+    /// The text that asks for the PIN, of at most 512 bytes; `false` removes it. Replaces `pin_prompt_url`. A node needs a
+    /// speech engine.
+    pin_prompt_text: Option<TextOrFalse>,
+    /// The attempts of a caller, 1 to 10; 0: 3.
+    #[schema(maximum = 10)]
+    pin_tries: Option<u8>,
     /// `true`: members wait until a moderator enters. In a conference that has members, it holds from the next time that
     /// all have left. `false` starts a waiting conference.
     wait_for_moderator: Option<bool>,
@@ -71,6 +86,24 @@ struct RoomUpdateBody {
     announce_recording: Option<AnnouncementOrFalse>,
     #[schema(value_type = Option<CommandUidText>)]
     command_uid: Option<String>,
+}
+
+/// 4 to 16 digits, or `false`.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "describes the body")]
+enum PinOrFalse {
+    Pin(String),
+    None(bool),
+}
+
+/// A text of at most 512 bytes, or `false`.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "describes the body")]
+enum TextOrFalse {
+    Text(String),
+    None(bool),
 }
 
 /// A URL of at most 512 characters, or `false`.
@@ -128,6 +161,15 @@ struct MemberUpdateBody {
     role: Option<MemberRole>,
     /// `true`: the conference ends when this member leaves, other than by a move.
     end_on_exit: Option<bool>,
+    /// The volume of what the member says; 0: unchanged.
+    #[schema(minimum = -4, maximum = 4)]
+    volume_in: Option<i32>,
+    /// The volume of what the member hears; 0: unchanged.
+    #[schema(minimum = -4, maximum = 4)]
+    volume_out: Option<i32>,
+    /// The energy above which the member is heard; 0: always.
+    #[schema(minimum = 0, maximum = 1800)]
+    energy: Option<i32>,
     /// `true`: a conference that waits for a moderator starts with this member. `false`: it does not, even with a
     /// moderator. If it was never set, the role decides.
     start_on_enter: Option<bool>,
@@ -151,8 +193,8 @@ pub(super) struct Updated {
     status: &'static str,
 }
 
-/// The longest URL of a setting, in characters: the conference carries a copy of all settings.
-const LONGEST_URL: usize = 512;
+/// The longest URL or text of a setting, in bytes: the conference carries a copy of all settings.
+const LONGEST_TEXT: usize = 512;
 
 /// The longest time, in seconds: a year.
 const LONGEST_TIME: u32 = 31_536_000;
@@ -166,16 +208,66 @@ const SHORTEST_SILENCE: u32 = 5;
 /// Parses the settings of a conference, except its labels.
 fn room_update(state: &ApiState, fields: &Fields) -> Result<RoomSettingsUpdate, ApiError> {
     let silence = SHORTEST_SILENCE..=LONGEST_TIME;
+    let (pin_prompt_url, pin_prompt_text) = pin_prompt(state, fields)?;
+    let pin_tries = number(fields, "pin_tries", 1..=MAX_TRIES.into())?;
     Ok(RoomSettingsUpdate {
         labels: None,
         max_members: number(fields, "max_members", 2..=MOST_MEMBERS)?,
         tones: tones(fields)?,
         alone_url: url_or_false(fields.get("alone_url"), "alone_url")?,
         end_when_silent_for: number(fields, "end_when_silent_for", silence)?,
+        pin: pin(state, fields)?,
+        pin_prompt_url,
+        pin_prompt_text,
+        pin_tries: pin_tries.and_then(|tries| tries.try_into().ok()),
         wait_for_moderator: fields.boolean("wait_for_moderator")?,
         wait_url: url_or_false(fields.get("wait_url"), "wait_url")?,
         announce_recording: announcement(state, fields)?,
     })
+}
+
+/// Parses a PIN, and hashes it; `false` stands for none.
+fn pin(state: &ApiState, fields: &Fields) -> Result<Option<RoomPin>, ApiError> {
+    let wrong = |why: &dyn std::fmt::Display| ApiError::field("pin", why);
+    match fields.get("pin") {
+        None => Ok(None),
+        Some(Value::Bool(false)) => Ok(Some(RoomPin::default())),
+        Some(Value::String(text)) => {
+            let pin: Pin = text.parse().map_err(|why: InvalidPin| wrong(&why))?;
+            let hash = PinHash::new(&pin, (state.new_id)());
+            Ok(Some(RoomPin::new(Some(hash))))
+        }
+        Some(_) => Err(wrong(&"expected 4 to 16 digits as a string, or false")),
+    }
+}
+
+/// The changed prompt for the PIN: its file, and its text.
+type PinPrompt = (Option<Option<PlayUrl>>, Option<Option<Speech>>);
+
+/// Parses the prompt for the PIN. A file replaces a text, and the other way round.
+fn pin_prompt(state: &ApiState, fields: &Fields) -> Result<PinPrompt, ApiError> {
+    let name = "pin_prompt_text";
+    let url = url_or_false(fields.get("pin_prompt_url"), "pin_prompt_url")?;
+    let text = match fields.get(name) {
+        None => None,
+        Some(Value::Bool(false)) => Some(None),
+        Some(Value::String(text)) if text.len() <= LONGEST_TEXT => {
+            Some(Some(speech(state, name, text)?))
+        }
+        Some(_) => {
+            let why = format!("expected a text of at most {LONGEST_TEXT} bytes, or false");
+            return Err(ApiError::field(name, why));
+        }
+    };
+    match (url, text) {
+        (Some(Some(_)), Some(Some(_))) => {
+            let why = "cannot be combined with pin_prompt_url";
+            Err(ApiError::field(name, why))
+        }
+        (Some(Some(url)), _) => Ok((Some(Some(url)), Some(None))),
+        (_, Some(Some(text))) => Ok((Some(None), Some(Some(text)))),
+        (url, text) => Ok((url, text)),
+    }
 }
 
 /// Parses the time after which a conference ends, which rooms of both APIs have.
@@ -245,12 +337,12 @@ fn url_or_false(value: Option<&Value>, name: &str) -> Result<Option<Option<PlayU
     match value {
         None => Ok(None),
         Some(Value::Bool(false)) => Ok(Some(None)),
-        Some(Value::String(text)) if text.len() <= LONGEST_URL => {
+        Some(Value::String(text)) if text.len() <= LONGEST_TEXT => {
             let url = PlayUrl::new(text).map_err(|why| ApiError::field(name, why))?;
             Ok(Some(Some(url)))
         }
         Some(_) => {
-            let why = format!("expected a URL of at most {LONGEST_URL} characters, or false");
+            let why = format!("expected a URL of at most {LONGEST_TEXT} characters, or false");
             Err(ApiError::field(name, why))
         }
     }
@@ -268,6 +360,8 @@ fn check_files(
     }
     let alone = update.alone_url.iter().flatten();
     files.extend(alone.map(|url| ("alone_url", url)));
+    let pin_prompt = update.pin_prompt_url.iter().flatten();
+    files.extend(pin_prompt.map(|url| ("pin_prompt_url", url)));
     let wait = update.wait_url.iter().flatten();
     files.extend(wait.map(|url| ("wait_url", url)));
     let announcement = update.announce_recording.iter().flatten();
@@ -289,8 +383,30 @@ fn member_update(fields: &Fields) -> Result<MemberUpdate, ApiError> {
         labels: None,
         role: fields.parsed("role")?,
         end_on_exit: fields.boolean("end_on_exit")?,
+        volume_in: level(fields, Level::VolumeIn)?,
+        volume_out: level(fields, Level::VolumeOut)?,
+        energy: level(fields, Level::Energy)?.map(Some),
         start_on_enter: fields.boolean("start_on_enter")?.map(Some),
     })
+}
+
+/// Parses a level of a member. FreeSWITCH would bound a volume without an error, and not bound an energy.
+fn level(fields: &Fields, level: Level) -> Result<Option<i32>, ApiError> {
+    let range = match level {
+        Level::VolumeIn | Level::VolumeOut => -4..=4,
+        Level::Energy => 0..=1800,
+    };
+    let Some(number) = fields.integer(level.name())? else {
+        return Ok(None);
+    };
+    match i32::try_from(number) {
+        Ok(number) if range.contains(&number) => Ok(Some(number)),
+        _ => {
+            let (least, most) = range.into_inner();
+            let why = format!("expected {least} to {most}");
+            Err(ApiError::field(level.name(), why))
+        }
+    }
 }
 
 /// Parses the details of a new conference.

@@ -145,6 +145,26 @@ pub(crate) struct RoomSettingsText {
     /// What the conference hears before its recording begins.
     #[schema(required = false)]
     announce_recording: Option<AnnouncementText>,
+    /// The file that asks for the PIN.
+    #[schema(required = false)]
+    pin_prompt_url: Option<String>,
+    /// The text that asks for the PIN.
+    #[schema(required = false)]
+    pin_prompt_text: Option<String>,
+    /// The attempts of a caller; 0: 3.
+    #[schema(required = false, maximum = 10)]
+    pin_tries: u8,
+}
+
+/// The settings of a conference in a row.
+#[derive(ToSchema)]
+#[schema(as = ShownRoomSettings)]
+pub(crate) struct ShownRoomSettingsText {
+    #[serde(flatten)]
+    settings: RoomSettingsText,
+    /// `true`: a caller enters a PIN before its call joins.
+    #[schema(required = false)]
+    pin_required: bool,
 }
 
 /// What a conference hears before its recording begins: either a `url`, or a `text` with an optional `voice`.
@@ -185,6 +205,16 @@ pub(crate) struct MemberSettingsText {
     /// `true`: the conference ends when this member leaves, other than by a move.
     #[schema(required = false)]
     end_on_exit: bool,
+    /// The volume of what the member says, -4 to 4; 0 if absent.
+    #[schema(required = false)]
+    volume_in: i32,
+    /// The volume of what the member hears, -4 to 4; 0 if absent.
+    #[schema(required = false)]
+    volume_out: i32,
+    /// The energy above which the member is heard; that of the conference profile if absent. 0 to 1800, unless another
+    /// client of FreeSWITCH chose it.
+    #[schema(required = false)]
+    energy: i32,
     /// A conference that waits for a moderator starts with this member, or does not; if absent, its role decides.
     #[schema(required = false)]
     start_on_enter: bool,

@@ -12,6 +12,7 @@ use super::control::RoomControl;
 use super::details::Update;
 use super::dial::{DialChange, DialEvent, DialOutcome, DialRequest};
 use super::flag::{Flags, MemberFlag};
+use super::level::Level;
 use super::member_settings::{MemberSettings, MemberUpdate};
 use super::play::{MemberPlayEvent, PlayCommand, PlayEvent};
 use super::recording::{RecordAction, RecordingChange};
@@ -92,6 +93,8 @@ pub enum JoinFailure {
     Removed,
     /// A pre-action of the call failed.
     ActionFailed,
+    /// The caller did not enter the PIN of the room.
+    Pin,
 }
 
 impl JoinFailure {
@@ -106,6 +109,7 @@ impl JoinFailure {
             Self::Orphan => "orphan",
             Self::Removed => "removed",
             Self::ActionFailed => "action_failed",
+            Self::Pin => "pin",
         }
     }
 }
@@ -145,6 +149,15 @@ pub enum RoomCommand {
         call: CallId,
         /// True lets it hear.
         on: bool,
+    },
+    /// Sets a level of a member.
+    SetLevel {
+        /// The call.
+        call: CallId,
+        /// The level.
+        level: Level,
+        /// Its value.
+        value: i32,
     },
     /// Locks or unlocks the conference.
     SetLock {
@@ -196,6 +209,7 @@ impl RoomCommand {
             Self::Enter { call }
             | Self::Park { call }
             | Self::SetFlag { call, .. }
+            | Self::SetLevel { call, .. }
             | Self::Dial { call, .. }
             | Self::CancelDial { call }
             | Self::Hold { call, .. }

@@ -14,6 +14,7 @@ pub mod effect;
 pub mod entry;
 pub mod flag;
 pub mod input;
+pub mod level;
 pub mod lock;
 pub mod media;
 pub mod member;
@@ -30,6 +31,7 @@ pub mod state;
 pub mod tones;
 mod transition;
 
+pub use crate::pin::PinHash;
 pub use audio::{Hold, HoldRequest, MEMBER_LIMITS, MemberAudio};
 pub use coach::{CoachChange, CoachEnd, MemberCoach};
 pub use control::RoomControl;
@@ -44,6 +46,7 @@ pub use effect::{
 pub use entry::Entry;
 pub use flag::{FlagNames, FlagRequest, FlagRequests, Flags, MemberFlag, ReportedFlags};
 pub use input::{Arrival, Failed, ReportedMember, RoomInput};
+pub use level::{Level, LevelSet, ReportedLevels};
 pub use lock::{Lock, LockRequest};
 pub use media::{Announcement, Media, Spoken};
 pub use member::{

@@ -55,10 +55,15 @@ impl Transition<'_> {
             }
             MemberStatus::Joined | MemberStatus::Leaving { .. } => false,
         });
-        if entering == Some(true) {
-            self.prepare_wait(call);
-            self.command(RoomCommand::Enter { call });
+        if entering != Some(true) {
+            return;
         }
+        // The room can be locked since the request. A conference refuses the call then, but there may be none yet.
+        if self.room.lock.locked() {
+            return self.not_entered(call, JoinFailure::Refused, false);
+        }
+        self.prepare_wait(call);
+        self.command(RoomCommand::Enter { call });
     }
 
     pub(super) fn cancel(&mut self, call: CallId) {
@@ -112,6 +117,7 @@ impl Transition<'_> {
         }
         let changed = (*update).clone();
         self.room.with_member(call, |m| m.settings.apply(changed));
+        self.send_levels(call, &update);
         self.notify(
             RoomEvent::MemberUpdated { call, update },
             command_uid.clone(),
@@ -275,6 +281,7 @@ const fn returns_after(reason: JoinFailure) -> bool {
         | JoinFailure::Moved
         | JoinFailure::Orphan
         | JoinFailure::Removed
-        | JoinFailure::ActionFailed => false,
+        | JoinFailure::ActionFailed
+        | JoinFailure::Pin => false,
     }
 }
