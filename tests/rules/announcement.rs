@@ -40,7 +40,7 @@ impl World {
     }
 
     /// The commands since the last call, and the file that was sent last.
-    fn sent(&mut self) -> (Vec<String>, Option<FileId>) {
+    fn sent_sounds(&mut self) -> (Vec<String>, Option<FileId>) {
         let mut last = None;
         let commands = std::mem::take(&mut self.commands).into_iter();
         let words = commands.map(|command| match command.action {
@@ -56,7 +56,7 @@ impl World {
     }
 
     fn expect_sent(&mut self, expected: &[&str]) -> Option<FileId> {
-        let (words, last) = self.sent();
+        let (words, last) = self.sent_sounds();
         assert_eq!(words, expected);
         last
     }
@@ -83,7 +83,7 @@ fn recording_begins_when_its_announcement_has_ended() {
         let mut world = World::joined();
         world.commands.clear();
         let id = world.announces(Some(announcement)).unwrap();
-        let (_, file) = world.sent();
+        let (_, file) = world.sent_sounds();
         let FileId { operation, index } = file.unwrap();
         assert_eq!(world.recording_status(), Some("announcing"));
         world.opened(operation, index);
@@ -255,7 +255,7 @@ fn announced_recording_survives_a_restart() {
     let mut world = World::joined();
     let mut record = nothing_stored();
     world.announces(Some(spoken())).unwrap();
-    let (_, file) = world.sent();
+    let (_, file) = world.sent_sounds();
     let FileId { operation, index } = file.unwrap();
     restart(&mut world, &mut record);
     assert_eq!(world.recording_status(), Some("announcing"));

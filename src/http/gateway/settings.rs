@@ -323,8 +323,8 @@ fn announcement(
         Some(Value::Bool(false)) => Ok(Some(None)),
         Some(value) => {
             let announcement = say::announcement(state, name, value)?;
-            if Media::from(announcement.clone()).bytes() > LONGEST_URL {
-                let why = format!("is longer than {LONGEST_URL} bytes");
+            if Media::from(announcement.clone()).bytes() > LONGEST_TEXT {
+                let why = format!("is longer than {LONGEST_TEXT} bytes");
                 return Err(ApiError::field(name, why));
             }
             Ok(Some(Some(announcement)))

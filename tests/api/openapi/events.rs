@@ -204,6 +204,7 @@ fn room_events() -> Vec<RoomEvent> {
                 pin_tries: Some(3),
                 wait_for_moderator: Some(true),
                 wait_url: Some(None),
+                announce_recording: Some(None),
             },
         })),
         RoomEvent::Locked { locked: true },

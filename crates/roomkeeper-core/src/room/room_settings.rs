@@ -59,7 +59,8 @@ impl RoomSettings {
         }
     }
 
-    /// Returns the settings of a fixed length, for a copy of limited size.
+    /// Returns the settings of a fixed length, for a copy of limited size, and the announcement of a recording: without it
+    /// the room would be recorded unannounced.
     #[must_use]
     pub fn short(&self) -> Self {
         Self {
