@@ -1,5 +1,7 @@
 //! One simulation: a node, two replicas that compete for it, their store, and the messages between them.
 
+mod dials;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 use std::sync::LazyLock;
@@ -45,6 +47,7 @@ use super::node::{Going, Node, Place, Plan, Rejection, app, node_id};
 use super::replica::{Applied, BatchOutcome, Item, Replica, Shared};
 use super::schedule::{Fate, Mood, ROOMS, Request, Role, Schedule, Step};
 use super::webhook_log::WebhookLog;
+use dials::{Dials, Job};
 
 /// The longest time that an event or an answer of FreeSWITCH is under way.
 const ON_ITS_WAY: u64 = 10_000;
@@ -110,6 +113,8 @@ struct Side {
     hangs: bool,
     resync: Option<Resync>,
     answers: VecDeque<(u64, SwitchCommand, Result<String, CommandError>)>,
+    /// The commands whose answer waits for a callee.
+    jobs: Vec<Job>,
 }
 
 /// A caller's knowledge of a room.
@@ -146,6 +151,7 @@ pub struct World {
     has_host: bool,
     /// The accepted requests for digits.
     gathers: Vec<String>,
+    dials: Dials,
     commands_up: bool,
     revives: bool,
     /// True if calls may outlive a restart of FreeSWITCH.
@@ -179,6 +185,7 @@ impl World {
             hangs: false,
             resync: None,
             answers: VecDeque::new(),
+            jobs: Vec::new(),
         };
         Self {
             mood,
@@ -192,6 +199,7 @@ impl World {
             urls: 0,
             has_host: false,
             gathers: Vec::new(),
+            dials: Dials::default(),
             commands_up: true,
             revives: false,
             recovers,
@@ -279,6 +287,7 @@ impl World {
                 side.wire.push_back((now, Wire::SwitchEvent(event.clone())));
             }
         }
+        self.answer_jobs();
     }
 
     // ---- steps ------------------------------------------------------------------------------------------------
@@ -303,6 +312,9 @@ impl World {
             | Step::MemberFileEnds { .. }
             | Step::ActionEnds { .. }
             | Step::ReportEnds
+            | Step::CalleeRings { .. }
+            | Step::CalleeAnswers { .. }
+            | Step::CalleeRefuses { .. }
             | Step::Restart => {
                 self.change_node(step);
                 self.flush();
@@ -376,7 +388,10 @@ impl World {
             }
             Step::Restart => {
                 self.shared.faults.fired(Fault::Restart);
+                let cut_off = self.node.callees.waiting().count();
+                self.shared.faults.fired_times(Fault::CalleeLost, cut_off);
                 self.node.restart();
+                self.lose_jobs();
                 // FreeSWITCH can recover a call after its time.
                 self.revives |= self.recovers;
                 for side in &mut self.sides {
@@ -388,6 +403,9 @@ impl World {
                     side.replica.wants = Some("the event connection is up");
                     side.resync = None;
                 }
+            }
+            Step::CalleeRings { .. } | Step::CalleeAnswers { .. } | Step::CalleeRefuses { .. } => {
+                self.change_callee(step);
             }
             Step::Leave { call }
             | Step::FlagKey { call, .. }
@@ -638,6 +656,9 @@ impl World {
                 if let Some(Ok(Accepted::Gather(gather))) = applied.verdicts.first() {
                     self.gathers.push(gather.operation.to_string());
                 }
+                if let Some(Ok(Accepted::Dial(dial))) = applied.verdicts.first() {
+                    self.dials.accepted(dial.session);
+                }
                 match applied.verdicts.first() {
                     Some(Ok(Accepted::CreateRoom(()) | Accepted::DeleteRoom(_))) => {
                         Knowledge::Confirmed
@@ -885,6 +906,10 @@ impl World {
                 Intent::new(self.membership(call)?, app, Coach { coach })
             }
             Request::Uncoach { call } => Intent::new(self.membership(call)?, app, Uncoach),
+            Request::Dial { .. }
+            | Request::CancelDial { .. }
+            | Request::Role { .. }
+            | Request::Settings { .. } => return self.dial_intent(request),
             Request::Answer { call } => Intent::new(Target::Call(self.session(call)?), app, Answer),
             Request::HangUp { call } => Intent::new(
                 Target::Call(self.session(call)?),
@@ -1069,6 +1094,10 @@ impl World {
         match fate {
             Fate::Lost => {
                 self.shared.faults.fired(Fault::CommandLost);
+                if command.action.is_repeated() {
+                    let unknown = Err(CommandError::Unknown);
+                    self.sides[index].answers.push_back((now, command, unknown));
+                }
                 return;
             }
             Fate::Refused => self.shared.faults.fired(Fault::CommandRefused),
@@ -1077,6 +1106,10 @@ impl World {
         }
         if now - since > 2_000 {
             self.shared.faults.fired(Fault::CarriedLate);
+        }
+        if matches!(command.action, SwitchAction::Dial { .. }) {
+            self.carry_out_dial(index, command, fate);
+            return self.flush();
         }
         let answer = self.execute(&command, fate != Fate::Refused);
         self.flush();
@@ -1091,6 +1124,9 @@ impl World {
                 }
             });
             self.sides[index].answers.push_back((now, command, answer));
+        } else if command.action.is_repeated() {
+            let unknown = Err(CommandError::Unknown);
+            self.sides[index].answers.push_back((now, command, unknown));
         }
     }
 
@@ -1135,6 +1171,7 @@ impl World {
             let room = command.target.room().expect("the command names a room");
             return match &command.action {
                 SwitchAction::SetLock { locked } => node.lock(room, *locked),
+                SwitchAction::Control(control) => node.control(room, control),
                 SwitchAction::Describe { registration } => {
                     node.describe(room, conference_meta::encode(registration))
                 }
@@ -1191,6 +1228,7 @@ impl World {
                 node.begin_step(channel, *id, gathers)
             }
             (SwitchAction::StopGather, _) => node.stop_gather(channel),
+            (SwitchAction::CancelDial, _) => node.kill_dialled(channel),
             (SwitchAction::Answer, _) => node.answer(channel),
             (SwitchAction::Hangup { .. }, _) => node.hang_up(channel),
             (other, _) => panic!("{other:?} is about no call"),
@@ -1209,7 +1247,8 @@ impl World {
         let is_answered = matches!(
             (&command.action, command.target),
             (
-                SwitchAction::Play(PlayCommand::Start { .. } | PlayCommand::Toggle { .. }),
+                SwitchAction::Play(PlayCommand::Start { .. } | PlayCommand::Toggle { .. })
+                    | SwitchAction::Dial { .. },
                 _
             ) | (
                 SwitchAction::Record {
@@ -1499,6 +1538,7 @@ impl World {
             hangs: false,
             resync: None,
             answers: VecDeque::new(),
+            jobs: Vec::new(),
         };
     }
 
@@ -1536,6 +1576,7 @@ impl World {
             let some = left.min(KEEP_ROUND);
             left -= some;
             self.shared.pass(some);
+            self.give_up_callees();
             self.deliver_delayed_events();
             for index in 0..2 {
                 self.keep(index);
@@ -1661,7 +1702,12 @@ impl World {
             }
             // Rooms that play wait only for their files; any other deadline passes without an answer.
             let Some(wait) = self.sides[owner].replica.next_deadline(&self.shared) else {
-                return Ok(());
+                if self.node.callees.waiting().next().is_none() {
+                    return Ok(());
+                }
+                // Callees of an earlier run ring until the node gives up.
+                self.pass(dials::TIMEOUT_MS);
+                continue;
             };
             self.pass(wait.as_millis() as u64 + 1);
         }
@@ -1728,6 +1774,8 @@ impl World {
                 "I2: no result of the request for digits {operation}"
             ));
         }
+        self.check_dials(&log)?;
+        self.check_roles(&log)?;
         if self.mood == Mood::Calm || self.mood == Mood::Shuffled {
             self.check_joins_are_reported(&log)?;
             self.check_joins_are_repeated(&log)?;
@@ -1817,6 +1865,7 @@ impl World {
             let known = log.locked.contains(&id.to_string());
             same("I3: reported lock", id, &known, &room.lock().locked())?;
             self.check_files(&room, log)?;
+            self.check_settings(&room)?;
             for (index, member) in room.members() {
                 if member.membership.is_some() {
                     let is_off = |flag: &MemberFlag| !flag.is_on(member.flags);
@@ -2062,6 +2111,8 @@ impl World {
             let here = self.node.calls.get(channel);
             let is_undisturbed = here.is_some_and(|call| !call.sent_about)
                 && !log.moved.contains(&session.to_string());
+            let full = self.node.full.get(&(*room, *channel));
+            let refused = refused.saturating_sub(full.copied().unwrap_or_default());
             if self.mood == Mood::Calm && is_undisturbed && 2 * refused > *interrupted {
                 return Err(format!(
                     "{session} was refused {refused} times by {room} after {interrupted} interruptions"
@@ -2144,6 +2195,7 @@ fn subject(command: &SwitchCommand) -> String {
     match &command.action {
         SwitchAction::Describe { .. } => format!("the registration of {}", room()),
         SwitchAction::SetLock { .. } => format!("the lock of {}", room()),
+        SwitchAction::Control(_) => format!("the settings of {}", room()),
         SwitchAction::Play(_) => format!("the playback of {}", room()),
         SwitchAction::Record { .. } => format!("the recording of {}", room()),
         other => panic!("{other:?} is about no room"),

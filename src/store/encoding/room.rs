@@ -126,6 +126,9 @@ struct StoredRun {
     /// The conference has started after a wait for a moderator.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     started: bool,
+    /// The conference instance in which a setting was removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    removed: Option<ConferenceId>,
     /// The time at which the room ends unless a member has talked since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     silent: Option<Timestamp>,
@@ -294,6 +297,7 @@ impl From<&RoomState> for StoredRun {
             recordings: room.recordings().to_vec(),
             dials: room.stored_dials().cloned().map(Box::new),
             started: room.has_started(),
+            removed: room.removed_in(),
             silent: room.silent_at(),
         }
     }
@@ -363,6 +367,7 @@ pub fn decode_room<'a>(
         members: decode_members(id, &stored.parts)?,
         sequence: run.seq,
         started: run.started,
+        removed_in: run.removed,
         silent_at: run.silent,
     };
     RoomState::restore(data).map_err(|why| corrupt(entity, "record", why))

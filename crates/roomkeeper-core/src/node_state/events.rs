@@ -392,8 +392,9 @@ impl NodeState {
                 room,
                 change,
                 sip_status,
+                answered,
             } => {
-                self.dial_event(room, channel, (&change, sip_status), cx);
+                self.dial_event(room, channel, (&change, sip_status, answered), cx);
                 self.apply_channel_change(channel, sequence, at, *change, cx);
             }
             ChannelChange::Ringing => {}
