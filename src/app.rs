@@ -295,6 +295,7 @@ fn api_settings(config: &Config) -> ApiSettings {
         limits: config.limits.into(),
         command_hold: COMMAND_HOLD + config.fleet.command_timeout * 2,
         play: PlayRules::configured(&config.play),
+        voices: config.speech.all_voices(),
         webhooks: config.webhooks,
         max_dials: config.dial.max_per_app,
         ..ApiSettings::configured(&config.http)

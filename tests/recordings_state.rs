@@ -325,11 +325,15 @@ fn recorded_playback_leads_every_operation_to_its_end() {
             let (op, files) = wanted.pop_front().unwrap();
             let mut own = CountingIds(op - 1);
             let mut request = Context::new(now, &mut own);
-            let urls = files
+            let media = files
                 .iter()
-                .map(|f| PlayUrl::new(&format!("http://127.0.0.1:9080/{f}")).unwrap())
+                .map(|f| {
+                    PlayUrl::new(&format!("http://127.0.0.1:9080/{f}"))
+                        .unwrap()
+                        .into()
+                })
                 .collect();
-            let play = Intent::new(Target::Room(room), app.clone(), Play { urls });
+            let play = Intent::new(Target::Room(room), app.clone(), Play { media });
             node_state.intent(play, &mut request).unwrap();
             cx.out.notifications.append(&mut request.out.notifications);
         }

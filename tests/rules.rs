@@ -40,6 +40,8 @@ mod recovery;
 mod replicas;
 #[path = "rules/roles.rs"]
 mod roles;
+#[path = "rules/say.rs"]
+mod say;
 #[path = "rules/settings.rs"]
 mod settings;
 #[path = "rules/waiting.rs"]

@@ -219,6 +219,11 @@ pub const KEYS: &[KeyDoc] = &[
     doc("speech.engine", "\"flite\"", "name of the speech engine"),
     doc("speech.voice", "\"kal\"", "voice of the speech engine"),
     doc(
+        "speech.voices",
+        "[]",
+        "further voices of the speech engine that a request may name",
+    ),
+    doc(
         "fleet.command_timeout",
         "5",
         "seconds within which FreeSWITCH must answer a command",

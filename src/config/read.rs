@@ -28,6 +28,7 @@ use crate::telemetry::{LogConfig, LogFormat, TelemetryConfig};
 use crate::webhook::guard::Policy;
 use roomkeeper_core::ids::NodeId;
 use roomkeeper_core::play_url::PlayUrl;
+use roomkeeper_core::speech::VoiceName;
 
 /// A lease is renewed at a third of its lifetime, and a renewal may take the store's whole timeout and fail once.
 const LEASE_TIMEOUTS: u32 = 3;
@@ -141,9 +142,20 @@ fn read_speech(mut s: Section<'_>) -> SpeechConfig {
         module: s.module("module", "mod_flite"),
         engine: s.profile("engine", "flite"),
         voice: s.profile("voice", "kal"),
+        voices: read_voices(&mut s),
     };
     s.finish();
     speech
+}
+
+fn read_voices(s: &mut Section<'_>) -> Vec<String> {
+    let voices = s.texts("voices");
+    for (index, voice) in voices.iter().enumerate() {
+        if let Err(why) = VoiceName::new(voice) {
+            s.problem(&format!("voices[{index}]"), format!("{voice:?}: {why}"));
+        }
+    }
+    voices
 }
 
 fn read_fleet(mut s: Section<'_>) -> FleetConfig {

@@ -128,10 +128,14 @@ impl Config {
             "recording: directory {}, keep {:?}",
             self.recording.directory, self.recording.keep
         )?;
+        let others = match self.speech.voices.as_slice() {
+            [] => String::new(),
+            voices => format!(", other voices {}", voices.join(", ")),
+        };
         writeln!(
             s,
-            "speech: module {}, engine {}, voice {}",
-            self.speech.module, self.speech.engine, self.speech.voice
+            "speech: module {}, engine {}, voice {}{}",
+            self.speech.module, self.speech.engine, self.speech.voice, others
         )?;
         Ok(())
     }

@@ -18,6 +18,7 @@ use crate::webhook::guard::Policy;
 use roomkeeper_core::dial::DialRules;
 use roomkeeper_core::ids::{AppId, NodeId};
 use roomkeeper_core::play_url::PlayUrl;
+use roomkeeper_core::speech::VoiceName;
 
 use super::store_tls::StoreTls;
 use super::values::{ApiKeyDigest, NodeAddress};
@@ -185,6 +186,16 @@ pub struct SpeechConfig {
     pub engine: String,
     /// Its voice.
     pub voice: String,
+    /// Other voices that a request may name.
+    pub voices: Vec<String>,
+}
+
+impl SpeechConfig {
+    /// Returns the voices that a request may name.
+    pub fn all_voices(&self) -> Vec<VoiceName> {
+        let names = std::iter::once(&self.voice).chain(&self.voices);
+        names.filter_map(|name| VoiceName::new(name).ok()).collect()
+    }
 }
 
 /// Settings for all nodes.

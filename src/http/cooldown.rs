@@ -45,7 +45,7 @@ pub struct Group {
 pub const CONF_PLAY: Group = Group {
     name: "conf_play",
     window: Duration::from_secs(2),
-    commands: &["play"],
+    commands: &["play", "say"],
     of: "room",
 };
 

@@ -14,6 +14,7 @@ use crate::store::Store;
 use crate::tenants::Registry;
 use crate::webhook::backpressure::Backpressure;
 use crate::webhook::guard::Policy;
+use roomkeeper_core::speech::VoiceName;
 
 use super::body::BodyLimits;
 use super::cursor::CursorKey;
@@ -49,6 +50,8 @@ pub struct ApiSettings {
     pub command_wait: Duration,
     /// The rules for files that may be played.
     pub play: PlayRules,
+    /// The voices that a request may name.
+    pub voices: Vec<VoiceName>,
     /// The rules for URLs of webhook endpoints.
     pub webhooks: Policy,
     /// The settings of event streams.
@@ -72,6 +75,7 @@ impl Default for ApiSettings {
             command_hold: Duration::from_secs(15),
             command_wait: Duration::from_secs(2),
             play: PlayRules::default(),
+            voices: Vec::new(),
             webhooks: Policy::default(),
             streams: StreamSettings::default(),
             max_dials: 20,

@@ -8,8 +8,8 @@ use freeswitch_esl::command::{
     Api, AppName, ChannelUuid, CollectDigits, Command, ConferenceCommand, ConferenceName,
     ConferenceSound, ConferenceVarName, DialString, DialTemplate, DigitPrompt, DtmfTones,
     ExecutionId, HangupCause, JoinFlag, Line, MarkedResult, MediaUrl, MemberAction, MemberSelector,
-    Origination, ProfileName, QuotedText, RecordVerb, RecordingPath, SipHeaderName, Unfit, VarName,
-    VarValue, Voice,
+    Origination, ProfileName, QuotedText, RecordVerb, RecordingPath, SipHeaderName, SoundFile,
+    SpokenText, Unfit, VarName, VarValue, Voice,
 };
 use roomkeeper_core::action::Step;
 use roomkeeper_core::call::StepId;
@@ -18,6 +18,7 @@ use roomkeeper_core::entity::Target;
 use roomkeeper_core::gather::{Gather, Prompt};
 use roomkeeper_core::ids::{CallId, RoomId};
 use roomkeeper_core::play_url::PlayUrl;
+use roomkeeper_core::room::Media;
 use roomkeeper_core::room::{
     DialRequest, Entry, Kind, MemberFlag, PlayCommand, RecordAction, RoomControl, Tone,
 };
@@ -219,11 +220,18 @@ fn play_command(
     settings: &CommandSettings,
 ) -> Result<ConferenceCommand, Unfit> {
     Ok(match (command, member) {
-        (PlayCommand::Start { file, url, volume }, _) => ConferenceCommand::Play {
+        (
+            PlayCommand::Start {
+                file,
+                media,
+                volume,
+            },
+            _,
+        ) => ConferenceCommand::Play {
             operation: file.operation.uuid(),
             index: file.index,
             volume: *volume,
-            url: MediaUrl::new(location(url, settings).as_str())?,
+            sound: sound_file(media, settings)?,
             member,
         },
         (PlayCommand::Stop, _) => ConferenceCommand::StopPlay(member),
@@ -233,6 +241,27 @@ fn play_command(
             return Err(wrong_target("a member"));
         }
     })
+}
+
+/// The file of a playback.
+fn sound_file(media: &Media, settings: &CommandSettings) -> Result<SoundFile, Unfit> {
+    match media {
+        Media::Url(url) => Ok(SoundFile::Url(MediaUrl::new(
+            location(url, settings).as_str(),
+        )?)),
+        Media::Speech(spoken) => {
+            let voice = match &spoken.voice {
+                Some(voice) => &Voice::new(voice.as_str())?,
+                None => &settings.speech_voice,
+            };
+            let text = SpokenText::new(spoken.text.as_str())?;
+            Ok(SoundFile::Speech(
+                settings.speech_engine.clone(),
+                voice.clone(),
+                text,
+            ))
+        }
+    }
 }
 
 /// The command of a control. FreeSWITCH fetches the files of tones and music again and again.

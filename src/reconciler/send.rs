@@ -185,7 +185,7 @@ mod tests {
                     operation: OperationId::new(Uuid::nil()),
                     index: 0,
                 },
-                url: PlayUrl::new("http://1.1.1.1/a").unwrap(),
+                media: PlayUrl::new("http://1.1.1.1/a").unwrap().into(),
                 volume: 0,
             },
             PlayCommand::Toggle { command_uid: None },

@@ -256,6 +256,8 @@ mod tests {
         JoinFailure, LeftReason, MemberFlag, MemberSettings, MemberUpdate, PlayEvent, PlayFailure,
         Sparse,
     };
+    use roomkeeper_core::room::{Media, Spoken};
+    use roomkeeper_core::speech::{Speech, VoiceName};
 
     const CALL: &str = "acW68-550e8400-e29b-41d4-a716-446655440000";
     const ROOM: &str = "acW68-room-7c9e6679-7425-40de-944b-e07fc1f90ae7";
@@ -498,7 +500,7 @@ mod tests {
         tells(
             PlayEvent::Started {
                 operation,
-                urls: vec![url.clone()],
+                media: vec![url.clone().into()],
             },
             Some("p-1"),
             "conference.play.started",
@@ -518,13 +520,38 @@ mod tests {
         tells(
             PlayEvent::Finished {
                 operation,
-                errors: vec![(url, PlayFailure::Refused)],
+                errors: vec![(url.into(), PlayFailure::Refused)],
             },
             None,
             "conference.play.finished",
             &format!(
                 r#"{{"errors":[{{"url":"https://cdn.example.com/a%20b.wav","error":"the file could not be played"}}],{op}}}"#
             ),
+        );
+        let said = || {
+            Media::Speech(Spoken {
+                text: Speech::new("It's \"five\"").unwrap(),
+                voice: VoiceName::new("slt").ok(),
+            })
+        };
+        let text = r#""text":"It's \"five\"","voice":"slt""#;
+        tells(
+            PlayEvent::Started {
+                operation,
+                media: vec![said()],
+            },
+            None,
+            "conference.play.started",
+            &format!(r#"{{"urls":[],{text},{op}}}"#),
+        );
+        tells(
+            PlayEvent::Finished {
+                operation,
+                errors: vec![(said(), PlayFailure::Refused)],
+            },
+            None,
+            "conference.play.finished",
+            &format!(r#"{{"errors":[{{{text},"error":"the file could not be played"}}],{op}}}"#),
         );
         for (fact, event) in [
             (PlayEvent::Paused { operation }, "conference.play.paused"),

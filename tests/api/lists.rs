@@ -98,7 +98,7 @@ async fn row_has_playback_and_recording_status_only_if_active() {
 
     let play = PlayInput::Start {
         operation: OperationId::new(Uuid::from_u128(7)),
-        urls: vec![PlayUrl::new("https://example.com/a.wav").unwrap()],
+        media: vec![PlayUrl::new("https://example.com/a.wav").unwrap().into()],
         command_uid: None,
     };
     world.apply_input(id, RoomInput::Play(play), at).await;

@@ -33,6 +33,7 @@ mod playback;
 mod playback_limits;
 mod recordings;
 mod rooms;
+mod say;
 mod settings;
 mod voipbin;
 mod webhooks;

@@ -74,7 +74,10 @@ async fn each_command_gives_202_and_its_intent() {
             Accepted::Play(OperationAccepted {
                 operation: operation(),
             }),
-            Play { urls: vec![url()] }.into(),
+            Play {
+                media: vec![url().into()],
+            }
+            .into(),
             json!({ "operation_id": operation_id, "status": "in_progress" }),
         ),
         (

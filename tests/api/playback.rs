@@ -46,14 +46,14 @@ async fn play_gives_202_in_progress() {
         202,
         json!({"operation_id": operation.to_string(), "status": "in_progress"}),
     );
-    let urls = [FILE, "http://1.1.1.1/b%20c.wav"].map(|url| PlayUrl::new(url).unwrap());
+    let urls = [FILE, "http://1.1.1.1/b%20c.wav"].map(|url| PlayUrl::new(url).unwrap().into());
     assert_eq!(
         world.intents(),
         [Intent::new(
             Target::Room(room),
             app("demo"),
             Play {
-                urls: urls.to_vec()
+                media: urls.to_vec()
             }
         )
         .with_uid(Some("p.1".parse().unwrap()))]
@@ -268,10 +268,10 @@ async fn room_shows_operation_at_head_of_queue() {
         index: 0,
     };
     let mut shows = Vec::new();
-    let urls = vec![PlayUrl::new(FILE).unwrap()];
+    let media = vec![PlayUrl::new(FILE).unwrap().into()];
     let start = PlayInput::Start {
         operation,
-        urls,
+        media,
         command_uid: None,
     };
     let volume = PlayInput::Volume {

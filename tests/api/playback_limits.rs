@@ -47,7 +47,7 @@ async fn put_playing(store: &MemoryStore, id: RoomId, owner: &str, plays: bool) 
         enter(&mut state, session_id("acW68", 1), true);
         let start = PlayInput::Start {
             operation: operation(),
-            urls: vec![PlayUrl::new(FILE).unwrap()],
+            media: vec![PlayUrl::new(FILE).unwrap().into()],
             command_uid: None,
         };
         room::apply(&mut state, RoomInput::Play(start), at);

@@ -43,6 +43,7 @@ mod mute;
 mod nodes;
 mod play;
 mod recording;
+mod say;
 mod settings;
 mod status;
 mod voipbin;
@@ -71,6 +72,7 @@ fn rows() -> Vec<(&'static str, Vec<Entry>)> {
         ("members", members::rows()),
         ("delete", delete::rows()),
         ("play", play::rows()),
+        ("say", say::rows()),
         ("control", control::rows()),
         ("recording", recording::rows()),
         ("coach", coach::rows()),

@@ -8,12 +8,13 @@ use roomkeeper_core::room::state::Changes;
 use roomkeeper_core::room::{FileId, MemberPlayEvent, PlayCommand, RoomState};
 use roomkeeper_core::switch_event::SnapshotMember;
 
+use super::playback::name;
 use super::*;
 
 /// Formats a domain event as these tests write it.
 pub fn words(event: &MemberPlayEvent) -> String {
     match event {
-        MemberPlayEvent::Started { urls, .. } => format!("member play started {}", urls.len()),
+        MemberPlayEvent::Started { media, .. } => format!("member play started {}", media.len()),
         MemberPlayEvent::Finished { errors, .. } => {
             format!("member play finished {}", errors.len())
         }
@@ -88,8 +89,8 @@ impl World {
     }
 
     fn plays_to_member(&mut self, files: &[&str]) -> OperationId {
-        let urls = files.iter().copied().map(url).collect();
-        match self.submit_to_member(Play { urls }) {
+        let media = files.iter().map(|name| url(name).into()).collect();
+        match self.submit_to_member(Play { media }) {
             Ok(Accepted::Play(OperationAccepted { operation })) => operation,
             other => panic!("{other:?}"),
         }
@@ -163,9 +164,9 @@ impl World {
             SwitchAction::SetHearing { on: false } => "silence".to_owned(),
             SwitchAction::SetFlag { flag, on } => flag.names(on).command.to_owned(),
             SwitchAction::Play(PlayCommand::Stop) => "stop".to_owned(),
-            SwitchAction::Play(PlayCommand::Start { file, url, .. }) => {
+            SwitchAction::Play(PlayCommand::Start { file, media, .. }) => {
                 sent = Some(file);
-                format!("play {}", &url.as_str()[9..])
+                format!("play {}", name(&media))
             }
             other => panic!("{other:?}"),
         });
@@ -646,8 +647,8 @@ fn queue_of_member_is_bounded() {
     for _ in 0..16 {
         world.plays_to_member(&["a"]);
     }
-    let urls = vec![url("a")];
-    let refused = world.submit_to_member(Play { urls });
+    let media = vec![url("a").into()];
+    let refused = world.submit_to_member(Play { media });
     assert_eq!(refused, Err(Refusal::TooMuchPlaying));
 }
 

@@ -14,6 +14,7 @@ use roomkeeper_core::entity::Target;
 use roomkeeper_core::ids::{CoreId, OperationId};
 use roomkeeper_core::intent::{Accepted, Intent, Refusal};
 use roomkeeper_core::play_url::PlayUrl;
+use roomkeeper_core::room::Media;
 use roomkeeper_core::room::playback::{FileState, OPENING};
 use roomkeeper_core::room::{FileId, PlayCommand, PlayEvent};
 use roomkeeper_core::switch_command::{SwitchAction, SwitchCommand};
@@ -28,11 +29,11 @@ type Suspects = BTreeSet<(Target, FileId)>;
 /// Formats a domain event as these tests write it.
 pub fn words(event: &PlayEvent) -> String {
     match event {
-        PlayEvent::Started { urls, .. } => format!("play started {}", urls.len()),
+        PlayEvent::Started { media, .. } => format!("play started {}", media.len()),
         PlayEvent::Finished { errors, .. } => {
             let errors: Vec<String> = errors
                 .iter()
-                .map(|(url, why)| format!(" {}:{why:?}", &url.as_str()[9..]))
+                .map(|(media, why)| format!(" {}:{why:?}", name(media)))
                 .collect();
             format!("play finished{}", errors.concat())
         }
@@ -46,8 +47,16 @@ pub fn words(event: &PlayEvent) -> String {
     }
 }
 
+/// The name of a file, or a text.
+pub(super) fn name(media: &Media) -> &str {
+    match media {
+        Media::Url(url) => &url.as_str()[9..],
+        Media::Speech(spoken) => spoken.text.as_str(),
+    }
+}
+
 impl World {
-    fn plays(&mut self, files: &[&str]) -> OperationId {
+    pub(super) fn plays(&mut self, files: &[&str]) -> OperationId {
         match self.submit_play(files) {
             Ok(Accepted::Play(OperationAccepted { operation })) => operation,
             other => panic!("{other:?}"),
@@ -60,12 +69,12 @@ impl World {
             Target::Room(room(1)),
             demo(),
             Play {
-                urls: files.iter().map(url).collect(),
+                media: files.iter().map(|name| url(name).into()).collect(),
             },
         ))
     }
 
-    fn stops(&mut self) -> Result<Accepted, Refusal> {
+    pub(super) fn stops(&mut self) -> Result<Accepted, Refusal> {
         self.submit(Intent::new(Target::Room(room(1)), demo(), Stop))
     }
 
@@ -87,7 +96,7 @@ impl World {
         self.conference(1, 1, 1, change);
     }
 
-    fn opened(&mut self, operation: OperationId, index: u16) {
+    pub(super) fn opened(&mut self, operation: OperationId, index: u16) {
         let file = FileId { operation, index };
         self.file(ConferenceChange::FileOpened {
             file,
@@ -96,7 +105,7 @@ impl World {
         });
     }
 
-    fn not_opened(&mut self, operation: OperationId, index: u16) {
+    pub(super) fn not_opened(&mut self, operation: OperationId, index: u16) {
         let file = FileId { operation, index };
         self.file(ConferenceChange::FileOpened {
             file,
@@ -105,7 +114,7 @@ impl World {
         });
     }
 
-    fn ended(&mut self, operation: OperationId, index: u16) {
+    pub(super) fn ended(&mut self, operation: OperationId, index: u16) {
         self.file(ConferenceChange::FileEnded {
             file: FileId { operation, index },
             member: None,
@@ -138,7 +147,7 @@ impl World {
     }
 
     #[track_caller]
-    fn expect_play_commands(&mut self, expected: &[&str]) -> Vec<SwitchCommand> {
+    pub(super) fn expect_play_commands(&mut self, expected: &[&str]) -> Vec<SwitchCommand> {
         let commands = self.ordered();
         let words: Vec<String> = commands
             .iter()
@@ -151,8 +160,8 @@ impl World {
                     panic!("{command:?}");
                 };
                 match play {
-                    PlayCommand::Start { url, volume, .. } => {
-                        format!("{} at {volume}", &url.as_str()[9..])
+                    PlayCommand::Start { media, volume, .. } => {
+                        format!("{} at {volume}", name(media))
                     }
                     PlayCommand::Toggle { .. } => "toggle".to_owned(),
                     PlayCommand::Stop => "stop".to_owned(),
@@ -178,7 +187,7 @@ impl World {
                     FileState::Done => "done",
                     FileState::Failed(_) => "failed",
                 };
-                format!("{} {state}", &file.url.as_str()[9..])
+                format!("{} {state}", name(&file.media))
             })
             .collect()
     }
@@ -652,7 +661,7 @@ fn play_fails_when_the_queue_is_full() {
 }
 
 /// Stores the room and loads it again, as another process would.
-fn restart(world: &mut World, record: &mut Record) {
+pub(super) fn restart(world: &mut World, record: &mut Record) {
     let state = world.node_state.room_mut(room(1)).unwrap();
     let changes = state.take_changes();
     let (head, parts) = encode_room(state, &changes, record.head.is_empty());
@@ -672,7 +681,7 @@ fn restart(world: &mut World, record: &mut Record) {
     world.node_state.put_room(room(1), Some(read));
 }
 
-fn nothing_stored() -> Record {
+pub(super) fn nothing_stored() -> Record {
     Record {
         version: Version(1),
         ..Record::default()

@@ -97,8 +97,8 @@ impl World {
                 SwitchAction::SetHearing { on: false } => "silence".to_owned(),
                 SwitchAction::Hold { on } => format!("hold {on}"),
                 SwitchAction::Play(PlayCommand::Stop) => "stop".to_owned(),
-                SwitchAction::Play(PlayCommand::Start { url, .. }) => {
-                    format!("play {}", &url.as_str()[9..])
+                SwitchAction::Play(PlayCommand::Start { media, .. }) => {
+                    format!("play {}", super::playback::name(media))
                 }
                 _ => return None,
             };

@@ -31,7 +31,9 @@ use roomkeeper_core::room::{
     Details, FileId, Kind, Member, MemberSettings, MemberStatus, MemberUpdate, Origin, PlayCommand,
     RoomSettingsUpdate, RoomState, RoomStatus, Sparse, Update,
 };
+use roomkeeper_core::room::{Media, Spoken};
 use roomkeeper_core::room::{MemberFlag, RecordAction};
+use roomkeeper_core::speech::Speech;
 use roomkeeper_core::switch_command::{SwitchAction, SwitchCommand};
 use roomkeeper_core::switch_event::{ChannelDump, ListedChannel, Snapshot, SwitchEvent};
 use uuid::Uuid;
@@ -815,8 +817,8 @@ impl World {
             }
             Request::Play { slot, files } => {
                 let room = self.room(slot)?;
-                let urls = self.new_urls(files);
-                Intent::new(Target::Room(room), app, Play { urls })
+                let media = self.new_media(files);
+                Intent::new(Target::Room(room), app, Play { media })
             }
             Request::Hold { call, held, music } => {
                 let target = self.membership(call)?;
@@ -825,8 +827,8 @@ impl World {
             }
             Request::PlayTo { call, files } => {
                 let target = self.membership(call)?;
-                let urls = self.new_urls(files);
-                Intent::new(target, app, Play { urls })
+                let media = self.new_media(files);
+                Intent::new(target, app, Play { media })
             }
             Request::StopTo { call } => Intent::new(self.membership(call)?, app, Stop),
             Request::Pause { slot } => Intent::new(Target::Room(self.room(slot)?), app, Pause),
@@ -874,6 +876,22 @@ impl World {
             PlayUrl::new(&format!("http://files.example/{}.wav", self.urls)).unwrap()
         };
         (0..files).map(|_| url()).collect()
+    }
+
+    /// Returns files for an operation; each third one is a text.
+    fn new_media(&mut self, files: usize) -> Vec<Media> {
+        let urls = self.new_urls(files).into_iter();
+        let media = |(n, url): (usize, PlayUrl)| {
+            if n.is_multiple_of(3) {
+                Media::Speech(Spoken {
+                    text: Speech::new("It's a test").unwrap(),
+                    voice: None,
+                })
+            } else {
+                Media::Url(url)
+            }
+        };
+        (self.urls..).zip(urls).map(media).collect()
     }
 
     /// Returns a call as a member of the room that it is in.

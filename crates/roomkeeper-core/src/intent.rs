@@ -7,6 +7,7 @@ use crate::gather::{Gather as Request, Tones};
 use crate::ids::{AppId, CallId, CommandUid, MemberId, NodeId, OperationId, RecordingId, RoomId};
 use crate::labels::{InvalidLabel, LabelsUpdate};
 use crate::play_url::PlayUrl;
+use crate::room::Media;
 use crate::room::{
     Details, DialRequest, Kind, MemberFlag, MemberSettings, MemberUpdate, Origin, Sparse, Update,
 };
@@ -360,8 +361,8 @@ pub struct PauseRecording {
 /// See [`Action::Play`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Play {
-    /// The files, already checked by the API.
-    pub urls: Vec<PlayUrl>,
+    /// The files and texts, already checked by the API.
+    pub media: Vec<Media>,
 }
 
 /// See [`Action::Pause`].

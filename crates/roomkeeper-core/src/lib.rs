@@ -10,7 +10,7 @@
 //! - [`conference_meta`]: the copy of a room's registration on its conference;
 //! - [`dial`]: destinations of calls that FreeSWITCH makes, and the rules that allow them;
 //! - [`gather`]: digits that a caller is asked for;
-//! - [`speech`]: texts that FreeSWITCH speaks;
+//! - [`speech`]: texts that FreeSWITCH speaks, and voices;
 //! - [`action`]: the actions of calls before and after a conference;
 //! - [`entity`]: rooms, calls and members as the targets of commands;
 //! - [`command_error`]: failures of switch commands;

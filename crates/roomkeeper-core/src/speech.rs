@@ -1,4 +1,4 @@
-//! Texts that FreeSWITCH speaks.
+//! Texts that FreeSWITCH speaks, and their voices.
 
 use serde::{Deserialize, Serialize};
 
@@ -52,5 +52,47 @@ impl TryFrom<String> for Speech {
 impl From<Speech> for String {
     fn from(speech: Speech) -> Self {
         speech.0
+    }
+}
+
+/// The maximum length of the name of a voice.
+const MAX_VOICE: usize = 64;
+
+/// The name of a voice: letters, digits, `-`, `_` and `.`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct VoiceName(String);
+
+impl VoiceName {
+    /// Checks a name.
+    ///
+    /// # Errors
+    /// Returns the accepted form.
+    pub fn new(name: &str) -> Result<Self, &'static str> {
+        let is_allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+        let fits = !name.is_empty() && name.len() <= MAX_VOICE && name.bytes().all(is_allowed);
+        if fits {
+            Ok(Self(name.to_owned()))
+        } else {
+            Err("expected 1 to 64 letters, digits, \"-\", \"_\" or \".\"")
+        }
+    }
+
+    /// Returns the name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for VoiceName {
+    type Error = &'static str;
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        Self::new(&name)
+    }
+}
+
+impl From<VoiceName> for String {
+    fn from(name: VoiceName) -> Self {
+        name.0
     }
 }

@@ -40,7 +40,7 @@ use roomkeeper_core::room::{MemberFlag, MemberStatus};
 
 use super::command::answered;
 use super::{
-    coaching, commands, keypad, member_audio, moderation, moves, playback, recording, settings,
+    coaching, commands, keypad, member_audio, moderation, moves, playback, recording, say, settings,
 };
 
 pub(super) fn routes() -> OpenApiRouter<Shared> {
@@ -110,9 +110,9 @@ struct CommandsBody {
 #[allow(dead_code, reason = "describes the body")]
 struct CommandEntry {
     /// With `session`: `join`, `leave`, `mute`, `unmute`, `answer`, `hangup`, `kick`, `deaf`, `undeaf`, `move`,
-    /// `update`, `hold`, `unhold`, `play`, `stop`, `coach`, `uncoach`, `gather`, `gather/stop`, `dtmf`,
+    /// `update`, `hold`, `unhold`, `play`, `say`, `stop`, `coach`, `uncoach`, `gather`, `gather/stop`, `dtmf`,
     /// `recording/start`, `recording/stop`, `recording/pause`, `recording/resume`. Without it: `lock`, `unlock`, `play`,
-    /// `pause`, `stop`, `volume`, `update`, and the same commands of a recording.
+    /// `say`, `pause`, `stop`, `volume`, `update`, and the same commands of a recording.
     command: String,
     #[schema(value_type = Option<SessionIdText>)]
     session: Option<String>,
@@ -399,6 +399,7 @@ async fn run_entry(
             "lock" => moderation::lock(s, c, r, fields).await,
             "unlock" => moderation::unlock(s, c, r, fields).await,
             "play" => playback::play(s, c, r, fields).await,
+            "say" => say::say(s, c, r, fields).await,
             "pause" => playback::pause(s, c, r, fields).await,
             "stop" => playback::stop(s, c, r, fields).await,
             "volume" => playback::volume(s, c, r, fields).await,
@@ -429,6 +430,7 @@ async fn run_entry(
         "hold" => member_audio::hold(s, c, r, m, fields).await,
         "unhold" => member_audio::unhold(s, c, r, m, fields).await,
         "play" => member_audio::play(s, c, r, m, fields).await,
+        "say" => say::say_member(s, c, r, m, fields).await,
         "stop" => member_audio::stop(s, c, r, m, fields).await,
         "coach" => coaching::coach(s, c, r, m, fields).await,
         "uncoach" => coaching::uncoach(s, c, r, m, fields).await,

@@ -20,6 +20,7 @@ use roomkeeper_core::entity::Target;
 use roomkeeper_core::ids::{CallId, RoomId};
 use roomkeeper_core::intent::{HoldAccepted, Play, SetHold, Stop};
 use roomkeeper_core::play_url::PlayUrl;
+use roomkeeper_core::room::Media;
 
 use super::command::{Command, accepted};
 use super::{commands, playback};
@@ -140,7 +141,7 @@ pub(super) async fn unhold(
          example = json!({"operation_id": OPERATION, "status": "in_progress"})),
         RoomCommandFailures,
         (status = 404, description = "The conference does not exist, or the call is not in it.", body = Failure),
-        (status = 409, description = "The member is still joining, its playback queue is full (16 operations, 32 KiB of URLs), or the `command_uid` belongs to another command.", body = Failure),
+        (status = 409, description = "The member is still joining, its playback queue is full (16 operations, 32 KiB of URLs and texts), or the `command_uid` belongs to another command.", body = Failure),
     )
 )]
 pub(super) async fn play(
@@ -154,7 +155,8 @@ pub(super) async fn play(
     let names_resolve = playback::names_resolve(&state, &urls)?;
     let target = Target::Member { room, call };
     let route = format!("conferences/{room}/play");
-    Command::new(caller, target, Play { urls }, &route, &fields)?
+    let media = urls.into_iter().map(Media::Url).collect();
+    Command::new(caller, target, Play { media }, &route, &fields)?
         .checked_by(names_resolve)
         .run(&state, playback::render_play)
         .await

@@ -18,6 +18,7 @@ mod nodes;
 mod playback;
 mod recording;
 mod rooms;
+mod say;
 mod sessions;
 mod settings;
 
@@ -38,6 +39,7 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .merge(member_audio::routes())
         .merge(moves::routes())
         .merge(playback::routes())
+        .merge(say::routes())
         .merge(recording::routes())
         .merge(coaching::routes())
         .merge(calls::routes())

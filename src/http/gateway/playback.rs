@@ -26,6 +26,7 @@ use roomkeeper_core::intent::{
     OperationAccepted, Pause, PauseAccepted, Play, SetVolume, Stop, StopAccepted, VolumeAccepted,
 };
 use roomkeeper_core::play_url::PlayUrl;
+use roomkeeper_core::room::Media;
 use roomkeeper_core::room::Playback;
 
 use super::command::{Command, accepted};
@@ -134,7 +135,8 @@ pub(super) async fn play(
 ) -> Result<Response, ApiError> {
     let urls = urls(&fields)?;
     let names_resolve = names_resolve(&state, &urls)?;
-    Command::new(caller, Target::Room(room), Play { urls }, "play", &fields)?
+    let media = urls.into_iter().map(Media::Url).collect();
+    Command::new(caller, Target::Room(room), Play { media }, "play", &fields)?
         .checked_by(names_resolve)
         .in_group(&CONF_PLAY)
         .run(&state, render_play)

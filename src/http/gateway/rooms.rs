@@ -115,6 +115,9 @@ pub(super) struct RoomDetail {
     playback_status: &'static str,
     playback_volume: i8,
     playback_urls: Vec<String>,
+    /// The text of a `say`. Omitted while none is spoken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    playback_text: Option<String>,
     playback_operation_id: String,
     /// Present only while the conference is locked.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -275,8 +278,12 @@ pub(super) async fn get(
         playback_status: playback::status(&head.playback),
         playback_volume: head.playback.volume(),
         playback_urls: playing
-            .map(|op| op.files.iter().map(|file| file.url.to_string()).collect())
+            .map(|op| op.files.iter().filter_map(|file| file.media.url()))
+            .map(|urls| urls.map(ToString::to_string).collect())
             .unwrap_or_default(),
+        playback_text: playing
+            .and_then(|op| op.files.first()?.media.spoken())
+            .map(|spoken| spoken.text.as_str().to_owned()),
         playback_operation_id: playing.map_or_else(String::new, |op| op.id.to_string()),
         recording_status: head.recording.as_ref().map(Recording::status_name),
         settings: head.registration.details.into(),

@@ -130,11 +130,18 @@ event_data! {
     MemberJoinFailed { reason: JoinFailureReason, }
     PlaybackStarted {
         operation_id: Uuid,
+        /// Empty for a text.
         urls: Vec<String>,
+        /// The text of a `say`.
+        #[schema(required = false)]
+        text: String,
+        /// The voice of the text, if the request named one.
+        #[schema(required = false)]
+        voice: String,
     }
     PlaybackFinished {
         operation_id: Uuid,
-        /// The files that could not be played.
+        /// The files and texts that could not be played.
         errors: Vec<PlaybackError>,
     }
     PlaybackChanged { operation_id: Uuid, }
@@ -251,10 +258,16 @@ enum GatherEndReason {
     Failed,
 }
 
-/// A file that could not be played.
+/// A file or a text that could not be played: it has either a `url` or a `text`.
 #[derive(ToSchema)]
 struct PlaybackError {
+    #[schema(required = false)]
     url: String,
+    #[schema(required = false)]
+    text: String,
+    /// The voice of the text, if the request named one.
+    #[schema(required = false)]
+    voice: String,
     error: String,
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use roomkeeper_core::ids::{CommandUid, NodeId, OperationId, RoomId};
 use roomkeeper_core::play_url::PlayUrl;
+use roomkeeper_core::room::Media;
 use roomkeeper_core::room::playback::{File, FileState, Music, Opening, Operation, Playback};
 use roomkeeper_core::room::{FileId, Hold, HoldRequest, MemberAudio, PlayFailure};
 use roomkeeper_core::time::Timestamp;
@@ -43,8 +44,8 @@ enum StoredFile {
     Unconfirmed,
 }
 
-/// The URLs of each operation.
-type StoredUrls = Vec<(OperationId, Vec<PlayUrl>)>;
+/// The files and texts of each operation.
+type StoredUrls = Vec<(OperationId, Vec<Media>)>;
 
 /// Adds the fields of a playback to a head; with `urls`, also the URLs.
 pub(super) fn encode_playback(playback: &Playback, urls: bool, head: &mut Vec<(String, String)>) {
@@ -80,9 +81,9 @@ fn store(playback: &Playback) -> StoredPlay {
 }
 
 fn store_urls(playback: &Playback) -> StoredUrls {
-    let urls = |op: &Operation| op.files.iter().map(|f| f.url.clone()).collect();
+    let media = |op: &Operation| op.files.iter().map(|f| f.media.clone()).collect();
     let operations = playback.operations().iter();
-    operations.map(|op| (op.id, urls(op))).collect()
+    operations.map(|op| (op.id, media(op))).collect()
 }
 
 /// Reads a playback; a head without the field has none.
@@ -111,8 +112,8 @@ fn restore(stored: StoredPlay, urls: StoredUrls) -> Result<Playback, &'static st
         let files = urls
             .into_iter()
             .zip(files)
-            .map(|(url, state)| File {
-                url,
+            .map(|(media, state)| File {
+                media,
                 state: match state {
                     StoredFile::Waiting => FileState::Waiting,
                     StoredFile::Opening => FileState::Opening,

@@ -11,6 +11,7 @@ use roomkeeper_core::room::{
     CoachChange, DialChange, DialEvent, EndReason, MemberPlayEvent, MemberSettings, MemberUpdate,
     PlayEvent, PlayFailure, RoomEvent, Update,
 };
+use roomkeeper_core::room::{Media, Spoken};
 
 /// The `data` of an event. Absent fields are not sent.
 #[derive(Serialize, Default)]
@@ -54,7 +55,10 @@ pub(super) struct Data<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) duration: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) urls: Option<&'a [PlayUrl]>,
+    pub(super) urls: Option<Vec<&'a PlayUrl>>,
+    /// The text of a `say`.
+    #[serde(flatten)]
+    pub(super) spoken: Option<&'a Spoken>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) music_url: Option<&'a PlayUrl>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -102,10 +106,13 @@ pub(super) struct DialData<'a> {
     retry_at: Option<String>,
 }
 
-/// A file that was not played.
+/// A file or a text that was not played.
 #[derive(Serialize)]
 pub(super) struct PlayError<'a> {
-    url: &'a PlayUrl,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<&'a PlayUrl>,
+    #[serde(flatten)]
+    spoken: Option<&'a Spoken>,
     error: &'static str,
 }
 
@@ -228,8 +235,9 @@ fn play_data(fact: &PlayEvent) -> Data<'_> {
         ..Data::default()
     };
     match fact {
-        PlayEvent::Started { operation, urls } => Data {
-            urls: Some(urls),
+        PlayEvent::Started { operation, media } => Data {
+            urls: Some(media.iter().filter_map(Media::url).collect()),
+            spoken: media.iter().find_map(Media::spoken),
             ..of(operation)
         },
         PlayEvent::Finished { operation, errors } => Data {
@@ -266,25 +274,28 @@ fn gather_data(result: &GatherResult) -> Data<'_> {
 }
 
 fn member_play_data(fact: &MemberPlayEvent) -> Data<'_> {
-    let (operation, urls, errors) = match fact {
-        MemberPlayEvent::Started { operation, urls } => (operation, Some(urls.as_slice()), None),
-        MemberPlayEvent::Finished { operation, errors } => {
-            let errors = errors.iter().map(play_error).collect();
-            (operation, None, Some(errors))
-        }
-        MemberPlayEvent::Stopped { operation } => (operation, None, None),
-    };
-    Data {
+    let of = |operation: &OperationId| Data {
         operation_id: Some(operation.to_string()),
-        urls,
-        errors,
         ..Data::default()
+    };
+    match fact {
+        MemberPlayEvent::Started { operation, media } => Data {
+            urls: Some(media.iter().filter_map(Media::url).collect()),
+            spoken: media.iter().find_map(Media::spoken),
+            ..of(operation)
+        },
+        MemberPlayEvent::Finished { operation, errors } => Data {
+            errors: Some(errors.iter().map(play_error).collect()),
+            ..of(operation)
+        },
+        MemberPlayEvent::Stopped { operation } => of(operation),
     }
 }
 
-fn play_error((url, why): &(PlayUrl, PlayFailure)) -> PlayError<'_> {
+fn play_error((media, why): &(Media, PlayFailure)) -> PlayError<'_> {
     PlayError {
-        url,
+        url: media.url(),
+        spoken: media.spoken(),
         error: why.as_str(),
     }
 }

@@ -17,6 +17,8 @@ use roomkeeper_core::room::{
     LiveChange, MemberFlag, MemberPlayEvent, MemberSettings, MemberUpdate, PlayEvent, PlayFailure,
     RecordingChange, RoomEvent, RoomNotification, RoomSettingsUpdate, Sparse, Tones, Update,
 };
+use roomkeeper_core::room::{Media, Spoken};
+use roomkeeper_core::speech::{Speech, VoiceName};
 use roomkeeper_core::time::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -85,14 +87,25 @@ fn member() -> MemberId {
 fn play_events() -> Vec<PlayEvent> {
     let operation: OperationId = "a1b2c3d4-e5f6-7890-abcd-ef1234567890".parse().unwrap();
     let url = PlayUrl::new("https://cdn.example.com/a.wav").unwrap();
+    let said = Media::Speech(Spoken {
+        text: Speech::new("Hello").unwrap(),
+        voice: VoiceName::new("slt").ok(),
+    });
     vec![
         PlayEvent::Started {
             operation,
-            urls: vec![url.clone()],
+            media: vec![url.clone().into()],
+        },
+        PlayEvent::Started {
+            operation,
+            media: vec![said.clone()],
         },
         PlayEvent::Finished {
             operation,
-            errors: vec![(url, PlayFailure::Refused)],
+            errors: vec![
+                (url.into(), PlayFailure::Refused),
+                (said, PlayFailure::Refused),
+            ],
         },
         PlayEvent::Paused { operation },
         PlayEvent::Resumed { operation },

@@ -143,6 +143,8 @@ allow_private = {}
 {}
 [conference]
 action_timeout = {}
+[speech]
+voices = ["slt", "nobody"]
 [recording]
 directory = "{}"
 [fleet]

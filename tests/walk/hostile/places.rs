@@ -303,6 +303,8 @@ fn in_body(
                 "since",
                 "prompt_url",
                 "prompt_text",
+                "text",
+                "voice",
             ]
             .contains(&field.as_str()),
             is_raw: false,

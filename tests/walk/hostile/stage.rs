@@ -287,6 +287,10 @@ dids = ["{OTHER_DID}"]
         let playing = control(&format!("members/{call}/play"), urls).await;
         self.until_sent(playing["operation_id"].as_str().unwrap())
             .await;
+        let odd = json!({ "text": "don't say \\' \"it\"" });
+        control(&format!("members/{call}/say"), odd).await;
+        self.until_sent("|kal|don\u{2019}t say  \u{2019} \"it\"' uuid=")
+            .await;
         control(&format!("members/{call}/stop"), json!({})).await;
         control(&format!("members/{call}/unhold"), json!({})).await;
         control("recording/start", json!({})).await;
@@ -301,6 +305,10 @@ dids = ["{OTHER_DID}"]
             self.check().contains_key(&Form::Volume).then_some(())
         })
         .await;
+        control("stop", json!({})).await;
+        let odd = json!({ "text": "don't say it to all" });
+        control("say", odd).await;
+        self.until_sent("|kal|don\u{2019}t say it to all'").await;
         control("stop", json!({})).await;
         let playing = control("play", json!({"urls": ["http://127.0.0.1/good.wav"]})).await;
         self.until_sent(playing["operation_id"].as_str().unwrap())
@@ -334,9 +342,11 @@ dids = ["{OTHER_DID}"]
             Form::Hold,
             Form::Unhold,
             Form::MemberPlay,
+            Form::MemberSay,
             Form::MemberStop,
             Form::Describe,
             Form::Play,
+            Form::Say,
             Form::Pause,
             Form::Stop,
             Form::Volume,

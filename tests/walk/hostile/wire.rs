@@ -44,9 +44,11 @@ pub enum Form {
     Hold,
     Unhold,
     MemberPlay,
+    MemberSay,
     MemberStop,
     Describe,
     Play,
+    Say,
     Pause,
     Stop,
     Volume,
@@ -92,7 +94,8 @@ pub fn commands(sent: &[u8]) -> Vec<String> {
         assert!(
             command.is_ascii()
                 || command.contains("\nexecute-app-name: speak\n")
-                || command.contains("\nexecute-app-name: play_and_get_digits\n"),
+                || command.contains("\nexecute-app-name: play_and_get_digits\n")
+                || command.contains("}tts://flite|"),
             "a command is not ASCII: {command}"
         );
     }
@@ -289,6 +292,7 @@ fn read_api(words: &[&str], known: &Known) -> Option<Form> {
             ["play_status", member] if channel(member.strip_prefix("uuid=")?) => Form::Connection,
             ["setvar", "roomkeeper_meta", meta] if is_registration(meta, known) => Form::Describe,
             ["play", path] if is_played(path, known) => Form::Play,
+            ["play", sound @ ..] => return read_say(&sound.join(" "), known),
             ["recording", "start" | "stop" | "pause" | "resume", path] if is_recording(path) => {
                 Form::Record
             }
@@ -301,6 +305,20 @@ fn read_api(words: &[&str], known: &Known) -> Option<Form> {
         _ => return None,
     };
     Some(form)
+}
+
+/// Reads a spoken text between quotes, and the member that hears it.
+fn read_say(sound: &str, known: &Known) -> Option<Form> {
+    let (file, member) = sound.strip_prefix('\'')?.split_once('\'')?;
+    let is_ours = |op: &str| op.len() == 36 && op.parse::<uuid::Uuid>().is_ok();
+    let speech = parameters_of(file, is_ours)?.strip_prefix("tts://flite|")?;
+    let (voice, text) = speech.split_once('|')?;
+    let is_text = !text.contains('\\') && !text.starts_with('{');
+    (["kal", "slt"].contains(&voice) && is_text).then_some(())?;
+    match member.strip_prefix(" uuid=") {
+        Some(member) => known.channels.contains(member).then_some(Form::MemberSay),
+        None => (member.is_empty()).then_some(Form::Say),
+    }
 }
 
 /// Reads the plan of a transfer, or of a dialled call.
@@ -419,18 +437,21 @@ fn is_played(text: &str, known: &Known) -> bool {
 
 /// Checks `{op=…,n=…,vol=…}` and a URL of harmless characters.
 fn is_file(text: &str, is_operation: impl Fn(&str) -> bool) -> bool {
-    let Some((parameters, url)) = text.strip_prefix('{').and_then(|t| t.split_once('}')) else {
-        return false;
-    };
+    parameters_of(text, is_operation).is_some_and(is_url)
+}
+
+/// Checks `{op=…,n=…,vol=…}`, and returns the rest.
+fn parameters_of(text: &str, is_operation: impl Fn(&str) -> bool) -> Option<&str> {
+    let (parameters, rest) = text.strip_prefix('{')?.split_once('}')?;
     let parameters: Vec<&str> = parameters.split(',').collect();
     let [op, n, vol] = parameters[..] else {
-        return false;
+        return None;
     };
     let value = |text: &'static str| move |given: &str| given.strip_prefix(text).map(str::to_owned);
     let ours = value("op=")(op).is_some_and(|op| is_operation(&op))
         && value("n=")(n).is_some_and(|n| is_number(&n))
         && value("vol=")(vol).is_some_and(|vol| is_volume(&vol));
-    ours && is_url(url)
+    ours.then_some(rest)
 }
 
 /// Checks that each part of a URL has only characters that no parser of FreeSWITCH interprets.

@@ -28,6 +28,7 @@ mod digits;
 mod originate;
 mod plan;
 mod reply;
+mod sound;
 
 pub use checked::{
     AppName, Arg, ChannelUuid, ConferenceName, ConferenceVarName, ContextName, DtmfTones,
@@ -39,6 +40,7 @@ pub use digits::{CollectDigits, DigitPrompt, STOP_KEY};
 pub use originate::{DialString, DialTemplate, Origination, QuotedText, SipHeaderName};
 pub use plan::{InlinePlan, JoinFlag, PlanStep};
 pub use reply::{ApiFailure, ApiReply, CommandReply};
+pub use sound::{SoundFile, SpokenText};
 
 /// The members that a conference command applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,8 +117,8 @@ pub enum ConferenceCommand {
         index: u16,
         /// `vol`, in decibels; FreeSWITCH forgets it with the file.
         volume: i8,
-        /// The path.
-        url: MediaUrl,
+        /// The sound.
+        sound: SoundFile,
         /// The member that alone hears it.
         member: Option<ChannelUuid>,
     },
@@ -329,10 +331,14 @@ impl fmt::Display for Api {
                         operation,
                         index,
                         volume,
-                        url,
+                        sound,
                         member,
                     } => {
-                        write!(f, "play {{op={operation},n={index},vol={volume}}}{url}")?;
+                        let quote = sound.quote();
+                        write!(
+                            f,
+                            "play {quote}{{op={operation},n={index},vol={volume}}}{sound}{quote}"
+                        )?;
                         write_member(f, *member)
                     }
                     ConferenceCommand::PausePlay => f.write_str("pause_play"),

@@ -58,13 +58,6 @@ impl Core {
         if prompt == "silence" {
             return (0, Some(0));
         }
-        if let Some(speech) = prompt.strip_prefix("tts://") {
-            let (engine, text) = speech.split_once('|').unwrap_or((speech, ""));
-            let module = format!("mod_{engine}");
-            let loaded = self.config.modules.contains(&module);
-            let length = u64::try_from(text.len()).unwrap_or(u64::MAX);
-            return (0, loaded.then_some(length.saturating_mul(1_000)));
-        }
         let media = self.media(prompt);
         (media.opening, media.duration)
     }

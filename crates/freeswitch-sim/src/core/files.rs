@@ -8,6 +8,9 @@ use super::{
     task::Task,
 };
 
+/// The voices of mod_flite.
+const FLITE_VOICES: [&str; 5] = ["awb", "kal", "kal16", "rms", "slt"];
+
 const CLOSED: Origin = ("conference_file.c", "conference_file_close", 52);
 const RECORDS: Origin = ("conference_record.c", "conference_record_thread_run", 319);
 const NOT_RECORDED: Origin = ("conference_record.c", "conference_record_thread_run", 280);
@@ -32,9 +35,24 @@ impl Core {
                 .and_then(|text| text.parse::<u64>().ok());
             // Practically endless.
             made(millis.unwrap_or(u64::from(u32::MAX)) * 1000)
+        } else if let Some(speech) = bare.strip_prefix("tts://") {
+            Media {
+                duration: self.speech(speech),
+                opening: 0,
+            }
         } else {
             self.config.default_media
         }
+    }
+
+    /// Returns the length of `engine|voice|text`: a millisecond for each byte of the text. `None` if it cannot be spoken.
+    fn speech(&self, speech: &str) -> Option<u64> {
+        let mut parts = speech.splitn(3, '|');
+        let (engine, voice, text) = (parts.next()?, parts.next()?, parts.next()?);
+        let is_loaded = self.config.modules.contains(&format!("mod_{engine}"));
+        let has_voice = engine != "flite" || FLITE_VOICES.contains(&voice);
+        let length = u64::try_from(text.len()).unwrap_or(u64::MAX);
+        (is_loaded && has_voice && !text.trim().is_empty()).then(|| length.saturating_mul(1_000))
     }
 
     /// Starts the head of the queue, if it does not play yet.

@@ -28,12 +28,12 @@ impl NodeState {
                 if state.present() == 0 {
                     return Err(Refusal::NoMembers);
                 }
-                state.playback().has_room_for(&play.urls, ROOM_LIMITS)
+                state.playback().has_room_for(&play.media, ROOM_LIMITS)
             }
             Target::Member { .. } | Target::Call(_) => {
                 self.joined_member(target)?;
                 let playback = self.playback(target);
-                playback.is_none_or(|playback| playback.has_room_for(&play.urls, MEMBER_LIMITS))
+                playback.is_none_or(|playback| playback.has_room_for(&play.media, MEMBER_LIMITS))
             }
         };
         if fits {
@@ -83,7 +83,7 @@ impl NodeState {
         let operation = OperationId::new(cx.ids.next_uuid());
         let input = PlayInput::Start {
             operation,
-            urls: play.urls,
+            media: play.media,
             command_uid: by.command_uid,
         };
         self.play_input(by.target, input, cx);

@@ -15,6 +15,7 @@ pub mod entry;
 pub mod flag;
 pub mod input;
 pub mod lock;
+pub mod media;
 pub mod member;
 pub mod member_settings;
 pub mod plan;
@@ -44,6 +45,7 @@ pub use entry::Entry;
 pub use flag::{FlagNames, FlagRequest, FlagRequests, Flags, MemberFlag, ReportedFlags};
 pub use input::{Arrival, Failed, ReportedMember, RoomInput};
 pub use lock::{Lock, LockRequest};
+pub use media::{Media, Spoken};
 pub use member::{
     JoinAttempt, Member, MemberStatus, Membership, MembershipChange, MembershipStatus, Move,
 };

@@ -1,7 +1,7 @@
 //! Files that play in a room: their ids, commands and domain events.
 
+use super::media::Media;
 use crate::ids::{CommandUid, OperationId};
-use crate::play_url::PlayUrl;
 
 /// The id of one file of an operation.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -44,8 +44,8 @@ pub enum PlayCommand {
     Start {
         /// The id of the file, which its events repeat.
         file: FileId,
-        /// The URL.
-        url: PlayUrl,
+        /// Its sound.
+        media: Media,
         /// In decibels.
         volume: i8,
     },
@@ -77,15 +77,15 @@ pub enum MemberPlayEvent {
     Started {
         /// The operation.
         operation: OperationId,
-        /// The URLs.
-        urls: Vec<PlayUrl>,
+        /// The files and texts.
+        media: Vec<Media>,
     },
     /// [`PlayEvent::Finished`].
     Finished {
         /// The operation.
         operation: OperationId,
         /// The files that were not played, and why.
-        errors: Vec<(PlayUrl, PlayFailure)>,
+        errors: Vec<(Media, PlayFailure)>,
     },
     /// [`PlayEvent::Stopped`]; also when the member leaves.
     Stopped {
@@ -98,7 +98,7 @@ impl MemberPlayEvent {
     /// Returns the event of a playback; `None` if a playback to one member has no such event.
     pub fn from_event(event: PlayEvent) -> Option<Self> {
         Some(match event {
-            PlayEvent::Started { operation, urls } => Self::Started { operation, urls },
+            PlayEvent::Started { operation, media } => Self::Started { operation, media },
             PlayEvent::Finished { operation, errors } => Self::Finished { operation, errors },
             PlayEvent::Stopped { operation } => Self::Stopped { operation },
             PlayEvent::Paused { .. }
@@ -115,15 +115,15 @@ pub enum PlayEvent {
     Started {
         /// The operation.
         operation: OperationId,
-        /// The URLs.
-        urls: Vec<PlayUrl>,
+        /// The files and texts.
+        media: Vec<Media>,
     },
     /// The last file of an operation is over.
     Finished {
         /// The operation.
         operation: OperationId,
         /// The files that were not played, and why.
-        errors: Vec<(PlayUrl, PlayFailure)>,
+        errors: Vec<(Media, PlayFailure)>,
     },
     /// The playback was paused.
     Paused {

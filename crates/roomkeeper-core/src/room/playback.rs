@@ -11,6 +11,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::media::Media;
 use crate::ids::{CommandUid, OperationId};
 use crate::play_url::PlayUrl;
 use crate::time::Timestamp;
@@ -28,7 +29,7 @@ const AT_FREESWITCH: usize = 2;
 pub struct Limits {
     /// The maximum number of waiting operations.
     pub operations: usize,
-    /// The maximum size of all waiting URLs, in bytes.
+    /// The maximum size of all waiting URLs and texts, in bytes.
     pub bytes: usize,
 }
 
@@ -77,8 +78,8 @@ impl FileState {
 /// One file.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct File {
-    /// The URL.
-    pub url: PlayUrl,
+    /// Its sound.
+    pub media: Media,
     /// The state.
     pub state: FileState,
 }
@@ -139,8 +140,8 @@ pub enum PlayInput {
     Start {
         /// The id of the operation.
         operation: OperationId,
-        /// The URLs.
-        urls: Vec<PlayUrl>,
+        /// The files and texts.
+        media: Vec<Media>,
         /// The caller's id of the command.
         command_uid: Option<CommandUid>,
     },
@@ -231,16 +232,15 @@ impl Playback {
         self.music.as_ref()
     }
 
-    /// Returns true if these URLs fit into the queue.
-    pub fn has_room_for(&self, urls: &[PlayUrl], limits: Limits) -> bool {
-        let bytes = |url: &PlayUrl| url.as_str().len();
+    /// Returns true if these files and texts fit into the queue.
+    pub fn has_room_for(&self, media: &[Media], limits: Limits) -> bool {
         let waiting: usize = self
             .operations
             .iter()
             .flat_map(|op| &op.files)
-            .map(|file| bytes(&file.url))
+            .map(|file| file.media.bytes())
             .sum();
-        let more: usize = urls.iter().map(bytes).sum();
+        let more: usize = media.iter().map(Media::bytes).sum();
         self.operations.len() < limits.operations && waiting.saturating_add(more) <= limits.bytes
     }
 
@@ -342,25 +342,25 @@ impl Playback {
         match input {
             PlayInput::Start {
                 operation,
-                urls,
+                media,
                 command_uid,
             } => {
                 effects.push(PlayEffect::Notify(
                     PlayEvent::Started {
                         operation,
-                        urls: urls.clone(),
+                        media: media.clone(),
                     },
                     command_uid,
                     false,
                 ));
-                let waits = |url| File {
-                    url,
+                let waits = |media| File {
+                    media,
                     state: FileState::Waiting,
                 };
                 self.urls_changed = true;
                 self.operations.push_back(Operation {
                     id: operation,
-                    files: urls.into_iter().map(waits).collect(),
+                    files: media.into_iter().map(waits).collect(),
                 });
                 self.interrupt_music(alive, &mut effects);
             }
@@ -641,7 +641,7 @@ impl Playback {
                 .filter_map(|file| match file.state {
                     FileState::Failed(why) => {
                         synthesized |= why == PlayFailure::Unconfirmed;
-                        Some((file.url, why))
+                        Some((file.media, why))
                     }
                     FileState::Waiting
                     | FileState::Opening
@@ -706,7 +706,7 @@ impl Playback {
                 });
                 effects.push(PlayEffect::Command(PlayCommand::Start {
                     file: id,
-                    url: file.url.clone(),
+                    media: file.media.clone(),
                     volume,
                 }));
                 return;
@@ -737,7 +737,7 @@ impl Playback {
         });
         effects.push(PlayEffect::Command(PlayCommand::Start {
             file,
-            url: music.url.clone(),
+            media: music.url.clone().into(),
             volume: 0,
         }));
     }
