@@ -30,8 +30,8 @@ use roomkeeper_core::node_state::{Context, IdSource, NodeState, Rules, Subject};
 use roomkeeper_core::room::MemberFlag;
 use roomkeeper_core::room::state::Changes;
 use roomkeeper_core::room::{
-    Details, Kind, MemberStatus, MembershipStatus, Origin, RecordAction, RecordingState, RoomEvent,
-    RoomState, RoomStatus, Update,
+    Details, Kind, MemberStatus, MembershipStatus, Origin, RecordAction, RecordingState,
+    ReportedLevels, RoomEvent, RoomState, RoomStatus, Update,
 };
 use roomkeeper_core::switch_command::{SwitchAction, SwitchCommand};
 use roomkeeper_core::switch_event::{
@@ -961,6 +961,7 @@ impl World {
                         hold: false,
                         talking: false,
                         has_floor: false,
+                        levels: ReportedLevels::default(),
                         caller_id: "".into(),
                     })
                     .collect(),

@@ -18,6 +18,8 @@ mod gather;
 mod interrupted;
 #[path = "rules/late.rs"]
 mod late;
+#[path = "rules/levels.rs"]
+mod levels;
 #[path = "rules/live.rs"]
 mod live;
 #[path = "rules/lock.rs"]
@@ -69,7 +71,7 @@ use roomkeeper_core::intent::{
 };
 use roomkeeper_core::node_state::{Context, IdSource, LiveNotification, NodeState, Rules, Subject};
 use roomkeeper_core::room::{CoachChange, MemberFlag};
-use roomkeeper_core::room::{Details, Kind, Origin, Registration, RoomEvent};
+use roomkeeper_core::room::{Details, Kind, Origin, Registration, ReportedLevels, RoomEvent};
 use roomkeeper_core::switch_command::{SwitchAction, SwitchCommand};
 use roomkeeper_core::switch_event::{
     ChannelChange, ChannelDump, ConferenceChange, Identity, ListedChannel, MemberBlock, Snapshot,

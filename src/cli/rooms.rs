@@ -326,6 +326,18 @@ fn kick(room: RoomId, call: CallId) -> Request {
     .confirmation(|each| each.events.push("conference.member.join_failed"))
 }
 
+fn set_levels(room: RoomId, call: CallId) -> Request {
+    Request::new(
+        Method::PATCH,
+        path(room, &format!("/members/{call}")),
+        format!("volume {call}"),
+    )
+    .with_uid()
+    .confirmed_by(Subject::Call(call), "conference.member.updated")
+    .fails_with(ENDS_OF_MEMBER)
+    .confirmation(|each| each.settled = &["unchanged"])
+}
+
 fn move_to(from: RoomId, call: CallId, to: RoomId, muted: Option<bool>) -> Request {
     let request = Request::post(
         path(from, &format!("/members/{call}/move")),
@@ -385,6 +397,28 @@ pub async fn run_member(options: MemberOptions) -> Result<(), Failure> {
             let call = lookup::member(&api, room, &target.member).await?;
             let to = lookup::room(&api, &to).await?;
             let request = move_to(room, call, to, muted);
+            return execute::run(&api, request, target.wait, options.view.view.json).await;
+        }
+        MemberArguments::Volume {
+            target,
+            volume_in,
+            volume_out,
+            energy,
+        } => {
+            let room = lookup::room(&api, &target.room).await?;
+            let call = lookup::member(&api, room, &target.member).await?;
+            let levels = [
+                ("volume_in", volume_in.map(Value::from)),
+                ("volume_out", volume_out.map(Value::from)),
+                ("energy", energy.map(Value::from)),
+            ];
+            let request = levels.into_iter().fold(
+                set_levels(room, call),
+                |request, (name, value)| match value {
+                    Some(value) => request.with(name, value),
+                    None => request,
+                },
+            );
             return execute::run(&api, request, target.wait, options.view.view.json).await;
         }
         MemberArguments::Record(target) => (target, |room, call| {

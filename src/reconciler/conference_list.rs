@@ -51,6 +51,15 @@ pub struct ListedMember<'a> {
     /// Seconds since it talked last; 0 if it has not.
     #[serde(default)]
     pub last_talking: u64,
+    /// The volume of what it says.
+    #[serde(default)]
+    pub volume_in: Option<i32>,
+    /// The volume of what it hears.
+    #[serde(default)]
+    pub volume_out: Option<i32>,
+    /// The energy above which it is heard.
+    #[serde(default)]
+    pub energy: Option<i32>,
     /// The flags.
     pub flags: Option<Flags>,
 }

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use freeswitch_esl::command::{
-    ChannelUuid, ConferenceName, InlinePlan, JoinFlag, PlanStep, ProfileName, Unfit, VarName,
-    VarValue,
+    ChannelUuid, ConferenceName, InlinePlan, JoinFlag, MemberLevel, PlanStep, ProfileName, Unfit,
+    VarName, VarValue,
 };
 
 use super::variables::{META_VARIABLE, PARK_VARIABLE};
@@ -21,6 +21,8 @@ pub struct Entry {
     pub profile: ProfileName,
     /// The flags of the member.
     pub flags: Vec<JoinFlag>,
+    /// The levels of the member.
+    pub levels: Vec<(MemberLevel, i32)>,
     /// The conference's lock applies to the call, even if FreeSWITCH dialled it.
     pub obeys_lock: bool,
     /// The conference's lock does not apply to the call.
@@ -45,6 +47,7 @@ pub fn enter(entry: Entry, park_timeout: Duration) -> Result<InlinePlan, Unfit> 
             name: entry.name,
             profile: entry.profile,
             flags: entry.flags,
+            levels: entry.levels,
         })
         .then(PlanStep::Park))
 }
@@ -185,6 +188,7 @@ mod tests {
             name: ConferenceName::new("nodeA-room-77afd03e").unwrap(),
             profile: ProfileName::new("default").unwrap(),
             flags: Vec::new(),
+            levels: Vec::new(),
             obeys_lock: false,
             past_lock: false,
             registration: Some(VarValue::new("eyJhIjoxfQ").unwrap()),
@@ -219,6 +223,15 @@ mod tests {
         check(
             enter(deaf, TIMEOUT),
             "eyJhIjoxfQ;conference_enforce_security=false,conference:nodeA-room-77afd03e@default+flags{mute|deaf},park",
+        );
+        let loud = Entry {
+            flags: vec![JoinFlag::Mute],
+            levels: vec![(MemberLevel::VolumeIn, 4), (MemberLevel::Energy, 300)],
+            ..entry()
+        };
+        check(
+            enter(loud, TIMEOUT),
+            "eyJhIjoxfQ,conference:%[^^;conference_join_volume_in=4;conference_join_energy_level=300]nodeA-room-77afd03e@default+flags{mute},park",
         );
         let dialled = Entry {
             obeys_lock: true,

@@ -7,9 +7,9 @@ use crate::media::link::Links;
 use freeswitch_esl::command::{
     Api, AppName, ChannelUuid, CollectDigits, Command, ConferenceCommand, ConferenceName,
     ConferenceSound, ConferenceVarName, DialString, DialTemplate, DigitPrompt, DtmfTones,
-    ExecutionId, HangupCause, JoinFlag, Line, MarkedResult, MediaUrl, MemberAction, MemberSelector,
-    Origination, ProfileName, QuotedText, RecordVerb, RecordingPath, SipHeaderName, SoundFile,
-    SpokenText, Unfit, VarName, VarValue, Voice,
+    ExecutionId, HangupCause, JoinFlag, Line, MarkedResult, MediaUrl, MemberAction, MemberLevel,
+    MemberSelector, Origination, ProfileName, QuotedText, RecordVerb, RecordingPath, SipHeaderName,
+    SoundFile, SpokenText, Unfit, VarName, VarValue, Voice,
 };
 use roomkeeper_core::action::Step;
 use roomkeeper_core::call::StepId;
@@ -20,7 +20,8 @@ use roomkeeper_core::ids::{CallId, RoomId};
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::Media;
 use roomkeeper_core::room::{
-    DialRequest, Entry, Kind, MemberFlag, PlayCommand, RecordAction, RoomControl, Tone,
+    DialRequest, Entry, Kind, Level, MemberFlag, MemberSettings, PlayCommand, RecordAction,
+    RoomControl, Tone,
 };
 
 use super::plans;
@@ -348,6 +349,11 @@ fn member_command(
         SwitchAction::Hold { on: false } => Some(MemberAction::Unhold),
         _ => None,
     };
+    if let SwitchAction::SetLevel { level, value } = action {
+        let member = MemberSelector::Channel(channel);
+        let command = ConferenceCommand::Level(member_level(*level), member, *value);
+        return Ok(Api::Conference(name(room)?, command));
+    }
     if let Some(action) = on_member {
         let member = MemberSelector::Channel(channel);
         let command = ConferenceCommand::Member(action, member);
@@ -388,6 +394,7 @@ fn plan_entry(
             Kind::Connect => settings.connect_profile.clone(),
         },
         flags: join_flags(entry),
+        levels: join_levels(&entry.member),
         obeys_lock: entry.kind == Kind::Connect,
         past_lock: entry.past_lock,
         registration: entry
@@ -396,6 +403,23 @@ fn plan_entry(
             .map(|registration| VarValue::new(meta::encode_for_plan(registration)))
             .transpose()?,
     })
+}
+
+/// The levels that a member has other than its profile's.
+fn join_levels(settings: &MemberSettings) -> Vec<(MemberLevel, i32)> {
+    let defaults = MemberSettings::default();
+    let set = |level: &Level| level.get(settings) != level.get(&defaults);
+    let levels = Level::ALL.into_iter().filter(set);
+    let value = |level: Level| Some((member_level(level), level.get(settings)?));
+    levels.filter_map(value).collect()
+}
+
+const fn member_level(level: Level) -> MemberLevel {
+    match level {
+        Level::VolumeIn => MemberLevel::VolumeIn,
+        Level::VolumeOut => MemberLevel::VolumeOut,
+        Level::Energy => MemberLevel::Energy,
+    }
 }
 
 /// Makes a call that executes the plan of a join once it is answered.

@@ -21,6 +21,13 @@ use super::reply::IntentError;
 /// The time that FreeSWITCH may take beyond the callee's to answer a command that dials.
 const DIAL_GRACE: Duration = Duration::from_secs(15);
 
+/// The form of an answer that is no failure.
+enum AnswerForm {
+    Ok,
+    Number,
+    Level,
+}
+
 /// Sends a command. It is queued before this returns, so that commands reach FreeSWITCH in the order of the calls.
 pub(super) fn send(
     command: &SwitchCommand,
@@ -41,10 +48,11 @@ pub(super) fn send(
             (before, answer, rendered.after.map(|api| node.api(api)))
         })),
     };
-    let answers_number = matches!(
-        command.action,
-        SwitchAction::Control(RoomControl::MaxMembers(_))
-    );
+    let form = match command.action {
+        SwitchAction::Control(RoomControl::MaxMembers(_)) => AnswerForm::Number,
+        SwitchAction::SetLevel { .. } => AnswerForm::Level,
+        _ => AnswerForm::Ok,
+    };
     async move {
         match sent {
             Either::Left(step) => step.await.map(|()| String::new()),
@@ -53,9 +61,10 @@ pub(super) fn send(
                     before.await?.ok().map_err(command_error)?;
                 }
                 let answer = answer.await?;
-                let answer = match answers_number {
-                    true => answer.ok_or_number(),
-                    false => answer.ok(),
+                let answer = match form {
+                    AnswerForm::Ok => answer.ok(),
+                    AnswerForm::Number => answer.ok_or_number(),
+                    AnswerForm::Level => answer.ok_or_level(),
                 };
                 let answer = answer.map_err(command_error);
                 if let Some(after) = after {

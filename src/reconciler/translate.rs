@@ -13,7 +13,7 @@ use freeswitch_esl::{ConferenceAction, Event, EventKind};
 use roomkeeper_core::call::{Direction, ParkId};
 use roomkeeper_core::gather::{PressedDigit, is_digit};
 use roomkeeper_core::ids::{ChannelId, ConferenceId, CoreId, NodeId, RecordingId, RoomId};
-use roomkeeper_core::room::FileId;
+use roomkeeper_core::room::{FileId, Level, ReportedLevels};
 use roomkeeper_core::time::Timestamp;
 
 use super::conference_list::{self, ListedMember};
@@ -186,10 +186,10 @@ fn conference(event: &Event, action: &ConferenceAction<'_>) -> Option<SwitchEven
         | ConferenceAction::UnholdMember
         | ConferenceAction::StartTalking
         | ConferenceAction::StopTalking
-        | ConferenceAction::DtmfMember
-        | ConferenceAction::VolumeInMember
-        | ConferenceAction::VolumeOutMember
-        | ConferenceAction::EnergyLevelMember => ConferenceChange::Flags(block()?),
+        | ConferenceAction::DtmfMember => ConferenceChange::Flags(block()?),
+        ConferenceAction::VolumeInMember => level(event, Level::VolumeIn, block()?),
+        ConferenceAction::VolumeOutMember => level(event, Level::VolumeOut, block()?),
+        ConferenceAction::EnergyLevelMember => level(event, Level::Energy, block()?),
         ConferenceAction::PlayFile => match played_file(event) {
             Some(file) => ConferenceChange::FileOpened {
                 file,
@@ -310,6 +310,22 @@ fn quirk_file_of_its_path(path: &str) -> Option<FileId> {
         operation: param("op")?.parse().ok()?,
         index: param("n")?.parse().ok()?,
     })
+}
+
+/// A level of a member; without its value, the event shows the flags only.
+fn level(event: &Event, level: Level, block: MemberBlock) -> ConferenceChange {
+    let header = match level {
+        Level::VolumeIn | Level::VolumeOut => "Volume-Level",
+        Level::Energy => "Energy-Level",
+    };
+    match event.get(header).and_then(|value| value.parse().ok()) {
+        Some(value) => ConferenceChange::Level {
+            block,
+            level,
+            value,
+        },
+        None => ConferenceChange::Flags(block),
+    }
 }
 
 fn member_block(event: &Event) -> Option<MemberBlock> {
@@ -477,6 +493,11 @@ fn shown_member(member: ListedMember<'_>) -> Option<SnapshotMember> {
         talked: Some(member.last_talking)
             .filter(|seconds| *seconds > 0)
             .map(Duration::from_secs),
+        levels: ReportedLevels {
+            volume_in: member.volume_in,
+            volume_out: member.volume_out,
+            energy: member.energy,
+        },
         caller_id: member.caller_id_number.unwrap_or_default().into(),
     })
 }

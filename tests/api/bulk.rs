@@ -63,6 +63,46 @@ async fn mute_of_all_sends_one_command_for_each_member_and_counts_the_results() 
 }
 
 #[tokio::test]
+async fn moderators_are_left_out_on_request() {
+    let (world, room, calls) = world().await;
+    let input = RoomInput::UpdateMember {
+        call: calls[1],
+        update: Box::new(MemberUpdate {
+            role: Some(Role::Moderator),
+            ..MemberUpdate::default()
+        }),
+        command_uid: None,
+    };
+    world
+        .apply_input(room, input, Timestamp::from_millis(9))
+        .await;
+    for (body, targets) in [
+        (json!({"except_moderators": true}), vec![calls[0], calls[2]]),
+        (
+            json!({"except_moderators": true, "except": [calls[0]]}),
+            vec![calls[2]],
+        ),
+        (json!({"except_moderators": false}), calls.to_vec()),
+    ] {
+        for _ in &targets {
+            world.script(Ok(muted(room)));
+        }
+        let answer = world.post(&path(room, "mute"), body).await;
+        let accepted = targets.len();
+        answer.is(
+            202,
+            json!({"accepted": accepted, "unchanged": 0, "failed": []}),
+        );
+        let muted = world.intents();
+        let muted: Vec<_> = muted.iter().filter_map(|i| i.target.call()).collect();
+        assert_eq!(muted, targets);
+    }
+    let wrong = json!({"except_moderators": "yes"});
+    let answer = world.post(&path(room, "mute"), wrong).await;
+    assert_eq!(answer.fails(400)["detail"]["field"], "except_moderators");
+}
+
+#[tokio::test]
 async fn hangup_of_all_reports_the_calls_that_failed() {
     let (world, room, calls) = world().await;
     let operation = "a1b2c3d4-e5f6-7890-abcd-ef1234567890".parse().unwrap();

@@ -120,6 +120,45 @@ async fn wrong_labels_give_400_wherever_they_are_given() {
 }
 
 #[tokio::test]
+async fn levels_are_in_the_intents_or_give_400() {
+    let (world, room, call) = world().await;
+    world.script(Ok(Accepted::UpdateMember(UpdateAccepted::Updated)));
+    let body = json!({"volume_in": -4, "volume_out": 4, "energy": 0});
+    let answer = world.patch(&member_path(room, call), body).await;
+    answer.is(202, json!({ "status": "updated" }));
+    let intents = world.intents();
+    let Action::UpdateMember(UpdateMember { update, .. }) = &intents[0].action else {
+        panic!("{intents:?}");
+    };
+    let levels = MemberUpdate {
+        volume_in: Some(-4),
+        volume_out: Some(4),
+        energy: Some(Some(0)),
+        ..MemberUpdate::default()
+    };
+    assert_eq!(**update, levels);
+    for (field, bad) in [
+        ("volume_in", json!(5)),
+        ("volume_out", json!(-5)),
+        ("volume_out", json!("loud")),
+        ("energy", json!(1801)),
+        ("energy", json!(-1)),
+    ] {
+        let join_path = format!("/api/v1/sessions/{call}/commands/conference/join");
+        let join = json!({"room_id": room, field: bad});
+        for answer in [
+            world.post(&join_path, join).await,
+            world
+                .patch(&member_path(room, call), json!({field: bad}))
+                .await,
+        ] {
+            assert_eq!(answer.fails(400)["detail"]["field"], field);
+        }
+    }
+    assert_eq!(world.intents(), []);
+}
+
+#[tokio::test]
 async fn failures_of_an_update_give_their_status() {
     let (world, room, call) = world().await;
     let foreign = room_id("acW68", 7);

@@ -42,7 +42,8 @@ use roomkeeper_core::node_state::{NodeState, Rules};
 use roomkeeper_core::room::state::Changes;
 use roomkeeper_core::room::{
     self, Details, EventStamp, Kind, LeftReason, MemberStatus, MembershipStatus, Origin,
-    RecordInput, Registration, ReportedFlags, ReportedMember, RoomInput, RoomState, RoomStatus,
+    RecordInput, Registration, ReportedFlags, ReportedLevels, ReportedMember, RoomInput, RoomState,
+    RoomStatus,
 };
 use roomkeeper_core::time::Timestamp;
 use serde_json::Value;
@@ -674,6 +675,7 @@ pub fn entered(session: CallId, speak: bool) -> RoomInput {
             hear: Some(true),
             ..ReportedFlags::default()
         },
+        levels: ReportedLevels::default(),
     };
     RoomInput::MemberReported {
         at: stamp(100),

@@ -95,6 +95,7 @@ const SCRIPT: &[&str] = &[
     "member undeaf",
     "member hold",
     "member unhold",
+    "member volume",
     "room unmute-all",
     "room mute-all",
     "room record",

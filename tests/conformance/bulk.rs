@@ -8,6 +8,7 @@ use crate::row::{Call, Row, rows};
 rows! {
     Plain: [
         unmute_and_mute_of_all_change_each_member_but_those_left_out,
+        mute_and_hangup_of_all_leave_out_moderators,
         hangup_of_all_ends_each_call_and_the_conference_stays,
         commands_answer_207_with_one_result_each,
         members_are_filtered_by_muted_and_label_and_sorted_by_time,
@@ -49,6 +50,29 @@ async fn unmute_and_mute_of_all_change_each_member_but_those_left_out(row: &Row<
         .fails(404);
     let theirs = row.room_of(row.other()).await;
     row.control(&theirs, "mute", Value::Null).await.fails(403);
+}
+
+async fn mute_and_hangup_of_all_leave_out_moderators(row: &Row<'_>) {
+    let (room, calls) = three(row).await;
+    let answer = row.control(&room, "unmute", Value::Null).await;
+    answer.is(202, json!({ "accepted": 3, "unchanged": 0, "failed": [] }));
+    row.nth_webhook(&room, "conference.member.unmuted", 3).await;
+    let path = format!("/conferences/{room}/members/{}", calls[0].id);
+    let role = json!({ "role": "moderator" });
+    row.ask(&row.app, "PATCH", &path, Some(&role)).await;
+    let body = json!({ "except_moderators": true });
+    for (what, event) in [
+        ("mute", "conference.member.muted"),
+        ("hangup", "conference.member.left"),
+    ] {
+        let answer = row.control(&room, what, body.clone()).await;
+        answer.is(202, json!({ "accepted": 2, "unchanged": 0, "failed": [] }));
+        row.nth_webhook(&room, event, 2).await;
+        row.until_speaks(&room, &calls[0], Some(true)).await;
+    }
+    let bad = json!({ "except_moderators": 1 });
+    let answer = row.control(&room, "mute", bad).await;
+    answer.names_field("except_moderators");
 }
 
 fn room_of_nobody(row: &Row<'_>) -> String {

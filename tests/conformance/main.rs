@@ -33,6 +33,7 @@ mod delete;
 mod join;
 mod keypad;
 mod leave;
+mod levels;
 mod limits;
 mod list;
 mod member_audio;
@@ -78,6 +79,7 @@ fn rows() -> Vec<(&'static str, Vec<Entry>)> {
         ("coach", coach::rows()),
         ("join", join::rows()),
         ("leave", leave::rows()),
+        ("levels", levels::rows()),
         ("mute", mute::rows()),
         ("commands", commands::rows()),
         ("bulk", bulk::rows()),

@@ -22,7 +22,7 @@ const JUDGED: u32 = 8;
 const MISSING: usize = 2;
 
 /// Time limit for a change to become audible.
-const CHANGE: Duration = Duration::from_secs(10);
+pub const CHANGE: Duration = Duration::from_secs(10);
 
 /// The tones that one participant must hear.
 pub struct Expectation<'a> {

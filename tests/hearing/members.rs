@@ -2,8 +2,10 @@
 
 use serde_json::json;
 
-use crate::judge::judge;
+use crate::judge::{CHANGE, judge, loudness};
 use crate::party::{A, B, C, Party};
+use crate::phone::tone::Tone;
+use crate::program::poll;
 use crate::scene::Scene;
 use crate::tests;
 
@@ -14,6 +16,8 @@ tests![
     deaf_and_muted_are_independent,
     kicked_member_is_out_of_the_room_and_stays_on_the_line,
     member_that_leaves_and_returns_is_heard_again,
+    volumes_of_a_member_change_what_it_says_and_what_it_hears,
+    quiet_voice_below_the_energy_of_a_member_is_heard_by_nobody,
     telephones_own_hold_silences_both_directions_until_its_end,
 ];
 
@@ -98,4 +102,47 @@ async fn telephones_own_hold_silences_both_directions_until_its_end(scene: &Scen
     judge(&[a.hears(&[]), b.hears(&[&c]), c.hears(&[&b])]).await;
     a.call.resume().await;
     judge(&[a.hears(&[&b, &c]), b.hears(&[&a, &c])]).await;
+}
+
+/// Returns the loudness of a tone in decibels, against the one that telephones send.
+async fn decibels(listener: &Party<'_>, tone: Tone) -> f64 {
+    20.0 * loudness(listener, tone).await.log10()
+}
+
+async fn volumes_of_a_member_change_what_it_says_and_what_it_hears(scene: &Scene) {
+    let room = scene.room().await;
+    let [a, b] = room.parties([A, B]).await;
+    judge(&[a.hears(&[&b]), b.hears(&[&a])]).await;
+    // FreeSWITCH's steps: 4 is 12.6 dB, -2 is -4.5 dB, 2 is 7.2 dB.
+    for (n, (levels, said, heard)) in [
+        (json!({ "volume_in": 4 }), 12.6, 0.0),
+        (json!({ "volume_in": 2, "volume_out": -2 }), 7.2, -4.5),
+        (json!({ "volume_in": 0, "volume_out": 0 }), 0.0, 0.0),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        room.patch_member(&a, &levels).await;
+        room.webhook("conference.member.updated", n + 1).await;
+        poll::until("the voice has its volume", CHANGE, async || {
+            let said_by_a = decibels(&b, A).await;
+            ((said_by_a - said).abs() < 1.0).then_some(())
+        })
+        .await;
+        let heard_by_a = decibels(&a, B).await;
+        assert!((heard_by_a - heard).abs() < 1.0, "{levels}: {heard_by_a}");
+    }
+}
+
+async fn quiet_voice_below_the_energy_of_a_member_is_heard_by_nobody(scene: &Scene) {
+    let room = scene.room().await;
+    let [a, b] = room.parties([A, B]).await;
+    judge(&[a.hears(&[&b]), b.hears(&[&a])]).await;
+    room.patch_member(&a, &json!({ "energy": 1800 })).await;
+    judge(&[a.hears(&[&b]), b.hears(&[&a])]).await;
+    // The same voice from further away.
+    room.patch_member(&a, &json!({ "volume_in": -3 })).await;
+    judge(&[a.hears(&[&b]), b.hears(&[])]).await;
+    room.patch_member(&a, &json!({ "energy": 100 })).await;
+    judge(&[a.hears(&[&b]), b.hears(&[&a])]).await;
 }

@@ -224,6 +224,14 @@ impl<'a> Room<'a> {
         self.command(&path, body).await
     }
 
+    /// Changes the settings of a member.
+    pub async fn patch_member(&self, party: &Party<'_>, settings: &Value) {
+        let path = format!("/conferences/{}/members/{}", self.id, party.session);
+        let controller = &self.scene.world.controller;
+        let answer = controller.ask("PATCH", &path, Some(settings)).await;
+        assert_eq!(answer.status, 202, "{settings}: {}", answer.body);
+    }
+
     /// Waits for the n-th webhook of this name about the room.
     pub async fn webhook(&self, event: &str, n: usize) -> ReceivedWebhook {
         self.scene.world.receiver.nth(&self.id, event, n).await

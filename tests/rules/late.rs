@@ -24,6 +24,7 @@ pub fn shown(n: u128, instance: u128, members: &[CallId]) -> SnapshotRoom {
                 hold: false,
                 talking: false,
                 has_floor: false,
+                levels: ReportedLevels::default(),
                 caller_id: "".into(),
             })
             .collect(),

@@ -117,6 +117,7 @@ impl World {
             talking: false,
             talked: None,
             has_floor: false,
+            levels: ReportedLevels::default(),
             caller_id: "527121101".into(),
         };
         let snapshot = Snapshot {

@@ -135,6 +135,7 @@ impl World {
                     hold: false,
                     talking: false,
                     has_floor: false,
+                    levels: ReportedLevels::default(),
                     caller_id: "527121101".into(),
                 }]
             } else {

@@ -86,6 +86,7 @@ impl World {
                     hold: false,
                     talking: false,
                     has_floor: false,
+                    levels: ReportedLevels::default(),
                     caller_id: "".into(),
                 }],
                 recordings,

@@ -102,6 +102,7 @@ impl World {
                     talking,
                     has_floor: false,
                     talked,
+                    levels: ReportedLevels::default(),
                     caller_id: "527121101".into(),
                 }],
             }],

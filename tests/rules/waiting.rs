@@ -163,6 +163,7 @@ impl World {
             talking: false,
             talked: None,
             has_floor: false,
+            levels: ReportedLevels::default(),
             caller_id: "527121101".into(),
         };
         let snapshot = Snapshot {
@@ -590,6 +591,7 @@ fn room_of_a_lost_store_waits_unless_a_member_hears() {
             talking: false,
             talked: None,
             has_floor: false,
+            levels: ReportedLevels::default(),
             caller_id: "527121101".into(),
         };
         let snapshot = Snapshot {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use roomkeeper_core::call::{Direction, ParkId, StepId};
 use roomkeeper_core::ids::{AppId, ChannelId, ConferenceId, CoreId, NodeId, RecordingId, RoomId};
-use roomkeeper_core::room::{FileId, MemberFlag, RecordAction};
+use roomkeeper_core::room::{FileId, Level, MemberFlag, RecordAction, ReportedLevels};
 use roomkeeper_core::switch_event::{
     ChannelChange, ChannelDump, ConferenceChange, Identity, ListedChannel, MemberBlock, Snapshot,
     SnapshotMember, SnapshotRoom, SwitchEvent, SwitchEventKind,
@@ -66,6 +66,8 @@ pub struct Plan {
     pub parks: bool,
     /// The registration of a conference that this call creates.
     pub meta: Option<String>,
+    /// The levels that it gives to the member.
+    pub levels: ReportedLevels,
 }
 
 impl Plan {
@@ -79,7 +81,29 @@ impl Plan {
                 .find_map(|word| word.strip_prefix("confvar_roomkeeper_meta="))
                 .filter(|meta| !meta.is_empty())
                 .map(str::to_owned),
+            levels: joined_levels(text),
         }
+    }
+}
+
+/// The levels of a member that nobody has changed.
+const PROFILE: ReportedLevels = ReportedLevels {
+    volume_in: Some(0),
+    volume_out: Some(0),
+    energy: Some(100),
+};
+
+/// Returns the levels of a member that enters by a plan.
+fn joined_levels(plan: &str) -> ReportedLevels {
+    let value = |name: &str| {
+        let words = plan.split([';', ']', ',']);
+        let mut values = words.filter_map(|word| word.strip_prefix(name)?.strip_prefix('='));
+        values.next().map(|value| value.parse().unwrap())
+    };
+    ReportedLevels {
+        volume_in: value("conference_join_volume_in").or(PROFILE.volume_in),
+        volume_out: value("conference_join_volume_out").or(PROFILE.volume_out),
+        energy: value("conference_join_energy_level").or(PROFILE.energy),
     }
 }
 
@@ -100,6 +124,8 @@ pub struct Call {
     /// The flags that are off.
     pub off: BTreeSet<MemberFlag>,
     pub held: bool,
+    /// The levels of its sound.
+    pub levels: ReportedLevels,
     /// The files that it alone hears, in playing order.
     pub files: VecDeque<FileId>,
     /// Its own recordings, and the rooms that requested them.
@@ -322,6 +348,7 @@ impl Node {
             taken_out: false,
             off: BTreeSet::new(),
             held: false,
+            levels: PROFILE,
             files: VecDeque::new(),
             taps: BTreeMap::new(),
             step: None,
@@ -390,7 +417,10 @@ impl Node {
                 deaf,
                 bound,
                 plan,
-            } => self.add_member(channel, room, (muted, deaf), bound, plan.meta),
+            } => {
+                self.with(channel, |call| call.levels = plan.levels);
+                self.add_member(channel, room, (muted, deaf), bound, plan.meta);
+            }
             Going::Park(parking, _) => {
                 self.with(channel, |call| call.parked_by = Some(parking));
                 self.park(channel);
@@ -652,6 +682,7 @@ impl Node {
                 call.sent_about = true;
             });
             self.remove_member(channel, false, lingers);
+            self.with(channel, |call| call.levels = PROFILE);
             self.add_member(channel, room, (muted, false), false, None);
         }
     }
@@ -723,6 +754,32 @@ impl Node {
         self.with(channel, |call| call.set(flag, on));
         let block = self.block(channel);
         self.report_room(is_in, ConferenceChange::Flags(block));
+        Ok(())
+    }
+
+    /// Sets a level of a member: by a command, or by another client.
+    pub fn set_level(
+        &mut self,
+        channel: ChannelId,
+        room: Option<RoomId>,
+        level: Level,
+        value: i32,
+    ) -> Result<(), Rejection> {
+        let is_in = self.is_in(channel, room)?;
+        self.with(channel, |call| match level {
+            Level::VolumeIn => call.levels.volume_in = Some(value),
+            Level::VolumeOut => call.levels.volume_out = Some(value),
+            Level::Energy => call.levels.energy = Some(value),
+        });
+        let block = self.block(channel);
+        self.report_room(
+            is_in,
+            ConferenceChange::Level {
+                block,
+                level,
+                value,
+            },
+        );
         Ok(())
     }
 
@@ -1174,6 +1231,7 @@ impl Node {
             talking: false,
             has_floor: conference.floor == Some(channel),
             talked: None,
+            levels: call.levels,
             caller_id: "somebody else by now".into(),
         }
     }

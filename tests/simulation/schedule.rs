@@ -3,7 +3,7 @@
 //! A step names calls, rooms and events by number, modulo the number of those that exist at its turn. So a schedule
 //! remains valid when steps are removed, and a failing one can be shortened.
 
-use roomkeeper_core::room::MemberFlag;
+use roomkeeper_core::room::{Level, MemberFlag};
 
 use super::node::LATEST_LIST;
 use super::replica::Outage;
@@ -52,6 +52,11 @@ pub enum Request {
     EndOnExit {
         call: usize,
         on: bool,
+    },
+    Level {
+        call: usize,
+        level: Level,
+        value: i32,
     },
     /// The room waits for a moderator, or no longer.
     Wait {
@@ -183,6 +188,11 @@ pub enum Step {
         call: usize,
         flag: MemberFlag,
         on: bool,
+    },
+    LevelKey {
+        call: usize,
+        level: Level,
+        value: i32,
     },
     Hold {
         call: usize,
@@ -393,9 +403,18 @@ fn flag(rng: &mut Rng) -> (MemberFlag, bool) {
     (MemberFlag::ALL[n / 2], n.is_multiple_of(2))
 }
 
+/// Returns a level and one of a few values, so that requests often have the value of another.
+fn level(rng: &mut Rng) -> (Level, i32) {
+    match rng.below(4) {
+        0 => (Level::Energy, 300),
+        1 => (Level::VolumeOut, -1),
+        n => (Level::VolumeIn, [0, 2, -3][n - 2 + rng.below(2)]),
+    }
+}
+
 fn unprompted_step(rng: &mut Rng) -> Step {
     let (call, slot) = (rng.below(8), rng.below(ROOMS));
-    match rng.weighted(&[8, 8, 2, 4, 4, 8, 2, 1, 2, 1, 4, 2, 2, 2, 3]) {
+    match rng.weighted(&[8, 8, 2, 4, 4, 8, 2, 1, 2, 1, 4, 2, 2, 2, 2, 3]) {
         0 => Step::CallIn {
             ours: !rng.one_in(6),
             answered: !rng.one_in(3),
@@ -430,6 +449,10 @@ fn unprompted_step(rng: &mut Rng) -> Step {
         },
         12 => Step::Refused { call },
         13 => Step::ReportEnds,
+        14 => {
+            let (level, value) = level(rng);
+            Step::LevelKey { call, level, value }
+        }
         _ => Step::MemberFileEnds { call },
     }
 }
@@ -574,7 +597,7 @@ fn request(rng: &mut Rng) -> Request {
     let (call, slot) = (rng.below(8), rng.below(ROOMS));
     match rng.weighted(&[
         4, 3, 1, 14, 5, 2, 4, 4, 1, 2, 4, 2, 1, 1, 2, 2, 4, 3, 1, 3, 6, 6, 2, 6, 3, 1, 1, 5, 1, 2,
-        2, 2,
+        2, 2, 3,
     ]) {
         0 => create(rng, slot),
         1 => Request::Delete { slot },
@@ -646,7 +669,11 @@ fn request(rng: &mut Rng) -> Request {
             call,
             on: !rng.one_in(3),
         },
-        _ => Request::JoinAsModerator { call, slot },
+        31 => Request::JoinAsModerator { call, slot },
+        _ => {
+            let (level, value) = level(rng);
+            Request::Level { call, level, value }
+        }
     }
 }
 

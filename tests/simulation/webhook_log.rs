@@ -13,6 +13,8 @@ pub struct WebhookLog {
     sequences: BTreeMap<String, u64>,
     /// The reported rooms: true while they exist, false once they are over.
     pub rooms: BTreeMap<String, bool>,
+    /// The volumes that members were reported with.
+    pub volumes: BTreeMap<(String, String), i64>,
     /// The members by room and call: the membership, and the flags that are off.
     pub inside: BTreeMap<(String, String), (String, BTreeSet<MemberFlag>)>,
     /// All reported memberships: none begins twice.
@@ -144,6 +146,8 @@ impl WebhookLog {
                         .is_none(),
                     "I4: a call joined twice",
                 )?;
+                self.volumes
+                    .insert(member.clone(), volume(data).unwrap_or(0));
                 let (times, unsynthesized) = self.joins.entry(member).or_default();
                 *times += 1;
                 *unsynthesized += usize::from(data["synthesized"] != true);
@@ -154,6 +158,7 @@ impl WebhookLog {
                     "I4: a call left a room that it was not in",
                 )?;
                 self.held.remove(&member);
+                self.volumes.remove(&member);
                 if self.inside.keys().all(|(r, _)| *r != room) {
                     self.started.remove(&room);
                 }
@@ -339,10 +344,17 @@ impl WebhookLog {
                 ensure(has_changed, "I3: a room was locked or unlocked twice")?;
             }
             "conference.member.updated" => {
+                if let Some(volume) = volume(data) {
+                    self.volumes.insert((room.clone(), call.clone()), volume);
+                }
+                let has_level = |name: &str| data[name].is_i64();
                 ensure(
                     data["labels"]["at"].is_string()
                         || data["end_on_exit"].is_boolean()
-                        || data["start_on_enter"].is_boolean(),
+                        || data["start_on_enter"].is_boolean()
+                        || ["volume_in", "volume_out", "energy"]
+                            .into_iter()
+                            .any(has_level),
                     "a member was updated without its new setting",
                 )?;
                 ensure(
@@ -388,6 +400,10 @@ fn flag_of(event: &str) -> Option<(MemberFlag, bool)> {
     let both = |flag: &MemberFlag| [(*flag, false), (*flag, true)];
     let mut all = MemberFlag::ALL.iter().flat_map(both);
     all.find(|(flag, on)| flag.names(*on).event == event)
+}
+
+fn volume(data: &Value) -> Option<i64> {
+    data["volume_in"].as_i64()
 }
 
 fn ensure(holds: bool, what: &str) -> Result<(), String> {

@@ -8,7 +8,7 @@ use crate::entity::Target;
 use crate::gather::Tones;
 use crate::ids::{CallId, RecordingId};
 use crate::room::{
-    DialRequest, Entry, MemberFlag, PlayCommand, RecordAction, Registration, RoomControl,
+    DialRequest, Entry, Level, MemberFlag, PlayCommand, RecordAction, Registration, RoomControl,
 };
 
 /// A command for FreeSWITCH.
@@ -66,6 +66,13 @@ pub enum SwitchAction {
     SetHearing {
         /// True lets it hear.
         on: bool,
+    },
+    /// Sets a level of a member.
+    SetLevel {
+        /// The level.
+        level: Level,
+        /// Its value.
+        value: i32,
     },
     /// Locks or unlocks the conference.
     SetLock {
@@ -154,6 +161,7 @@ impl SwitchAction {
             Self::SetFlag { flag, .. } => flag.names(false).command,
             Self::Hold { .. } => "hold",
             Self::SetHearing { .. } => "hearing",
+            Self::SetLevel { level, .. } => level.name(),
             Self::SetLock { .. } => "lock",
             Self::Describe { .. } => "describe",
             Self::Control(_) => "control",
@@ -186,6 +194,7 @@ impl SwitchAction {
             // A held member must not hear the room, and its caller must not wait for those of a large room.
             Self::Hold { .. }
             | Self::SetHearing { .. }
+            | Self::SetLevel { .. }
             | Self::Dial { .. }
             | Self::CancelDial
             | Self::SetLock { .. }

@@ -8,7 +8,7 @@ use smol_str::SmolStr;
 use crate::call::{Direction, ParkId, StepId};
 use crate::gather::PressedDigit;
 use crate::ids::{AppId, ChannelId, ConferenceId, CoreId, RecordingId, RoomId};
-use crate::room::FileId;
+use crate::room::{FileId, Level, ReportedLevels};
 use crate::time::Timestamp;
 
 /// An event about a conference or a channel.
@@ -111,6 +111,15 @@ pub enum ConferenceChange {
         /// True if it is paused.
         paused: bool,
     },
+    /// `volume-in-member`, `volume-out-member`, `energy-level-member`.
+    Level {
+        /// The member, whose flags are valid.
+        block: MemberBlock,
+        /// The level.
+        level: Level,
+        /// Its value.
+        value: i32,
+    },
     /// Any other event with a member block, whose flags are valid.
     Flags(MemberBlock),
     /// Any other event without one.
@@ -123,6 +132,7 @@ impl ConferenceChange {
         match self {
             Self::Added(block)
             | Self::Flags(block)
+            | Self::Level { block, .. }
             | Self::Floor {
                 holder: Some(block),
             } => Some(block.channel),
@@ -169,6 +179,7 @@ impl ConferenceChange {
             | Self::Floor { .. }
             | Self::Locked(_)
             | Self::Flags(_)
+            | Self::Level { .. }
             | Self::RecordingPaused { .. }
             | Self::Other => false,
         }
@@ -344,6 +355,8 @@ pub struct SnapshotMember {
     pub has_floor: bool,
     /// `last_talking`: the time since it talked last; `None` if it has not.
     pub talked: Option<Duration>,
+    /// `volume_in`, `volume_out` and `energy`.
+    pub levels: ReportedLevels,
     /// `caller_id_number`: the present one, not that of the first event.
     pub caller_id: SmolStr,
 }

@@ -299,6 +299,22 @@ pub enum MemberArguments {
     /// Takes a member off hold.
     #[command(after_help = wait_help!("member unhold standup 527121101"))]
     Unhold(MemberTarget),
+    /// Sets how loud a member is heard, how loud it hears, and from which energy on it is heard.
+    #[command(after_help = wait_help!("member volume standup 527121101 --in 2 --wait"))]
+    Volume {
+        /// The member.
+        #[command(flatten)]
+        target: MemberTarget,
+        /// The volume of what the member says, -4 to 4.
+        #[arg(long = "in", value_name = "VOLUME", allow_negative_numbers = true, required_unless_present_any = ["volume_out", "energy"])]
+        volume_in: Option<i8>,
+        /// The volume of what the member hears, -4 to 4.
+        #[arg(long = "out", value_name = "VOLUME", allow_negative_numbers = true)]
+        volume_out: Option<i8>,
+        /// The energy above which the member is heard, 0 to 1800.
+        #[arg(long)]
+        energy: Option<u16>,
+    },
     /// Moves a member to another room of its node.
     #[command(after_help = wait_help!("member move standup 527121101 breakout --wait"))]
     Move {

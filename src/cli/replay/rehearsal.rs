@@ -271,6 +271,7 @@ impl Rehearsal {
             SwitchEventKind::Conference { change, .. } => match change {
                 ConferenceChange::Added(block)
                 | ConferenceChange::Flags(block)
+                | ConferenceChange::Level { block, .. }
                 | ConferenceChange::Floor {
                     holder: Some(block),
                 } => (block.channel, &mut block.identity),

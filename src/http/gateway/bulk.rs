@@ -36,7 +36,7 @@ use crate::store::room::decode_room;
 use roomkeeper_core::entity::Target;
 use roomkeeper_core::ids::{CallId, CommandUid, RoomId};
 use roomkeeper_core::intent::{Action, Hangup, SetFlag};
-use roomkeeper_core::room::{MemberFlag, MemberStatus};
+use roomkeeper_core::room::{Member, MemberFlag, MemberStatus, Role};
 
 use super::command::answered;
 use super::{
@@ -68,6 +68,8 @@ struct BulkBody {
     /// The members that are left out.
     #[schema(value_type = Option<Vec<SessionIdText>>)]
     except: Option<Vec<String>>,
+    /// `true`: members with the role `moderator` are left out, too.
+    except_moderators: Option<bool>,
     #[schema(value_type = Option<CommandUidText>)]
     command_uid: Option<String>,
 }
@@ -215,7 +217,10 @@ async fn for_members(
     (route, action): (&'static str, Action),
 ) -> Result<Response, ApiError> {
     let uid: Option<CommandUid> = fields.parsed("command_uid")?;
-    let except = except(&fields)?;
+    let left_out = LeftOut {
+        calls: except(&fields)?,
+        moderators: fields.boolean("except_moderators")?.unwrap_or(false),
+    };
     let head = state.find_room(room).await?;
     state.own_room(&caller, &head)?;
     let key = uid.clone().map(|uid| {
@@ -228,13 +233,19 @@ async fn for_members(
         {
             return idempotency::respond(answer);
         }
-        let outcome = run_for_members(&state, &caller, room, &except, &action, uid).await;
+        let outcome = run_for_members(&state, &caller, room, &left_out, &action, uid).await;
         if let Some(key) = &key {
             state.end(key, &outcome).await;
         }
         idempotency::respond(outcome?)
     })
     .await
+}
+
+/// The members that a command leaves out.
+struct LeftOut {
+    calls: BTreeSet<CallId>,
+    moderators: bool,
 }
 
 fn except(fields: &Fields) -> Result<BTreeSet<CallId>, ApiError> {
@@ -250,7 +261,7 @@ async fn run_for_members(
     state: &ApiState,
     caller: &Caller,
     room: RoomId,
-    except: &BTreeSet<CallId>,
+    left_out: &LeftOut,
     action: &Action,
     uid: Option<CommandUid>,
 ) -> Result<StoredAnswer, ApiError> {
@@ -258,9 +269,12 @@ async fn run_for_members(
     let record = state.store.read(EntityId::Room(room)).await?;
     let members = decode_room(room, &record.ok_or_else(not_found)?)?;
     let members = members.members().iter();
-    let joined = members
-        .filter(|(call, member)| member.status == MemberStatus::Joined && !except.contains(call));
-    let calls: Vec<CallId> = joined.map(|(call, _)| *call).collect();
+    let wanted = |(call, member): &(&CallId, &Member)| {
+        member.status == MemberStatus::Joined
+            && !left_out.calls.contains(call)
+            && !(left_out.moderators && member.settings.role == Role::Moderator)
+    };
+    let calls: Vec<CallId> = members.filter(wanted).map(|(call, _)| *call).collect();
     let outcomes = stream::iter(calls).map(|call| {
         let target = match action {
             Action::Hangup(_) => Target::Call(call),

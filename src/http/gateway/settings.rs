@@ -27,7 +27,8 @@ use roomkeeper_core::intent::{UpdateAccepted, UpdateMember, UpdateRoom};
 use roomkeeper_core::labels::{Labels, LabelsUpdate};
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::{
-    Details, MemberSettings, MemberUpdate, RoomSettings, RoomSettingsUpdate, Sparse, Tones, Update,
+    Details, Level, MemberSettings, MemberUpdate, RoomSettings, RoomSettingsUpdate, Sparse, Tones,
+    Update,
 };
 use serde_json::Value;
 
@@ -114,6 +115,15 @@ struct MemberUpdateBody {
     role: Option<MemberRole>,
     /// `true`: the conference ends when this member leaves, other than by a move.
     end_on_exit: Option<bool>,
+    /// The volume of what the member says; 0: unchanged.
+    #[schema(minimum = -4, maximum = 4)]
+    volume_in: Option<i32>,
+    /// The volume of what the member hears; 0: unchanged.
+    #[schema(minimum = -4, maximum = 4)]
+    volume_out: Option<i32>,
+    /// The energy above which the member is heard; 0: always.
+    #[schema(minimum = 0, maximum = 1800)]
+    energy: Option<i32>,
     /// `true`: a conference that waits for a moderator starts with this member. `false`: it does not, even with a
     /// moderator. If it was never set, the role decides.
     start_on_enter: Option<bool>,
@@ -251,8 +261,30 @@ fn member_update(fields: &Fields) -> Result<MemberUpdate, ApiError> {
         labels: None,
         role: fields.parsed("role")?,
         end_on_exit: fields.boolean("end_on_exit")?,
+        volume_in: level(fields, Level::VolumeIn)?,
+        volume_out: level(fields, Level::VolumeOut)?,
+        energy: level(fields, Level::Energy)?.map(Some),
         start_on_enter: fields.boolean("start_on_enter")?.map(Some),
     })
+}
+
+/// Parses a level of a member. FreeSWITCH would bound a volume without an error, and not bound an energy.
+fn level(fields: &Fields, level: Level) -> Result<Option<i32>, ApiError> {
+    let range = match level {
+        Level::VolumeIn | Level::VolumeOut => -4..=4,
+        Level::Energy => 0..=1800,
+    };
+    let Some(number) = fields.integer(level.name())? else {
+        return Ok(None);
+    };
+    match i32::try_from(number) {
+        Ok(number) if range.contains(&number) => Ok(Some(number)),
+        _ => {
+            let (least, most) = range.into_inner();
+            let why = format!("expected {least} to {most}");
+            Err(ApiError::field(level.name(), why))
+        }
+    }
 }
 
 /// Parses the details of a new conference.

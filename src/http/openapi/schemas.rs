@@ -168,6 +168,16 @@ pub(crate) struct MemberSettingsText {
     /// `true`: the conference ends when this member leaves, other than by a move.
     #[schema(required = false)]
     end_on_exit: bool,
+    /// The volume of what the member says, -4 to 4; 0 if absent.
+    #[schema(required = false)]
+    volume_in: i32,
+    /// The volume of what the member hears, -4 to 4; 0 if absent.
+    #[schema(required = false)]
+    volume_out: i32,
+    /// The energy above which the member is heard; that of the conference profile if absent. 0 to 1800, unless another
+    /// client of FreeSWITCH chose it.
+    #[schema(required = false)]
+    energy: i32,
     /// A conference that waits for a moderator starts with this member, or does not; if absent, its role decides.
     #[schema(required = false)]
     start_on_enter: bool,

@@ -5,8 +5,8 @@
 
 use roomkeeper_core::ids::{CommandUid, NodeId, RoomId};
 use roomkeeper_core::room::{
-    FlagRequest, FlagRequests, Flags, JoinAttempt, LeftReason, Member, MemberFlag, MemberSettings,
-    MemberStatus, Membership, Move, Sparse,
+    FlagRequest, FlagRequests, Flags, JoinAttempt, LeftReason, Level, Member, MemberFlag,
+    MemberSettings, MemberStatus, Membership, Move, Sparse,
 };
 use roomkeeper_core::time::Timestamp;
 
@@ -72,6 +72,12 @@ stored_fields! {
 /// |---|---|---|---|
 /// | `Speak` | `U` | `M` | `X` |
 /// | `Hear` | `V` | `N` | `Y` |
+///
+/// | | the level is not confirmed |
+/// |---|---|
+/// | `volume_in` | `I` |
+/// | `volume_out` | `O` |
+/// | `energy` | `E` |
 impl FieldGroup for FlagRequests {
     const FIRST: char = 'U';
 
@@ -81,6 +87,9 @@ impl FieldGroup for FlagRequests {
             Field::write(&request.deadline, deadline, node, packer);
             Field::write(&!request.on, clears, node, packer);
             Field::write(&request.command_uid, command_uid, node, packer);
+        }
+        for level in Level::ALL {
+            packer.flag(level_letter(level), self.levels().contains(level));
         }
     }
 
@@ -99,7 +108,21 @@ impl FieldGroup for FlagRequests {
             }))
         };
         let requests = MemberFlag::ALL.iter().map(read);
-        requests.filter_map(Result::transpose).collect()
+        let requests = requests.filter_map(Result::transpose);
+        let mut requests = requests.collect::<Result<Self, DecodeError>>()?;
+        for level in Level::ALL {
+            let expected = Field::read(level_letter(level), node, packed)?;
+            requests.expect_level(level, expected);
+        }
+        Ok(requests)
+    }
+}
+
+const fn level_letter(level: Level) -> char {
+    match level {
+        Level::VolumeIn => 'I',
+        Level::VolumeOut => 'O',
+        Level::Energy => 'E',
     }
 }
 

@@ -43,6 +43,7 @@ pub enum Form {
     Undeaf,
     Hold,
     Unhold,
+    Level,
     MemberPlay,
     MemberSay,
     MemberStop,
@@ -283,6 +284,11 @@ fn read_api(words: &[&str], known: &Known) -> Option<Form> {
             ["undeaf", member] if channel(member.strip_prefix("uuid=")?) => Form::Undeaf,
             ["hold", member] if channel(member.strip_prefix("uuid=")?) => Form::Hold,
             ["unhold", member] if channel(member.strip_prefix("uuid=")?) => Form::Unhold,
+            ["volume_in" | "volume_out" | "energy", member, level]
+                if channel(member.strip_prefix("uuid=")?) && is_level(level) =>
+            {
+                Form::Level
+            }
             ["play", path, member]
                 if is_played_to_member(path) && channel(member.strip_prefix("uuid=")?) =>
             {
@@ -340,6 +346,13 @@ fn read_plan(plan: &str, known: &Known) -> Option<Form> {
             let is_ours = meta.is_empty() || is_registration(meta, known);
             (is_number(seconds) && is_ours).then_some(())?;
             let (name, rest) = rest.strip_prefix("conference:")?.split_once('@')?;
+            let name = match name.strip_prefix("%[^^;") {
+                Some(levels) => {
+                    let (levels, name) = levels.split_once(']')?;
+                    levels.split(';').all(is_join_level).then_some(name)?
+                }
+                None => name,
+            };
             (known.rooms.contains(name) && ["roomkeeper", "roomkeeper+flags{mute}"].contains(&rest))
                 .then_some(Form::Enter)?
         }
@@ -411,6 +424,20 @@ fn is_recording(path: &str) -> bool {
 fn is_volume(text: &str) -> bool {
     let digits = text.strip_prefix('-').unwrap_or(text);
     is_number(digits) && digits.len() <= 2
+}
+
+/// Returns true for a level of a member.
+fn is_level(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    is_number(digits) && digits.len() <= 4
+}
+
+/// Returns true for a variable of a join with a level.
+fn is_join_level(text: &str) -> bool {
+    let (name, level) = text.split_once('=').unwrap_or_default();
+    let name = name.strip_prefix("conference_join_");
+    name.is_some_and(|name| ["volume_in", "volume_out", "energy_level"].contains(&name))
+        && is_level(level)
 }
 
 /// Returns true for a room's registration: base64url JSON with a name that the API has accepted.

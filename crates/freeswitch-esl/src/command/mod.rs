@@ -101,11 +101,44 @@ impl MemberAction {
     }
 }
 
+/// A level of a member's sound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemberLevel {
+    /// The volume of what it says; FreeSWITCH bounds it to -4 to 4.
+    VolumeIn,
+    /// The volume of what it hears; FreeSWITCH bounds it to -4 to 4.
+    VolumeOut,
+    /// The energy above which it is heard. FreeSWITCH does not bound it.
+    Energy,
+}
+
+impl MemberLevel {
+    /// Returns the subcommand.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::VolumeIn => "volume_in",
+            Self::VolumeOut => "volume_out",
+            Self::Energy => "energy",
+        }
+    }
+
+    /// Returns the variable of a channel that joins with the level. `mod_conference` ignores values out of the range.
+    const fn join_variable(self) -> &'static str {
+        match self {
+            Self::VolumeIn => "conference_join_volume_in",
+            Self::VolumeOut => "conference_join_volume_out",
+            Self::Energy => "conference_join_energy_level",
+        }
+    }
+}
+
 /// A subcommand of `conference <name> …`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConferenceCommand {
     /// An action on members.
     Member(MemberAction, MemberSelector),
+    /// Sets a level of members. `energy` answers without `+OK`, see [`ApiReply::ok_or_level`].
+    Level(MemberLevel, MemberSelector, i32),
     /// Sets a variable of the room, which appears in snapshots and later events.
     SetVar(ConferenceVarName, VarValue),
     /// Opens a file and plays it after those that already play, to the room or to one member. Slow: the file is fetched
@@ -325,6 +358,9 @@ impl fmt::Display for Api {
                 match command {
                     ConferenceCommand::Member(action, whom) => {
                         write!(f, "{} {whom}", action.as_str())
+                    }
+                    ConferenceCommand::Level(level, whom, value) => {
+                        write!(f, "{} {whom} {value}", level.as_str())
                     }
                     ConferenceCommand::SetVar(name, value) => write!(f, "setvar {name} {value}"),
                     ConferenceCommand::Play {

@@ -7,6 +7,7 @@
 
 use std::fmt;
 
+use super::MemberLevel;
 use super::checked::{ChannelUuid, ConferenceName, ProfileName, VarName, VarValue};
 
 /// A plan of one step or more, which a channel executes in order.
@@ -55,6 +56,9 @@ pub enum PlanStep {
         profile: ProfileName,
         /// The flags of the member.
         flags: Vec<JoinFlag>,
+        /// The levels that the member has from the start. They are variables of this step alone (`%[…]`), so a later
+        /// join does not get them.
+        levels: Vec<(MemberLevel, i32)>,
     },
     /// `eavesdrop`: listens to another channel, and ends with it.
     Eavesdrop(ChannelUuid),
@@ -100,8 +104,16 @@ impl fmt::Display for PlanStep {
                 name,
                 profile,
                 flags,
+                levels,
             } => {
-                write!(f, "conference:{name}@{profile}")?;
+                f.write_str("conference:")?;
+                // `;` separates them: a comma would end the step.
+                for (index, (level, value)) in levels.iter().enumerate() {
+                    let before = if index == 0 { "%[^^;" } else { ";" };
+                    write!(f, "{before}{}={value}", level.join_variable())?;
+                }
+                f.write_str(if levels.is_empty() { "" } else { "]" })?;
+                write!(f, "{name}@{profile}")?;
                 // A comma would end the step.
                 for (index, flag) in flags.iter().enumerate() {
                     let before = if index == 0 { "+flags{" } else { "|" };

@@ -87,6 +87,18 @@ impl ApiReply {
         }
     }
 
+    /// Returns the text behind `+OK`, or the answer of `conference … energy`.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiFailure`] for every other answer.
+    pub fn ok_or_level(self) -> Result<String, ApiFailure> {
+        match self {
+            Self::Other(text) if quirk_energy_is_not_ok(&text) => Ok(text),
+            other => other.ok(),
+        }
+    }
+
     /// Returns `true` or `false`.
     ///
     /// # Errors
@@ -189,6 +201,17 @@ fn quirk_several_lines(text: &str) -> ApiReply {
     } else {
         ApiReply::Other(text.to_owned())
     }
+}
+
+/// Recognizes `Energy <member> = <level>`, the answer of `conference … energy` for one member, which has no `+OK`.
+fn quirk_energy_is_not_ok(text: &str) -> bool {
+    let text = text.strip_prefix("Energy ");
+    let levels = text.and_then(|text| text.split_once(" = "));
+    levels.is_some_and(|(member, level)| {
+        // A second line says that FreeSWITCH's own adjustment of the level is off.
+        let level = level.lines().next().unwrap_or_default();
+        member.parse::<u32>().is_ok() && level.parse::<i32>().is_ok()
+    })
 }
 
 /// Recognizes `-ERROR` without further text, the answer of `uuid_answer` for an unknown channel (seen on 1.11.2).

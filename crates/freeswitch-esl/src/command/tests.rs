@@ -35,6 +35,7 @@ fn commands_render_as_freeswitch_expects() {
             name: room(),
             profile: ProfileName::new("default").unwrap(),
             flags: flags.to_vec(),
+            levels: Vec::new(),
         })
         .then(PlanStep::Park)
     };
@@ -387,6 +388,7 @@ fn commands_with(text: &str) -> Vec<(Command, usize)> {
         name,
         profile,
         flags: vec![JoinFlag::Mute],
+        levels: vec![(MemberLevel::Energy, 300)],
     };
     let one = || VarValue::new("1").unwrap();
     if let Ok(arg) = Arg::new(text) {
@@ -550,4 +552,35 @@ fn media_url_refuses_what_freeswitch_interprets() {
     ] {
         assert!(MediaUrl::new(bad).is_err(), "{bad:?}");
     }
+}
+
+#[test]
+fn level_is_set_with_its_value_and_confirmed_without_ok() {
+    let member = MemberSelector::Channel(uuid());
+    for (level, value, words) in [
+        (MemberLevel::VolumeIn, -4, "volume_in uuid="),
+        (MemberLevel::VolumeOut, 2, "volume_out uuid="),
+        (MemberLevel::Energy, 300, "energy uuid="),
+    ] {
+        let command = ConferenceCommand::Level(level, member, value);
+        let text = Api::Conference(ConferenceName::new("r").unwrap(), command).to_string();
+        assert_eq!(text, format!("conference r {words}{} {value}", uuid()));
+    }
+    let read = |text: &'static str| ApiReply::parse(text.into()).ok_or_level();
+    assert_eq!(read("Energy 7 = 300\n"), Ok("Energy 7 = 300".to_owned()));
+    assert_eq!(
+        read("+OK Volume IN 7 = -4\n"),
+        Ok("Volume IN 7 = -4".to_owned())
+    );
+    let adjusted = "Energy 7 = 300\nAuto-Energy level exceeded, Auto-Energy mode disabled\n";
+    assert!(read(adjusted).is_ok());
+    for bad in [
+        "-ERR Non-Existant member\n",
+        "Energy x = 1\n",
+        "energy <member_id|all|last|non_moderator> [<newval>]",
+        "",
+    ] {
+        assert!(read(bad).is_err(), "{bad:?}");
+    }
+    assert!(ApiReply::parse("Energy 7 = 300\n".into()).ok().is_err());
 }

@@ -6,7 +6,7 @@ use super::{
     call::set_played,
     channel::{Execution, Message, Wait, cause},
     digits::COLLECT,
-    inline::{alternation, assignments, expand, tone_length},
+    inline::{alternation, assignments, expand, scoped, tone_length},
     task::Task,
 };
 
@@ -42,6 +42,8 @@ impl Core {
         }
         // The expansion can contain the response of the application before (switch_core_session_exec).
         let expanded = expand(channel, arg);
+        let (scope, expanded) = scoped(&expanded);
+        let expanded = expanded.to_owned();
         if arg.is_empty() {
             channel.unset_var("current_application_data");
         } else {
@@ -51,6 +53,7 @@ impl Core {
         channel.unset_var("current_application_response");
         if !sent {
             channel.last_app = Some((app.to_owned(), arg.to_owned()));
+            channel.scope = scope;
         }
         channel.stack.push(Execution {
             app: app.to_owned(),

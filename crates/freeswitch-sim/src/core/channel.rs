@@ -158,6 +158,8 @@ pub(super) struct Channel {
     pub messages: VecDeque<Message>,
     pub transfer: Option<Transfer>,
     pub last_app: Option<(String, String)>,
+    /// The variables of the application alone that its plan started last.
+    pub scope: Vec<(String, String)>,
     /// Its recordings.
     pub taps: Vec<Tap>,
     pub member_id: Option<u64>,

@@ -231,13 +231,16 @@ impl Core {
         if let Some(top) = channel.stack.last_mut() {
             top.wait = Wait::Conference(Some(uid.clone()));
         }
-        let member = Member {
+        let mut member = Member {
             can_speak: !admission.mute,
             can_hear: !admission.deaf,
             moderator: admission.moderator,
             ghost: admission.ghost,
             ..Member::joined(id, uuid.to_owned(), now)
         };
+        for (name, value) in &channel.scope {
+            member.set_join_level(name, value);
+        }
         let ending = self.rooms.get_mut(&uid).is_some_and(|room| {
             room.members.insert(0, member);
             room.ending

@@ -221,8 +221,9 @@ impl Core {
             return String::new();
         };
         if command.name == "energy" {
-            if let Some(level) = value.and_then(|text| text.parse().ok()) {
-                member.energy_level = level;
+            if let Some(text) = value {
+                // The server does not bound it, and reads 0 where there is no number.
+                member.energy_level = text.parse().unwrap_or(0);
             }
             let level = member.energy_level;
             if value.is_some() {
@@ -234,8 +235,8 @@ impl Core {
             "volume_in" => (&mut member.volume_in, "IN"),
             _ => (&mut member.volume_out, "OUT"),
         };
-        if let Some(level) = value.and_then(|text| text.parse().ok()) {
-            *volume = level;
+        if let Some(text) = value {
+            *volume = text.parse::<i64>().unwrap_or(0).clamp(-4, 4);
         }
         let level = *volume;
         if value.is_some() {

@@ -47,6 +47,16 @@ pub(super) fn expand(channel: &Channel, arg: &str) -> String {
     out
 }
 
+/// Takes the variables of one application alone from the front of its argument: `%[^^;name=value;…]`.
+pub(super) fn scoped(arg: &str) -> (Vec<(String, String)>, &str) {
+    let scope = arg.strip_prefix("%[").and_then(|rest| rest.split_once(']'));
+    let Some((variables, rest)) = scope else {
+        return (Vec::new(), arg);
+    };
+    let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+    (assignments(variables).map(owned).collect(), rest)
+}
+
 /// Returns the on and off times of a tone that alternates without end.
 pub(super) fn alternation(arg: &str) -> Option<(u64, u64)> {
     let tone = arg.strip_prefix("tone_stream://")?;

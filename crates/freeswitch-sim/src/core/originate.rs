@@ -202,6 +202,7 @@ impl Core {
             messages: VecDeque::new(),
             transfer: None,
             last_app: None,
+            scope: Vec::new(),
             taps: Vec::new(),
             member_id: None,
             voice: false,

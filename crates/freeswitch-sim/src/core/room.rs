@@ -22,7 +22,7 @@ pub(super) struct Member {
     pub talking: bool,
     pub moderator: bool,
     pub ghost: bool,
-    pub energy_level: u64,
+    pub energy_level: i64,
     pub volume_in: i64,
     pub volume_out: i64,
     pub joined: u64,
@@ -49,6 +49,22 @@ impl Member {
             joined,
             kicked: false,
             files: Vec::new(),
+        }
+    }
+}
+
+impl Member {
+    /// Sets a level by a variable of its channel. The server ignores values outside of the range.
+    pub fn set_join_level(&mut self, variable: &str, value: &str) {
+        let (level, range) = match variable {
+            "conference_join_volume_in" => (&mut self.volume_in, -4..=4),
+            "conference_join_volume_out" => (&mut self.volume_out, -4..=4),
+            "conference_join_energy_level" => (&mut self.energy_level, -1..=1800),
+            _ => return,
+        };
+        let value = value.parse().unwrap_or(0);
+        if range.contains(&value) {
+            *level = value;
         }
     }
 }
@@ -191,7 +207,11 @@ impl Room {
             },
         );
         event.add("Member-Ghost", member.ghost);
-        event.add("Energy-Level", member.energy_level);
+        let level = member.energy_level;
+        event.add(
+            "Energy-Level",
+            u64::try_from(level).map_or_else(|_| Value::from(level.to_string()), Value::from),
+        );
         event.add("Current-Energy", energy);
     }
 }

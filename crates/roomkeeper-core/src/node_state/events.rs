@@ -11,8 +11,8 @@ use crate::call::{CallInput, CallState, CallStatus, Direction, ParkId};
 use crate::entity::{EntityId, Target};
 use crate::ids::{AppId, CallId, ChannelId, ConferenceId, CoreId, MemberId, RoomId};
 use crate::room::{
-    EventStamp, LeftReason, PlayFailure, PlayInput, RecordInput, ReportedFlags, ReportedMember,
-    RoomInput, RoomStatus,
+    EventStamp, LeftReason, PlayFailure, PlayInput, RecordInput, ReportedFlags, ReportedLevels,
+    ReportedMember, RoomInput, RoomStatus,
 };
 use crate::time::Timestamp;
 
@@ -216,6 +216,18 @@ impl NodeState {
             ConferenceChange::Flags(block) => RoomInput::MemberReported {
                 at,
                 member: self.reported_member(block, cx),
+                entered: false,
+            },
+            ConferenceChange::Level {
+                block,
+                level,
+                value,
+            } => RoomInput::MemberReported {
+                at,
+                member: ReportedMember {
+                    levels: ReportedLevels::one(level, value),
+                    ..self.reported_member(block, cx)
+                },
                 entered: false,
             },
             ConferenceChange::Removed {
@@ -593,6 +605,7 @@ impl NodeState {
                 hold: block.hold,
                 talking: block.talking,
             },
+            levels: ReportedLevels::default(),
         }
     }
 }

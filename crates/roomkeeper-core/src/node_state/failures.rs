@@ -36,6 +36,7 @@ impl NodeState {
             | SwitchAction::SetFlag { .. }
             | SwitchAction::Hold { .. }
             | SwitchAction::SetHearing { .. }
+            | SwitchAction::SetLevel { .. }
             | SwitchAction::SetLock { .. }
             | SwitchAction::Describe { .. }
             | SwitchAction::Control(_)
@@ -122,6 +123,7 @@ impl NodeState {
             | SwitchAction::SetFlag { .. }
             | SwitchAction::Hold { .. }
             | SwitchAction::SetHearing { .. }
+            | SwitchAction::SetLevel { .. }
             | SwitchAction::SetLock { .. }
             | SwitchAction::Describe { .. }
             | SwitchAction::Control(_)

@@ -350,6 +350,7 @@ impl NodeState {
             RoomCommand::SetFlag { flag, on, .. } => SwitchAction::SetFlag { flag, on },
             RoomCommand::Hold { on, .. } => SwitchAction::Hold { on },
             RoomCommand::SetHearing { on, .. } => SwitchAction::SetHearing { on },
+            RoomCommand::SetLevel { level, value, .. } => SwitchAction::SetLevel { level, value },
             RoomCommand::SetLock { locked } => SwitchAction::SetLock { locked },
             RoomCommand::Control(control) => SwitchAction::Control(control),
             RoomCommand::Play(command) | RoomCommand::PlayTo { command, .. } => {

@@ -156,6 +156,7 @@ impl NodeState {
                     hold: m.hold,
                     talking: m.talking,
                 },
+                levels: m.levels,
             };
             members.push((member, m.has_floor));
         }

@@ -12,6 +12,7 @@ use super::control::RoomControl;
 use super::details::Update;
 use super::dial::{DialChange, DialEvent, DialOutcome, DialRequest};
 use super::flag::{Flags, MemberFlag};
+use super::level::Level;
 use super::member_settings::{MemberSettings, MemberUpdate};
 use super::play::{MemberPlayEvent, PlayCommand, PlayEvent};
 use super::recording::{RecordAction, RecordingChange};
@@ -146,6 +147,15 @@ pub enum RoomCommand {
         /// True lets it hear.
         on: bool,
     },
+    /// Sets a level of a member.
+    SetLevel {
+        /// The call.
+        call: CallId,
+        /// The level.
+        level: Level,
+        /// Its value.
+        value: i32,
+    },
     /// Locks or unlocks the conference.
     SetLock {
         /// True locks it.
@@ -196,6 +206,7 @@ impl RoomCommand {
             Self::Enter { call }
             | Self::Park { call }
             | Self::SetFlag { call, .. }
+            | Self::SetLevel { call, .. }
             | Self::Dial { call, .. }
             | Self::CancelDial { call }
             | Self::Hold { call, .. }

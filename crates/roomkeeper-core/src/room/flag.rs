@@ -3,6 +3,8 @@
 use crate::ids::CommandUid;
 use crate::time::Timestamp;
 
+use super::level::{Level, LevelSet};
+
 /// The flags of a member, as last reported by FreeSWITCH.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Flags {
@@ -150,13 +152,15 @@ impl FlagRequest {
     }
 }
 
-/// The unconfirmed requests of a member, at most one for each flag. Most members have none, so this is one pointer.
+/// The unconfirmed requests of a member, at most one for each flag, and the levels that FreeSWITCH has not confirmed. Most
+/// members have none, so this is one pointer.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct FlagRequests(Option<Box<Requests>>);
 
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 struct Requests {
     list: Vec<FlagRequest>,
+    levels: LevelSet,
 }
 
 impl FlagRequests {
@@ -183,10 +187,28 @@ impl FlagRequests {
         let list = &mut self.0.as_mut()?.list;
         let at = list.iter().position(|request| request.flag == flag)?;
         let request = list.remove(at);
-        if list.is_empty() {
+        self.drop_empty();
+        Some(request)
+    }
+
+    /// Returns the levels that FreeSWITCH has not confirmed.
+    pub fn levels(&self) -> LevelSet {
+        self.0.as_ref().map_or_else(LevelSet::default, |r| r.levels)
+    }
+
+    /// Waits for FreeSWITCH to confirm a level, or no longer.
+    pub fn expect_level(&mut self, level: Level, expected: bool) {
+        if expected || self.levels().contains(level) {
+            let requests = self.0.get_or_insert_default();
+            requests.levels = requests.levels.with(level, expected);
+            self.drop_empty();
+        }
+    }
+
+    fn drop_empty(&mut self) {
+        if self.0.as_deref() == Some(&Requests::default()) {
             self.0 = None;
         }
-        Some(request)
     }
 
     /// Removes all requests.

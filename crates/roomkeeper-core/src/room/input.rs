@@ -15,6 +15,7 @@ use super::details::Update;
 use super::dial::DialInput;
 use super::effect::{JoinFailure, LeftReason};
 use super::flag::{FlagRequest, Flags, MemberFlag, ReportedFlags};
+use super::level::ReportedLevels;
 use super::member_settings::{MemberSettings, MemberUpdate};
 use super::playback::PlayInput;
 use super::recording::RecordInput;
@@ -35,6 +36,8 @@ pub struct ReportedMember {
     pub new_id: MemberId,
     /// Its flags.
     pub flags: ReportedFlags,
+    /// Its levels, if reported.
+    pub levels: ReportedLevels,
 }
 
 /// A member of another room that moves here.

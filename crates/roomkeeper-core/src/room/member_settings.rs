@@ -25,6 +25,13 @@ settings! {
         role: Role,
         /// True if the room ends when the member leaves.
         end_on_exit: bool,
+        /// The volume of what the member says, -4 to 4. Like the others below, it can be out of its range if another
+        /// client chose it.
+        volume_in: i32,
+        /// The volume of what the member hears, -4 to 4.
+        volume_out: i32,
+        /// The energy above which the member is heard, 0 to 1800; `None` for that of the conference profile.
+        energy: Option<i32>,
         /// True if a room that waits for a moderator starts with the member; `None` if its role decides.
         start_on_enter: Option<bool>,
     }

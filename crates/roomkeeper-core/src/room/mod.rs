@@ -14,6 +14,7 @@ pub mod effect;
 pub mod entry;
 pub mod flag;
 pub mod input;
+pub mod level;
 pub mod lock;
 pub mod media;
 pub mod member;
@@ -44,6 +45,7 @@ pub use effect::{
 pub use entry::Entry;
 pub use flag::{FlagNames, FlagRequest, FlagRequests, Flags, MemberFlag, ReportedFlags};
 pub use input::{Arrival, Failed, ReportedMember, RoomInput};
+pub use level::{Level, LevelSet, ReportedLevels};
 pub use lock::{Lock, LockRequest};
 pub use media::{Media, Spoken};
 pub use member::{

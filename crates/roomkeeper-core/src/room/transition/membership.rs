@@ -112,6 +112,7 @@ impl Transition<'_> {
         }
         let changed = (*update).clone();
         self.room.with_member(call, |m| m.settings.apply(changed));
+        self.send_levels(call, &update);
         self.notify(
             RoomEvent::MemberUpdated { call, update },
             command_uid.clone(),

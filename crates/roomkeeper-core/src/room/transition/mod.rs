@@ -9,6 +9,7 @@ mod conference;
 mod dial;
 mod ending;
 mod hold;
+mod levels;
 mod lock;
 mod membership;
 mod moving;

@@ -6,6 +6,7 @@ use crate::ids::{CallId, CommandUid};
 use crate::room::effect::{LeftReason, RoomCommand, RoomEffect, RoomEvent};
 use crate::room::flag::{FlagRequest, FlagRequests, Flags, MemberFlag, ReportedFlags};
 use crate::room::input::ReportedMember;
+use crate::room::level::ReportedLevels;
 use crate::room::member::{Member, MemberStatus, Membership, Move, Tombstone};
 use crate::room::settings::Sparse;
 use crate::room::stamp::EventStamp;
@@ -78,6 +79,8 @@ impl Transition<'_> {
             confirmed: 0,
         };
         let synthesized = at.synthesized || !entered;
+        let is_newer = |m: &Member| at.sequence > m.flags_at;
+        let is_newer = self.room.members.get(&call).is_none_or(is_newer);
         match self.room.members.get(&call).map(|m| m.membership) {
             None => self.open(call, membership, &member, synthesized),
             Some(None) => self.confirm(call, membership, &member, synthesized),
@@ -119,8 +122,9 @@ impl Transition<'_> {
                 self.leave(call, Some(ended), LeftReason::Removed, true);
                 self.open(call, membership, &member, synthesized);
             }
-            Some(Some(_)) => {}
+            Some(Some(_)) => return,
         }
+        self.levels_reported(at, call, member.levels, is_newer);
     }
 
     /// Returns true if an event belongs to a membership that has ended, as far as the event shows.
@@ -482,6 +486,7 @@ impl Transition<'_> {
                     did: SmolStr::default(),
                     new_id: m.id,
                     flags: ReportedFlags::default(),
+                    levels: ReportedLevels::default(),
                 };
                 if let Some(member) = self.room.members.get(&call).map(muted_as_requested) {
                     self.confirm(call, membership, &member, true);

@@ -10,6 +10,7 @@ use crate::ids::{CallId, CoreId};
 use crate::room::effect::{RoomCommand, RoomEffect, RoomEvent};
 use crate::room::flag::{FlagRequest, Flags, MemberFlag};
 use crate::room::input::ReportedMember;
+use crate::room::level::Level;
 use crate::room::member::{MemberStatus, Membership};
 use crate::room::stamp::EventStamp;
 
@@ -48,6 +49,11 @@ impl Transition<'_> {
             self.room.with_member(call, |m| {
                 m.flags_at = 0;
                 m.requests.clear();
+                // Its levels become those of its last plan: a snapshot shows which ones it has lost.
+                for level in Level::ALL {
+                    let is_set = level.get(&m.settings).is_some();
+                    m.requests.expect_level(level, is_set);
+                }
                 if let Some(membership) = &mut m.membership {
                     membership.opened = 0;
                     membership.confirmed = 0;
