@@ -32,6 +32,8 @@ mod moves;
 mod operator;
 #[path = "rules/orphans.rs"]
 mod orphans;
+#[path = "rules/pin.rs"]
+mod pin;
 #[path = "rules/playback.rs"]
 mod playback;
 #[path = "rules/recording.rs"]

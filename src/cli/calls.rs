@@ -117,6 +117,7 @@ async fn run_for_app(api: &Client, command: CallArguments, view: IdView) -> Resu
             target,
             room,
             unmuted,
+            skip_pin,
             settings,
             wait,
         } => {
@@ -127,6 +128,9 @@ async fn run_for_app(api: &Client, command: CallArguments, view: IdView) -> Resu
                 .with_settings(settings);
             if unmuted {
                 request = request.with("muted", false);
+            }
+            if skip_pin {
+                request = request.with("skip_pin", true);
             }
             let request = request
                 .confirmed_by(Subject::Call(call), "conference.member.joined")

@@ -105,6 +105,9 @@ fn parts(change: RoomChange) -> (RoomReference, Wait, Build) {
     match change {
         RoomChange::Lock { target, wait } => (target, wait, Box::new(|room| lock(room, true))),
         RoomChange::Unlock { target, wait } => (target, wait, Box::new(|room| lock(room, false))),
+        RoomChange::Pin {
+            target, pin, wait, ..
+        } => (target, wait, Box::new(move |room| set_pin(room, pin))),
         RoomChange::Play { target, urls, wait } => {
             (target, wait, Box::new(move |room| play(room, &urls)))
         }
@@ -148,6 +151,21 @@ fn lock(room: RoomId, locked: bool) -> Request {
         .confirmation(|each| {
             each.data = Some(("locked", Value::Bool(locked)));
             each.settled = &["locked", "unlocked"];
+        })
+}
+
+/// Sets the PIN of a room; without one, removes it.
+fn set_pin(room: RoomId, pin: Option<String>) -> Request {
+    let is_set = pin.is_some();
+    let words = format!("set the PIN of {room}");
+    Request::new(Method::PATCH, path(room, ""), words)
+        .with("pin", pin.map_or(Value::Bool(false), Value::from))
+        .with_uid()
+        .confirmed_by(Subject::Room(room), "conference.updated")
+        .fails_with(&["conference.destroyed"])
+        .confirmation(|each| {
+            each.data = Some(("pin_required", Value::Bool(is_set)));
+            each.settled = &["unchanged"];
         })
 }
 

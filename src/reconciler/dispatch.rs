@@ -409,7 +409,7 @@ async fn finish(
             tracing::info!(node.id = %node, ?command, %error, "FreeSWITCH did not carry out a command");
         }
         // Unknown is not refused: the request stands until its deadline.
-        if error != CommandError::Unknown {
+        if error != CommandError::Unknown || command.action.is_repeated() {
             // The actor ends only with the program; then the next owner handles the deadline.
             let _stopping = actor.send(ActorMessage::Failed { command, error }).await;
         }

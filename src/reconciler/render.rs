@@ -108,7 +108,7 @@ pub(super) fn step(
     let variable = VarName::new(STEP_VARIABLE)?;
     let mark = ExecutionId::new(id.to_string())?;
     let result = match step {
-        Step::Gather(_) => MarkedResult::Digits(VarName::new(DIGITS_VARIABLE)?),
+        Step::Gather(_) | Step::Pin(_) => MarkedResult::Digits(VarName::new(DIGITS_VARIABLE)?),
         Step::Answer
         | Step::Talk(_)
         | Step::Play(_)
@@ -148,12 +148,19 @@ fn application(step: &Step, settings: &CommandSettings) -> Result<(AppName, Opti
         Step::Beep => ("playback", Some("tone_stream://%(500,0,640)".to_owned())),
         Step::Sleep(ms) => ("sleep", Some(ms.to_string())),
         Step::Hangup => ("hangup", Some("NORMAL_CLEARING".to_owned())),
-        Step::Gather(gather) => {
-            let argument = attempt(gather, settings)?.argument()?;
-            ("play_and_get_digits", Some(argument.to_string()))
-        }
+        Step::Gather(gather) => collect_digits(gather, settings)?,
+        Step::Pin(request) => collect_digits(&request.attempt(), settings)?,
     };
     Ok((AppName::new(app)?, arg.map(Line::new).transpose()?))
+}
+
+/// The application of one attempt of a request for digits, and its argument.
+fn collect_digits(
+    gather: &Gather,
+    settings: &CommandSettings,
+) -> Result<(&'static str, Option<String>), Unfit> {
+    let argument = attempt(gather, settings)?.argument()?;
+    Ok(("play_and_get_digits", Some(argument.to_string())))
 }
 
 /// One attempt of a request for digits.

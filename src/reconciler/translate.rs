@@ -139,6 +139,7 @@ fn dialled(event: &Event, change: impl FnOnce(&Event) -> ChannelChange) -> Optio
         room,
         change: Box::new(change(event)),
         sip_status: sip_status(event),
+        answered: identity(event).answered_at.is_some(),
     })
 }
 

@@ -3,6 +3,7 @@
 use roomkeeper::node::CommandError;
 use roomkeeper::reconciler::{Accepted, Intent, IntentError, Refusal};
 use roomkeeper_core::entity::Target;
+use roomkeeper_core::gather::Digits;
 use roomkeeper_core::ids::{CallId, RoomId};
 use roomkeeper_core::intent::{Action, JoinAccepted, UpdateAccepted, UpdateMember, UpdateRoom};
 use roomkeeper_core::labels::{InvalidLabel, Labels, LabelsUpdate};
@@ -342,4 +343,52 @@ async fn wrong_settings_of_a_room_give_400_with_their_field() {
         assert_eq!(answer.fails(400)["detail"]["field"], field, "{body}");
     }
     assert_eq!(world.intents(), []);
+}
+
+#[tokio::test]
+async fn pin_is_hashed_in_the_intent_and_not_shown() {
+    let (world, room, call) = world().await;
+    let prompt = "https://1.1.1.1/pin.wav";
+    let body = json!({"name": "standup", "pin": "4711", "pin_prompt_url": prompt, "pin_tries": 2});
+    let created = world.post("/api/v1/conferences", body).await;
+    assert_eq!(created.status.as_u16(), 201);
+    let intents = world.intents();
+    let Action::CreateRoom(create) = &intents[0].action else {
+        panic!("{intents:?}");
+    };
+    let request = create.details.settings.pin_request().unwrap();
+    assert!(request.hash.matches(&Digits::from_reported("4711")));
+    assert_eq!(request.tries, 2);
+    assert!(!format!("{intents:?}").contains("4711"));
+    let path = room_path(created.json()["room_id"].as_str().unwrap().parse().unwrap());
+    let row = world.get(&path).await.json();
+    assert_eq!(row["pin_required"], json!(true));
+    assert_eq!(row["pin_prompt_url"], json!(prompt));
+    assert!(!row.to_string().contains("4711"), "{row}");
+    for (pin, is_set) in [(json!("12345"), true), (json!(false), false)] {
+        world.script(Ok(Accepted::UpdateRoom(UpdateAccepted::Updated)));
+        world.patch(&room_path(room), json!({ "pin": pin })).await;
+        let intents = world.intents();
+        let Action::UpdateRoom(update) = &intents[0].action else {
+            panic!("{intents:?}");
+        };
+        let pin = update.update.settings.pin.clone().unwrap();
+        assert_eq!(pin.hash().is_some(), is_set);
+    }
+    let member = member_id(call);
+    let path = format!("/api/v1/sessions/{call}/commands/conference/join");
+    for (given, expected) in [(json!(true), true), (json!(null), false)] {
+        world.script(Ok(Accepted::Join(JoinAccepted::Joining { room, member })));
+        let body = json!({"room_id": room, "skip_pin": given});
+        assert_eq!(world.post(&path, body).await.status.as_u16(), 202);
+        let intents = world.intents();
+        let Action::Join(join) = &intents[0].action else {
+            panic!("{intents:?}");
+        };
+        assert_eq!(join.skip_pin, expected);
+    }
+    world
+        .post(&path, json!({"room_id": room, "skip_pin": "yes"}))
+        .await
+        .fails(400);
 }

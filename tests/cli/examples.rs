@@ -113,6 +113,7 @@ const SCRIPT: &[&str] = &[
     "member kick",
     "member move",
     "call leave",
+    "room pin",
     "room delete",
     "call hangup",
     "webhook list",

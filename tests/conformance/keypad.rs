@@ -40,7 +40,7 @@ rows! {
 }
 
 /// Presses keys of the call's telephone.
-async fn press(row: &Row<'_>, call: &Call, keys: &str) {
+pub async fn press(row: &Row<'_>, call: &Call, keys: &str) {
     let answer = row
         .fs(&format!("uuid_recv_dtmf {} {keys}", call.channel))
         .await;
@@ -48,7 +48,7 @@ async fn press(row: &Row<'_>, call: &Call, keys: &str) {
 }
 
 /// Waits until FreeSWITCH asks the call for digits.
-async fn until_asked(row: &Row<'_>, call: &Call) {
+pub async fn until_asked(row: &Row<'_>, call: &Call) {
     let command = format!("uuid_getvar {} current_application", call.channel);
     poll::until("FreeSWITCH asks for digits", poll::TIMEOUT, async || {
         (row.fs(&command).await.trim() == "play_and_get_digits").then_some(())

@@ -42,6 +42,7 @@ mod moderation;
 mod moves;
 mod mute;
 mod nodes;
+mod pin;
 mod play;
 mod recording;
 mod say;
@@ -84,6 +85,7 @@ fn rows() -> Vec<(&'static str, Vec<Entry>)> {
         ("commands", commands::rows()),
         ("bulk", bulk::rows()),
         ("keypad", keypad::rows()),
+        ("pin", pin::rows()),
         ("limits", limits::rows()),
         ("nodes", nodes::rows()),
         ("moderation", moderation::rows()),

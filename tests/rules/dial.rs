@@ -98,6 +98,19 @@ impl World {
             room: room(1),
             change: Box::new(change),
             sip_status,
+            answered: false,
+        };
+        self.channel(session, change);
+    }
+
+    /// The answered call hangs up, and the events from before are lost.
+    fn hangs_up_after_a_lost_answer(&mut self, session: CallId) {
+        let cause = "NORMAL_CLEARING".to_owned();
+        let change = ChannelChange::Dialled {
+            room: room(1),
+            change: Box::new(ChannelChange::HungUp { cause }),
+            sip_status: None,
+            answered: true,
         };
         self.channel(session, change);
     }
@@ -371,6 +384,67 @@ fn lost_end_is_revealed_by_freeswitch_once_the_command_must_have_arrived() {
     world.expect_notifications(&["call 1/4 failed UNKNOWN [d-1] (synthesized)"]);
     assert_eq!(world.dials(), []);
     assert_eq!(world.take_commands(), ["dial"]);
+}
+
+#[test]
+fn callee_that_hung_up_after_a_lost_answer_is_not_called_again() {
+    let mut world = World::dialling(2);
+    world.take_commands();
+    world.hangs_up_after_a_lost_answer(call(1));
+    world.expect_notifications(&[
+        "call 1/3 answered [d-1] (synthesized)",
+        "call.new +49301",
+        "join_failed hangup [d-1]",
+        "call.hangup NORMAL_CLEARING 0ms",
+    ]);
+    assert_eq!(world.dials(), []);
+}
+
+#[test]
+fn callee_that_was_moved_before_its_answer_arrives_does_not_join() {
+    let mut world = World::dialling(0);
+    world.create(2);
+    world.take_commands();
+    // Somebody else sent it into another room, and only that is reported.
+    world.conference(2, 2, 0, ConferenceChange::Created);
+    world.conference(2, 2, 1, ConferenceChange::Added(block(call(1), true)));
+    world.notifications.clear();
+    world.picks_up(call(1));
+    world.expect_notifications(&["call 1/1 answered [d-1]"]);
+    assert_eq!(world.call_status(), CallStatus::InRoom(room(2)));
+    assert_eq!(world.dials(), []);
+}
+
+#[test]
+fn attempt_that_begins_after_its_end_was_reported_is_ended() {
+    let mut world = World::dialling(1);
+    world.take_commands();
+    world.now = world.now + Duration::from_secs(6);
+    world.is_asked_for_channels();
+    world.expect_notifications(&["call 1/2 failed UNKNOWN [d-1] (synthesized)"]);
+    world.rings(call(1));
+    assert_eq!(world.take_commands(), ["cancel_dial", "cancel_dial"]);
+    world.call_fails(call(1), "NORMAL_CLEARING", None);
+    world.expect_notifications(&[]);
+    assert_eq!(world.take_commands(), [""; 0]);
+}
+
+#[test]
+fn callee_that_answers_after_the_question_for_its_channel_is_no_vanished_call() {
+    let mut world = World::dialling(0);
+    let missing = world.node_state.missing_from(&IdSet::default());
+    assert_eq!(missing, [call(1).channel()]);
+    let fence = world.sequence;
+    world.rings(call(1));
+    world.picks_up(call(1));
+    world.notifications.clear();
+    let channel = call(1).channel();
+    world.with(|node_state, cx| node_state.end_vanished_call(channel, fence, cx));
+    world.enters(call(1), 1, 1, true);
+    world.expect_notifications(&["joined +49302 muted=false [d-1]"]);
+    // The next question is about the call.
+    assert_eq!(world.is_asked_for_channels(), 1);
+    world.expect_notifications(&["left hangup (synthesized)", "call.hangup UNKNOWN 0ms"]);
 }
 
 #[test]

@@ -98,3 +98,43 @@ fn debug_hides_the_key() {
     };
     assert_eq!(format!("{pressed:?}"), "PressedDigit(100 ms)");
 }
+
+#[test]
+fn late_digit_of_a_request_is_not_reported() {
+    let mut world = World::joined();
+    world.wants_digits(demo());
+    let request = Box::new(Gather {
+        prompt: Prompt::Silence,
+        min_digits: 1,
+        max_digits: 1,
+        terminator: None,
+        timeout_ms: 5_000,
+        inter_digit_timeout_ms: 5_000,
+        tries: 1,
+    });
+    let target = Target::Member {
+        room: room(1),
+        call: call(1),
+    };
+    let intent = Intent::new(target, demo(), GatherIntent { request });
+    world
+        .submit(intent.with_uid(Some("g-1".parse().unwrap())))
+        .unwrap();
+    let Some(SwitchCommand {
+        action: SwitchAction::Step { id: step, .. },
+        ..
+    }) = world.commands.pop()
+    else {
+        panic!("expected an attempt");
+    };
+    world.sequence += 1;
+    let response = "success:7".to_owned();
+    world.channel(call(1), ChannelChange::StepEnded { step, response });
+    world.notifications.clear();
+    world.sequence -= 2;
+    world.presses('7');
+    world.expect_notifications(&[]);
+    world.sequence += 1;
+    world.presses('8');
+    world.expect_notifications(&["dtmf 8"]);
+}

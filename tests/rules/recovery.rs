@@ -273,6 +273,26 @@ fn member_that_was_leaving_is_parked_when_it_returns() {
 }
 
 #[test]
+fn hold_of_a_member_that_returns_on_its_way_out_is_reported() {
+    let mut world = World::joined();
+    world.node_state.set_rules(Rules {
+        apps: BTreeSet::from([demo()]),
+        timeouts: Timeouts {
+            recovery: TIME,
+            ..Timeouts::default()
+        },
+        ..Rules::default()
+    });
+    world.leave().unwrap();
+    world.restart();
+    let mut held = block(call(1), false);
+    held.hold = true;
+    world.conference_next(2, 0, ConferenceChange::Created);
+    world.conference_next(3, 1, ConferenceChange::Flags(held));
+    world.expect_notifications(&["held (synthesized)"]);
+}
+
+#[test]
 fn lock_waits_for_members_that_return() {
     let mut world = World::joined();
     world.lock(true).unwrap();

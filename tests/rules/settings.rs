@@ -361,6 +361,36 @@ fn snapshot_repeats_settings_that_could_not_be_sent() {
 }
 
 #[test]
+fn snapshot_repeats_the_removal_of_settings_that_could_not_be_sent() {
+    let mut world = World::joined();
+    for most in [2, 0] {
+        world.update_room(RoomSettingsUpdate {
+            max_members: Some(most),
+            ..RoomSettingsUpdate::default()
+        });
+        assert_eq!(world.controls(), [RoomControl::MaxMembers(most)]);
+    }
+    // Also the next controller knows that the conference may still have the old value.
+    let head = world.restore_room();
+    assert!(format!("{head:?}").contains("removed"), "{head:?}");
+    world.shows(None, false);
+    assert_eq!(world.controls(), []);
+    let action = SwitchAction::Control(RoomControl::MaxMembers(0));
+    let failed = SwitchCommand::new(Target::Room(room(1)), action);
+    let error = CommandError::Unknown;
+    world.with(|node_state, cx| node_state.revert_command(&failed, &error, cx));
+    world.shows(None, false);
+    let repeated = world.controls();
+    assert!(
+        repeated.contains(&RoomControl::MaxMembers(0)),
+        "{repeated:?}"
+    );
+    world.conference(1, 1, 0, ConferenceChange::Destroyed);
+    world.conference(1, 2, 0, ConferenceChange::Created);
+    assert_eq!(world.controls(), []);
+}
+
+#[test]
 fn full_room_refuses_joins_and_a_lower_limit_removes_nobody() {
     let mut world = World::joined();
     world.parks(call(2), Some("demo"));

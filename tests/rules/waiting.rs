@@ -44,6 +44,7 @@ impl World {
         let join = Join {
             muted: Some(false),
             settings: Sparse::new(settings),
+            ..Join::default()
         };
         let (room, call) = (room(1), call(n));
         let target = Target::Member { room, call };

@@ -52,6 +52,8 @@ faults! {
     CommitAnswerLost: "commits repeated after their answer was lost",
     CommitTakenUnknown: "commits that took effect without an answer",
     Conflict: "commits in conflict with another replica",
+    Redialled: "callees called again",
+    CalleeLost: "callees that the end of FreeSWITCH cut off",
     DeadlinePassed: "deadlines passed",
 }
 

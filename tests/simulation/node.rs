@@ -3,6 +3,9 @@
 //! It shares no code with the room domain. It emits switch events; the recordings show that real events are decoded to
 //! these.
 
+mod callees;
+mod controls;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use roomkeeper_core::call::{Direction, ParkId, StepId};
@@ -14,6 +17,10 @@ use roomkeeper_core::switch_event::{
 };
 use roomkeeper_core::time::Timestamp;
 use uuid::Uuid;
+
+pub use callees::Callees;
+use controls::Controls;
+pub use controls::Effect;
 
 /// The maximum number of calls; more are refused.
 pub const CALLS: usize = 5;
@@ -75,7 +82,7 @@ impl Plan {
         Self {
             restores: text.contains("max_session_transfers="),
             stays_up: text.contains("hangup_after_conference=false"),
-            parks: text.ends_with(",park inline"),
+            parks: text.ends_with(",park inline") || text.ends_with(",park' inline"),
             meta: text
                 .split([';', ','])
                 .find_map(|word| word.strip_prefix("confvar_roomkeeper_meta="))
@@ -144,9 +151,36 @@ pub struct Call {
     last_plan: Option<Going>,
     /// True if it was recovered and has entered no conference since.
     enters_silently: bool,
+    /// True if the node has made it for a room.
+    dialled: bool,
 }
 
 impl Call {
+    /// Returns a parked call.
+    fn new(ours: bool, answered: bool) -> Self {
+        Self {
+            ours,
+            answered,
+            place: Place::Parked,
+            going: None,
+            sent_about: false,
+            taken_out: false,
+            off: BTreeSet::new(),
+            held: false,
+            levels: PROFILE,
+            files: VecDeque::new(),
+            taps: BTreeMap::new(),
+            step: None,
+            gathers: false,
+            mark: None,
+            parked_by: None,
+            forwards: FORWARDS,
+            last_plan: None,
+            enters_silently: false,
+            dialled: false,
+        }
+    }
+
     pub fn is_on(&self, flag: MemberFlag) -> bool {
         !self.off.contains(&flag)
     }
@@ -176,6 +210,7 @@ pub struct Conference {
     /// True if all members leave when one leaves.
     bound: bool,
     meta: Option<String>,
+    pub controls: Controls,
     /// The recordings, each with true if it is paused.
     pub recordings: BTreeMap<RecordingId, bool>,
     /// The file that plays, and those that follow.
@@ -201,6 +236,7 @@ pub struct Node {
     /// Instances without members whose end has not been reported yet.
     dying: Vec<(RoomId, Conference)>,
     pub calls: BTreeMap<ChannelId, Call>,
+    pub callees: Callees,
     /// The calls of earlier processes that can be recovered.
     tracked: BTreeMap<ChannelId, Call>,
     events: Vec<SwitchEvent>,
@@ -210,6 +246,8 @@ pub struct Node {
     pub came_in: BTreeMap<(RoomId, ChannelId), usize>,
     /// The number of times that each call entered a conference that was ending.
     pub interrupted: BTreeMap<(RoomId, ChannelId), usize>,
+    /// The number of times that a full conference refused each call.
+    pub full: BTreeMap<(RoomId, ChannelId), usize>,
     /// The reason why FreeSWITCH hung up a call without a request, if it did.
     pub unexpected_hangup: Option<&'static str>,
 }
@@ -223,11 +261,13 @@ impl Node {
             conferences: BTreeMap::new(),
             dying: Vec::new(),
             calls: BTreeMap::new(),
+            callees: Callees::default(),
             tracked: BTreeMap::new(),
             events: Vec::new(),
             lists: VecDeque::new(),
             came_in: BTreeMap::new(),
             interrupted: BTreeMap::new(),
+            full: BTreeMap::new(),
             unexpected_hangup: None,
         }
     }
@@ -257,7 +297,30 @@ impl Node {
     }
 
     fn report_channel(&mut self, channel: ChannelId, change: ChannelChange) {
+        let change = self.with_room_that_dialled(channel, change);
         self.report(SwitchEventKind::Channel { channel, change });
+    }
+
+    /// Adds the room that dialled a channel to its change: a variable of the channel, which some events have.
+    fn with_room_that_dialled(&self, channel: ChannelId, change: ChannelChange) -> ChannelChange {
+        let has_variables = matches!(
+            change,
+            ChannelChange::Created(_)
+                | ChannelChange::Ringing
+                | ChannelChange::Answered(_)
+                | ChannelChange::Parked { .. }
+                | ChannelChange::HungUp { .. }
+                | ChannelChange::Destroyed { .. }
+        );
+        match self.callees.room(channel).filter(|_| has_variables) {
+            Some(room) => ChannelChange::Dialled {
+                room,
+                change: Box::new(change),
+                sip_status: None,
+                answered: self.callees.answered.contains(&channel),
+            },
+            None => change,
+        }
     }
 
     fn report_instance(&mut self, room: RoomId, instance: ConferenceId, change: ConferenceChange) {
@@ -292,6 +355,9 @@ impl Node {
     }
 
     fn identity(call: &Call) -> Identity {
+        if call.dialled {
+            return callees::identity(call.answered);
+        }
         Identity {
             caller_id: "527121101".into(),
             did: None,
@@ -339,26 +405,7 @@ impl Node {
         }
         self.note_list();
         let channel = ChannelId::new(Uuid::from_u128(0xCA11_0000 + self.next_number()));
-        let call = Call {
-            ours,
-            answered,
-            place: Place::Parked,
-            going: None,
-            sent_about: false,
-            taken_out: false,
-            off: BTreeSet::new(),
-            held: false,
-            levels: PROFILE,
-            files: VecDeque::new(),
-            taps: BTreeMap::new(),
-            step: None,
-            gathers: false,
-            mark: None,
-            parked_by: None,
-            forwards: FORWARDS,
-            last_plan: None,
-            enters_silently: false,
-        };
+        let call = Call::new(ours, answered);
         let identity = Self::identity(&call);
         self.calls.insert(channel, call);
         self.report_channel(channel, ChannelChange::Created(identity.clone()));
@@ -567,6 +614,9 @@ impl Node {
     ) {
         // A conference answers a call that enters.
         let _known = self.answer(channel);
+        if self.is_full(room, channel) {
+            return self.park(channel);
+        }
         if !self.conferences.contains_key(&room) {
             let instance = ConferenceId::new(Uuid::from_u128(0xCF00_0000 + self.next_number()));
             self.conferences.insert(
@@ -577,6 +627,7 @@ impl Node {
                     floor: None,
                     bound,
                     meta,
+                    controls: Controls::default(),
                     recordings: BTreeMap::new(),
                     playing: VecDeque::new(),
                     paused: false,
@@ -892,6 +943,7 @@ impl Node {
         self.conferences.clear();
         self.dying.clear();
         self.lists.clear();
+        self.callees.restart();
         let tracked = std::mem::take(&mut self.calls).into_iter();
         self.tracked
             .extend(tracked.filter(|(_, call)| call.answered));
@@ -1150,7 +1202,7 @@ impl Node {
         let Some(step) = step else { return false };
         let gathers = self.calls.get(&channel).is_some_and(|call| call.gathers);
         let response = match (gathers, well) {
-            (true, true) => "success:12",
+            (true, true) => "success:1234",
             (true, false) => "failure:1",
             (false, true) => "FILE PLAYED",
             (false, false) => "FILE NOT FOUND",
@@ -1256,6 +1308,7 @@ impl Node {
                 },
                 parked: call.place == Place::Parked,
             })
+            .chain(self.callees.listed())
             .collect()
     }
 
@@ -1278,7 +1331,7 @@ impl Node {
     }
 
     pub fn exists(&self, channel: ChannelId) -> bool {
-        self.calls.contains_key(&channel)
+        self.calls.contains_key(&channel) || self.callees.is_waiting(channel)
     }
 
     /// Returns the checkpoint on a channel; `None` if there is no such channel.

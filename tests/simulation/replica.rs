@@ -19,6 +19,7 @@ use roomkeeper::store::{
 };
 use roomkeeper::webhook::payload;
 use roomkeeper_core::call::{Checkpoint, StepId};
+use roomkeeper_core::dial::{DialPermission, DialRules};
 use roomkeeper_core::entity::Target;
 use roomkeeper_core::ids::{AppId, ChannelId, CoreId, RoomId};
 use roomkeeper_core::intent::{Accepted, Action, Intent, Refusal};
@@ -251,6 +252,15 @@ pub fn rules(recovers: bool) -> Rules {
         },
         apps: BTreeSet::from([app()]),
         recordings: "/var/recordings".to_owned(),
+        dial: DialRules {
+            numbers_have_route: true,
+            addresses_have_route: false,
+            permissions: vec![DialPermission {
+                app: Some(app()),
+                numbers: vec!["+49".to_owned()],
+                ..DialPermission::default()
+            }],
+        },
         ..Rules::default()
     }
 }

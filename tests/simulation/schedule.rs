@@ -158,6 +158,34 @@ pub enum Request {
     HangUp {
         call: usize,
     },
+    Dial {
+        slot: usize,
+        muted: bool,
+        retries: u8,
+    },
+    CancelDial {
+        dial: usize,
+    },
+    Role {
+        call: usize,
+        moderates: bool,
+    },
+    Settings {
+        slot: usize,
+        change: SettingsChange,
+    },
+}
+
+/// A change of the settings of a room that its conference must know.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SettingsChange {
+    /// 0 is no limit.
+    MaxMembers(u32),
+    Tones {
+        enter: bool,
+        exit: bool,
+    },
+    Alone(bool),
 }
 
 /// One step of a schedule.
@@ -230,6 +258,16 @@ pub enum Step {
     ActionEnds {
         call: usize,
         well: bool,
+    },
+    CalleeRings {
+        callee: usize,
+    },
+    CalleeAnswers {
+        callee: usize,
+    },
+    CalleeRefuses {
+        callee: usize,
+        busy: bool,
     },
     /// The unreported ends of conferences are reported.
     ReportEnds,
@@ -414,7 +452,7 @@ fn level(rng: &mut Rng) -> (Level, i32) {
 
 fn unprompted_step(rng: &mut Rng) -> Step {
     let (call, slot) = (rng.below(8), rng.below(ROOMS));
-    match rng.weighted(&[8, 8, 2, 4, 4, 8, 2, 1, 2, 1, 4, 2, 2, 2, 2, 3]) {
+    match rng.weighted(&[8, 8, 2, 4, 4, 8, 2, 1, 2, 1, 4, 2, 2, 2, 2, 3, 3, 4, 3]) {
         0 => Step::CallIn {
             ours: !rng.one_in(6),
             answered: !rng.one_in(3),
@@ -453,7 +491,13 @@ fn unprompted_step(rng: &mut Rng) -> Step {
             let (level, value) = level(rng);
             Step::LevelKey { call, level, value }
         }
-        _ => Step::MemberFileEnds { call },
+        15 => Step::MemberFileEnds { call },
+        16 => Step::CalleeRings { callee: call },
+        17 => Step::CalleeAnswers { callee: call },
+        _ => Step::CalleeRefuses {
+            callee: call,
+            busy: rng.one_in(2),
+        },
     }
 }
 
@@ -597,7 +641,7 @@ fn request(rng: &mut Rng) -> Request {
     let (call, slot) = (rng.below(8), rng.below(ROOMS));
     match rng.weighted(&[
         4, 3, 1, 14, 5, 2, 4, 4, 1, 2, 4, 2, 1, 1, 2, 2, 4, 3, 1, 3, 6, 6, 2, 6, 3, 1, 1, 5, 1, 2,
-        2, 2, 3,
+        2, 2, 3, 7, 2, 1, 3,
     ]) {
         0 => create(rng, slot),
         1 => Request::Delete { slot },
@@ -670,10 +714,32 @@ fn request(rng: &mut Rng) -> Request {
             on: !rng.one_in(3),
         },
         31 => Request::JoinAsModerator { call, slot },
-        _ => {
+        32 => {
             let (level, value) = level(rng);
             Request::Level { call, level, value }
         }
+        33 => Request::Dial {
+            slot,
+            muted: rng.one_in(2),
+            retries: rng.below(3) as u8,
+        },
+        34 => Request::CancelDial { dial: call },
+        35 => Request::Role {
+            call,
+            moderates: rng.one_in(2),
+        },
+        _ => Request::Settings {
+            slot,
+            change: match rng.below(4) {
+                0 => SettingsChange::MaxMembers(0),
+                1 => SettingsChange::MaxMembers(rng.within(2, 4) as u32),
+                2 => SettingsChange::Alone(rng.one_in(2)),
+                _ => SettingsChange::Tones {
+                    enter: rng.one_in(2),
+                    exit: rng.one_in(2),
+                },
+            },
+        },
     }
 }
 

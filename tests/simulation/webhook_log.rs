@@ -39,6 +39,10 @@ pub struct WebhookLog {
     played: BTreeSet<String>,
     /// The requests for digits that ended.
     pub gathered: BTreeSet<String>,
+    /// The dial-outs by id.
+    pub dials: BTreeMap<String, DialLog>,
+    /// The moderators by room and call.
+    pub moderators: BTreeSet<(String, String)>,
     /// The members that are on hold, by room and call.
     pub held: BTreeSet<(String, String)>,
     /// The operations that play to one member, with room and call.
@@ -49,6 +53,62 @@ pub struct WebhookLog {
     pub moved: BTreeSet<String>,
     /// The reported refusals of each call's joins into each room.
     pub refused: BTreeMap<(String, String), usize>,
+}
+
+/// A dial-out in the webhooks.
+#[derive(Debug, Default)]
+pub struct DialLog {
+    room: String,
+    attempt: u64,
+    /// The sessions of the attempts, the last one at the end.
+    pub sessions: Vec<String>,
+    rings: bool,
+    attempt_is_over: bool,
+    /// True once no attempt follows.
+    pub over: bool,
+}
+
+impl DialLog {
+    /// Reads a report about an attempt.
+    fn read(&mut self, kind: &str, session: &str, data: &Value) -> Result<(), String> {
+        ensure(!self.over, "I6: a dial-out was reported after its end")?;
+        let attempt = data["attempt"].as_u64().unwrap_or_default();
+        ensure(
+            data["attempts"].as_u64() >= Some(attempt),
+            "I6: a dial-out has too many attempts",
+        )?;
+        if attempt != self.attempt {
+            ensure(
+                attempt == self.attempt + 1 && (attempt == 1 || self.attempt_is_over),
+                "I6: an attempt began before the end of the last one",
+            )?;
+            ensure(
+                !self.sessions.iter().any(|known| known == session),
+                "I6: two attempts have one session",
+            )?;
+            self.sessions.push(session.to_owned());
+            self.attempt = attempt;
+            (self.rings, self.attempt_is_over) = (false, false);
+        }
+        ensure(
+            self.sessions.last().is_some_and(|known| known == session),
+            "I6: an attempt has two sessions",
+        )?;
+        ensure(
+            !self.attempt_is_over || kind == "cancelled",
+            "I6: an attempt was reported after its end",
+        )?;
+        if kind == "ringing" {
+            let rang = std::mem::replace(&mut self.rings, true);
+            return ensure(!rang, "I6: a callee began to ring twice");
+        }
+        self.attempt_is_over = true;
+        self.over = data["retry_at"].is_null();
+        ensure(
+            self.over || matches!(kind, "busy" | "no_answer" | "failed"),
+            "I6: an answered or cancelled dial-out goes on",
+        )
+    }
 }
 
 impl WebhookLog {
@@ -127,9 +187,16 @@ impl WebhookLog {
                     !self.plays.values().any(|r| *r == room),
                     "a room was destroyed while it played",
                 )?;
+                ensure(
+                    self.dials
+                        .values()
+                        .all(|dial| dial.over || dial.room != room),
+                    "I6: a room was destroyed while it dialled",
+                )?;
                 self.rooms.insert(room, false);
             }
             "conference.member.joined" => {
+                self.moderates(&member, &data["role"]);
                 ensure(
                     self.calls.contains_key(&call),
                     "a call joined before call.new or after its end",
@@ -162,6 +229,7 @@ impl WebhookLog {
                 if self.inside.keys().all(|(r, _)| *r != room) {
                     self.started.remove(&room);
                 }
+                self.moderators.remove(&member);
                 ensure(
                     !self.member_plays.values().any(|of| *of == member),
                     "a member left while files played to it",
@@ -344,6 +412,7 @@ impl WebhookLog {
                 ensure(has_changed, "I3: a room was locked or unlocked twice")?;
             }
             "conference.member.updated" => {
+                self.moderates(&member, &data["role"]);
                 if let Some(volume) = volume(data) {
                     self.volumes.insert((room.clone(), call.clone()), volume);
                 }
@@ -352,6 +421,7 @@ impl WebhookLog {
                     data["labels"]["at"].is_string()
                         || data["end_on_exit"].is_boolean()
                         || data["start_on_enter"].is_boolean()
+                        || data["role"].is_string()
                         || ["volume_in", "volume_out", "energy"]
                             .into_iter()
                             .any(has_level),
@@ -375,6 +445,11 @@ impl WebhookLog {
             "conference.play.paused"
             | "conference.play.resumed"
             | "conference.play.volume_changed" => {}
+            other if other.starts_with("conference.call.") => {
+                let dial = self.dials.entry(text(&data["call_id"])).or_default();
+                dial.room = room;
+                dial.read(&other["conference.call.".len()..], &call, data)?;
+            }
             other => {
                 let (flag, on) = flag_of(other).ok_or(format!("unknown event: {other}"))?;
                 let Some((_, off)) = self.inside.get_mut(&member) else {
@@ -392,6 +467,20 @@ impl WebhookLog {
             }
         }
         Ok(())
+    }
+}
+
+impl WebhookLog {
+    fn moderates(&mut self, member: &(String, String), role: &Value) {
+        match role.as_str() {
+            Some("moderator") => {
+                self.moderators.insert(member.clone());
+            }
+            Some(_) => {
+                self.moderators.remove(member);
+            }
+            None => {}
+        }
     }
 }
 

@@ -1,7 +1,10 @@
 //! One simulation: a node, two replicas that compete for it, their store, and the messages between them.
 
+mod dials;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use freeswitch_esl::command::DialTemplate;
@@ -25,11 +28,12 @@ use roomkeeper_core::intent::{
 };
 use roomkeeper_core::labels::LabelsUpdate;
 use roomkeeper_core::node_state::RecordedMember;
+use roomkeeper_core::pin::PinHash;
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::plan::Suspect;
 use roomkeeper_core::room::{
     Details, FileId, Kind, Level, Member, MemberSettings, MemberStatus, MemberUpdate, Origin,
-    PlayCommand, RoomSettingsUpdate, RoomState, RoomStatus, Sparse, Update,
+    PlayCommand, RoomSettings, RoomSettingsUpdate, RoomState, RoomStatus, Sparse, Update,
 };
 use roomkeeper_core::room::{Media, Spoken};
 use roomkeeper_core::room::{MemberFlag, RecordAction};
@@ -43,6 +47,7 @@ use super::node::{Going, Node, Place, Plan, Rejection, app, node_id};
 use super::replica::{Applied, BatchOutcome, Item, Replica, Shared};
 use super::schedule::{Fate, Mood, ROOMS, Request, Role, Schedule, Step};
 use super::webhook_log::WebhookLog;
+use dials::{Dials, Job};
 
 /// The longest time that an event or an answer of FreeSWITCH is under way.
 const ON_ITS_WAY: u64 = 10_000;
@@ -108,6 +113,8 @@ struct Side {
     hangs: bool,
     resync: Option<Resync>,
     answers: VecDeque<(u64, SwitchCommand, Result<String, CommandError>)>,
+    /// The commands whose answer waits for a callee.
+    jobs: Vec<Job>,
 }
 
 /// A caller's knowledge of a room.
@@ -144,6 +151,7 @@ pub struct World {
     has_host: bool,
     /// The accepted requests for digits.
     gathers: Vec<String>,
+    dials: Dials,
     commands_up: bool,
     revives: bool,
     /// True if calls may outlive a restart of FreeSWITCH.
@@ -177,6 +185,7 @@ impl World {
             hangs: false,
             resync: None,
             answers: VecDeque::new(),
+            jobs: Vec::new(),
         };
         Self {
             mood,
@@ -190,6 +199,7 @@ impl World {
             urls: 0,
             has_host: false,
             gathers: Vec::new(),
+            dials: Dials::default(),
             commands_up: true,
             revives: false,
             recovers,
@@ -277,6 +287,7 @@ impl World {
                 side.wire.push_back((now, Wire::SwitchEvent(event.clone())));
             }
         }
+        self.answer_jobs();
     }
 
     // ---- steps ------------------------------------------------------------------------------------------------
@@ -301,6 +312,9 @@ impl World {
             | Step::MemberFileEnds { .. }
             | Step::ActionEnds { .. }
             | Step::ReportEnds
+            | Step::CalleeRings { .. }
+            | Step::CalleeAnswers { .. }
+            | Step::CalleeRefuses { .. }
             | Step::Restart => {
                 self.change_node(step);
                 self.flush();
@@ -374,7 +388,10 @@ impl World {
             }
             Step::Restart => {
                 self.shared.faults.fired(Fault::Restart);
+                let cut_off = self.node.callees.waiting().count();
+                self.shared.faults.fired_times(Fault::CalleeLost, cut_off);
                 self.node.restart();
+                self.lose_jobs();
                 // FreeSWITCH can recover a call after its time.
                 self.revives |= self.recovers;
                 for side in &mut self.sides {
@@ -386,6 +403,9 @@ impl World {
                     side.replica.wants = Some("the event connection is up");
                     side.resync = None;
                 }
+            }
+            Step::CalleeRings { .. } | Step::CalleeAnswers { .. } | Step::CalleeRefuses { .. } => {
+                self.change_callee(step);
             }
             Step::Leave { call }
             | Step::FlagKey { call, .. }
@@ -636,6 +656,9 @@ impl World {
                 if let Some(Ok(Accepted::Gather(gather))) = applied.verdicts.first() {
                     self.gathers.push(gather.operation.to_string());
                 }
+                if let Some(Ok(Accepted::Dial(dial))) = applied.verdicts.first() {
+                    self.dials.accepted(dial.session);
+                }
                 match applied.verdicts.first() {
                     Some(Ok(Accepted::CreateRoom(()) | Accepted::DeleteRoom(_))) => {
                         Knowledge::Confirmed
@@ -779,6 +802,7 @@ impl World {
                         role: roomkeeper_core::room::Role::Moderator,
                         ..MemberSettings::default()
                     }),
+                    ..Join::default()
                 },
             ),
             Request::Join { call, slot, muted } => {
@@ -796,6 +820,7 @@ impl World {
                     Join {
                         muted: Some(muted),
                         settings,
+                        ..Join::default()
                     },
                 )
             }
@@ -881,6 +906,10 @@ impl World {
                 Intent::new(self.membership(call)?, app, Coach { coach })
             }
             Request::Uncoach { call } => Intent::new(self.membership(call)?, app, Uncoach),
+            Request::Dial { .. }
+            | Request::CancelDial { .. }
+            | Request::Role { .. }
+            | Request::Settings { .. } => return self.dial_intent(request),
             Request::Answer { call } => Intent::new(Target::Call(self.session(call)?), app, Answer),
             Request::HangUp { call } => Intent::new(
                 Target::Call(self.session(call)?),
@@ -953,8 +982,11 @@ impl World {
             ends_by_itself: connect || self.has_host,
         });
         let actions = |text: &str| -> Vec<Action> { serde_json::from_str(text).unwrap() };
+        // Half of these rooms have a PIN.
+        let pin = self.rooms.len().is_multiple_of(2).then(pin);
         let details = if acts {
             Details {
+                settings: Sparse::<RoomSettings>::default().with_pin(pin),
                 pre_actions: actions(
                     r#"[{"type": "beep"}, {"type": "sleep", "option": {"duration": 500}}]"#,
                 ),
@@ -1062,6 +1094,10 @@ impl World {
         match fate {
             Fate::Lost => {
                 self.shared.faults.fired(Fault::CommandLost);
+                if command.action.is_repeated() {
+                    let unknown = Err(CommandError::Unknown);
+                    self.sides[index].answers.push_back((now, command, unknown));
+                }
                 return;
             }
             Fate::Refused => self.shared.faults.fired(Fault::CommandRefused),
@@ -1070,6 +1106,10 @@ impl World {
         }
         if now - since > 2_000 {
             self.shared.faults.fired(Fault::CarriedLate);
+        }
+        if matches!(command.action, SwitchAction::Dial { .. }) {
+            self.carry_out_dial(index, command, fate);
+            return self.flush();
         }
         let answer = self.execute(&command, fate != Fate::Refused);
         self.flush();
@@ -1084,6 +1124,9 @@ impl World {
                 }
             });
             self.sides[index].answers.push_back((now, command, answer));
+        } else if command.action.is_repeated() {
+            let unknown = Err(CommandError::Unknown);
+            self.sides[index].answers.push_back((now, command, unknown));
         }
     }
 
@@ -1128,6 +1171,7 @@ impl World {
             let room = command.target.room().expect("the command names a room");
             return match &command.action {
                 SwitchAction::SetLock { locked } => node.lock(room, *locked),
+                SwitchAction::Control(control) => node.control(room, control),
                 SwitchAction::Describe { registration } => {
                     node.describe(room, conference_meta::encode(registration))
                 }
@@ -1179,10 +1223,12 @@ impl World {
             (SwitchAction::Hold { on }, room) => node.hold(channel, room, *on),
             (SwitchAction::Play(PlayCommand::Stop), room) => node.stop_member(channel, room),
             (SwitchAction::Step { id, step }, _) => {
-                let gathers = matches!(step, roomkeeper_core::action::Step::Gather(_));
+                use roomkeeper_core::action::Step;
+                let gathers = matches!(step, Step::Gather(_) | Step::Pin(_));
                 node.begin_step(channel, *id, gathers)
             }
             (SwitchAction::StopGather, _) => node.stop_gather(channel),
+            (SwitchAction::CancelDial, _) => node.kill_dialled(channel),
             (SwitchAction::Answer, _) => node.answer(channel),
             (SwitchAction::Hangup { .. }, _) => node.hang_up(channel),
             (other, _) => panic!("{other:?} is about no call"),
@@ -1201,7 +1247,8 @@ impl World {
         let is_answered = matches!(
             (&command.action, command.target),
             (
-                SwitchAction::Play(PlayCommand::Start { .. } | PlayCommand::Toggle { .. }),
+                SwitchAction::Play(PlayCommand::Start { .. } | PlayCommand::Toggle { .. })
+                    | SwitchAction::Dial { .. },
                 _
             ) | (
                 SwitchAction::Record {
@@ -1491,6 +1538,7 @@ impl World {
             hangs: false,
             resync: None,
             answers: VecDeque::new(),
+            jobs: Vec::new(),
         };
     }
 
@@ -1528,6 +1576,7 @@ impl World {
             let some = left.min(KEEP_ROUND);
             left -= some;
             self.shared.pass(some);
+            self.give_up_callees();
             self.deliver_delayed_events();
             for index in 0..2 {
                 self.keep(index);
@@ -1653,7 +1702,12 @@ impl World {
             }
             // Rooms that play wait only for their files; any other deadline passes without an answer.
             let Some(wait) = self.sides[owner].replica.next_deadline(&self.shared) else {
-                return Ok(());
+                if self.node.callees.waiting().next().is_none() {
+                    return Ok(());
+                }
+                // Callees of an earlier run ring until the node gives up.
+                self.pass(dials::TIMEOUT_MS);
+                continue;
             };
             self.pass(wait.as_millis() as u64 + 1);
         }
@@ -1720,6 +1774,8 @@ impl World {
                 "I2: no result of the request for digits {operation}"
             ));
         }
+        self.check_dials(&log)?;
+        self.check_roles(&log)?;
         if self.mood == Mood::Calm || self.mood == Mood::Shuffled {
             self.check_joins_are_reported(&log)?;
             self.check_joins_are_repeated(&log)?;
@@ -1809,6 +1865,7 @@ impl World {
             let known = log.locked.contains(&id.to_string());
             same("I3: reported lock", id, &known, &room.lock().locked())?;
             self.check_files(&room, log)?;
+            self.check_settings(&room)?;
             for (index, member) in room.members() {
                 if member.membership.is_some() {
                     let is_off = |flag: &MemberFlag| !flag.is_on(member.flags);
@@ -2054,6 +2111,8 @@ impl World {
             let here = self.node.calls.get(channel);
             let is_undisturbed = here.is_some_and(|call| !call.sent_about)
                 && !log.moved.contains(&session.to_string());
+            let full = self.node.full.get(&(*room, *channel));
+            let refused = refused.saturating_sub(full.copied().unwrap_or_default());
             if self.mood == Mood::Calm && is_undisturbed && 2 * refused > *interrupted {
                 return Err(format!(
                     "{session} was refused {refused} times by {room} after {interrupted} interruptions"
@@ -2136,6 +2195,7 @@ fn subject(command: &SwitchCommand) -> String {
     match &command.action {
         SwitchAction::Describe { .. } => format!("the registration of {}", room()),
         SwitchAction::SetLock { .. } => format!("the lock of {}", room()),
+        SwitchAction::Control(_) => format!("the settings of {}", room()),
         SwitchAction::Play(_) => format!("the playback of {}", room()),
         SwitchAction::Record { .. } => format!("the recording of {}", room()),
         other => panic!("{other:?} is about no room"),
@@ -2143,6 +2203,13 @@ fn subject(command: &SwitchCommand) -> String {
 }
 
 /// A request for digits with two attempts.
+/// The PIN of the digits that a caller enters in a step that ends well.
+fn pin() -> PinHash {
+    static PIN: LazyLock<PinHash> =
+        LazyLock::new(|| PinHash::new(&"1234".parse().unwrap(), Uuid::from_u128(1)));
+    PIN.clone()
+}
+
 fn gather() -> gather::Gather {
     gather::Gather {
         prompt: gather::Prompt::Silence,

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::gather::{Gather, Prompt};
+use crate::pin::PinRequest;
 use crate::play_url::{InvalidPlayUrl, PlayUrl};
 
 pub use crate::speech::Speech;
@@ -70,6 +71,8 @@ pub enum Step {
     Hangup,
     /// Asks for digits, once.
     Gather(Box<Gather>),
+    /// Asks for the PIN of a room, once; then again, if the digits are wrong.
+    Pin(Box<PinRequest>),
 }
 
 impl Step {
@@ -78,6 +81,7 @@ impl Step {
         match self {
             Self::Talk(_) => true,
             Self::Gather(gather) => matches!(gather.prompt, Prompt::Talk(_)),
+            Self::Pin(request) => matches!(request.prompt, Prompt::Talk(_)),
             Self::Answer | Self::Play(_) | Self::Beep | Self::Sleep(_) | Self::Hangup => false,
         }
     }

@@ -8,6 +8,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::AppId;
+use crate::pin::PinHash;
 use crate::room::{Details, Kind, Origin, Registration, Sparse};
 use crate::time::Timestamp;
 
@@ -25,6 +26,9 @@ struct MetaJson {
     /// The details, or their settings, if they are short enough.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     d: Option<Details>,
+    /// The hash of the PIN.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    p: Option<PinHash>,
 }
 
 /// The maximum length of the conference variable, in base64.
@@ -59,6 +63,7 @@ fn encode_within(registration: &Registration, longest: usize) -> String {
         k: registration.kind,
         t: details.timeout,
         d: None,
+        p: details.settings.pin.hash().cloned(),
     };
     let shorter = [
         details.clone(),
@@ -88,6 +93,11 @@ fn text(written: &MetaJson) -> String {
 pub fn decode(text: &str) -> Option<Registration> {
     let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
     let written: MetaJson = serde_json::from_slice(&bytes).ok()?;
+    let mut details = written.d.unwrap_or_else(|| Details {
+        timeout: written.t,
+        ..Details::default()
+    });
+    details.settings = details.settings.with_pin(written.p);
     Some(Registration {
         app: written.a,
         name: written.n,
@@ -98,15 +108,16 @@ pub fn decode(text: &str) -> Option<Registration> {
         },
         created_at: written.c,
         kind: written.k,
-        details: written.d.unwrap_or_else(|| Details {
-            timeout: written.t,
-            ..Details::default()
-        }),
+        details,
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
+    use crate::room::RoomSettings;
+
     use super::*;
 
     #[test]
@@ -143,6 +154,10 @@ mod tests {
         let short = decode(&encode_for_plan(&long)).unwrap();
         assert_eq!((&short.name, short.details.timeout), (&long.name, 60));
         long.name = "x".repeat(2_000);
+        let hash = PinHash::new(&"1234".parse().unwrap(), Uuid::from_u128(1));
+        long.details.settings = Sparse::<RoomSettings>::default().with_pin(Some(hash));
+        let shortest = decode(&encode_for_plan(&long)).unwrap();
+        assert_eq!(shortest.details.settings.pin, long.details.settings.pin);
         assert!(encode(&long).len() <= MAX_LENGTH);
         assert!(encode_for_plan(&long).len() <= MAX_IN_PLAN);
         assert_eq!(decode("nonsense"), None);

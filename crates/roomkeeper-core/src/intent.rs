@@ -285,6 +285,8 @@ pub struct Join {
     pub muted: Option<bool>,
     /// The settings of the member.
     pub settings: Sparse<MemberSettings>,
+    /// True if the caller is not asked for the PIN of the room.
+    pub skip_pin: bool,
 }
 
 /// See [`Action::Leave`].

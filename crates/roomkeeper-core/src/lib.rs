@@ -16,6 +16,7 @@
 //! - [`command_error`]: failures of switch commands;
 //! - [`orphans`]: conferences and calls that belong to no app;
 //! - [`labels`]: labels of rooms and members;
+//! - [`pin`]: PINs of rooms;
 //! - [`ids`]: ids, parsed once at the boundary;
 //! - [`time`]: points in time;
 //! - [`play_url`]: URLs that FreeSWITCH may play.
@@ -35,6 +36,7 @@ pub mod intent;
 pub mod labels;
 pub mod node_state;
 pub mod orphans;
+pub mod pin;
 pub mod play_url;
 pub mod room;
 pub mod speech;

@@ -178,6 +178,12 @@ impl SwitchAction {
         }
     }
 
+    /// Returns true if the action is repeated after a lost answer: it states its target, and neither an event nor a
+    /// snapshot shows its effect.
+    pub const fn is_repeated(&self) -> bool {
+        matches!(self, Self::Control(_))
+    }
+
     /// Returns the priority of an action. A room of thousands can need one paced command for each member. Other
     /// commands are few for each room, and neither the next file, a recording nor a lock may be late.
     const fn priority(&self) -> Priority {

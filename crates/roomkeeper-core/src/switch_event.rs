@@ -264,6 +264,8 @@ pub enum ChannelChange {
         change: Box<ChannelChange>,
         /// The status of the callee's last SIP response.
         sip_status: Option<u16>,
+        /// True if the callee has answered before: an end of the channel tells it even if the event of the answer is lost.
+        answered: bool,
     },
 }
 

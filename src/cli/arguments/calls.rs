@@ -238,6 +238,9 @@ pub enum CallArguments {
         /// The others hear the member from the start; without this, it joins muted.
         #[arg(long)]
         unmuted: bool,
+        /// Does not ask the caller for the PIN of the room.
+        #[arg(long)]
+        skip_pin: bool,
         /// The settings.
         #[command(flatten)]
         settings: JoinSettings,

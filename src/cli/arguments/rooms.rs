@@ -150,6 +150,22 @@ pub enum RoomChange {
         #[command(flatten)]
         wait: Wait,
     },
+    /// Sets or removes the PIN that callers enter before they join a room.
+    #[command(after_help = wait_help!("room pin standup 4711", "room pin standup --remove"))]
+    Pin {
+        /// The room.
+        #[command(flatten)]
+        target: RoomReference,
+        /// 4 to 16 digits. Other users of this machine can see them while the command runs.
+        #[arg(required_unless_present = "remove", conflicts_with = "remove")]
+        pin: Option<String>,
+        /// Removes the PIN.
+        #[arg(long)]
+        remove: bool,
+        /// The wait.
+        #[command(flatten)]
+        wait: Wait,
+    },
     /// Plays audio files to a room, after those that play already. With --wait it ends when they have been played.
     #[command(after_help = wait_help!("room play standup https://cdn.example.com/announcement.wav"))]
     Play {

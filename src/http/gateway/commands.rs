@@ -56,6 +56,8 @@ struct JoinBody {
     /// `true`: the member joins muted, so the others do not hear it; `false`: it joins unmuted. If omitted, members of
     /// a conference created through this API join muted.
     muted: Option<bool>,
+    /// `true`: the caller is not asked for the PIN of the conference, because the app knows it already.
+    skip_pin: Option<bool>,
     #[serde(flatten)]
     settings: MemberSettingsText,
     #[schema(value_type = Option<CommandUidText>)]
@@ -127,7 +129,8 @@ pub(super) struct Operation {
 
 /// Join a call to a conference
 ///
-/// Its webhook is `conference.member.joined`, or `conference.member.join_failed`.
+/// Its webhook is `conference.member.joined`, or `conference.member.join_failed`. If the conference has a PIN, the caller
+/// is asked for it first.
 #[utoipa::path(
     post, path = "/api/v1/sessions/{uuid}/commands/conference/join", tag = "commands", operation_id = "joinRoom",
     params(SessionPath),
@@ -155,6 +158,7 @@ pub(super) async fn join(
     let join = Join {
         muted: fields.boolean("muted")?,
         settings: member_settings(&fields)?,
+        skip_pin: fields.boolean("skip_pin")?.unwrap_or_default(),
     };
     let target = Target::Member { room, call };
     Command::new(caller, target, join, "conference/join", &fields)?

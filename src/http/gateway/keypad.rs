@@ -18,7 +18,7 @@ use crate::http::openapi::schemas::{
 };
 use crate::http::ownership::Nodes;
 use crate::http::request::PathId;
-use crate::http::state::Shared;
+use crate::http::state::{ApiState, Shared};
 use crate::store::limits::StoredAnswer;
 use roomkeeper_core::entity::Target;
 use roomkeeper_core::gather::{self, InvalidGather, Prompt, Tones};
@@ -356,16 +356,18 @@ fn prompt(state: &Shared, fields: &Fields) -> Result<Prompt, ApiError> {
             let url = PlayUrl::new(url).map_err(|why| ApiError::field("prompt_url", why))?;
             Ok(Prompt::Play(url))
         }
-        (None, Some(text)) => {
-            let text = Speech::new(text).map_err(|why| ApiError::field("prompt_text", why))?;
-            if Nodes::now(state).iter().any(|node| node.speaks) {
-                Ok(Prompt::Talk(text))
-            } else {
-                let why = "no node has the speech engine";
-                Err(ApiError::field("prompt_text", why))
-            }
-        }
+        (None, Some(text)) => speech(state, "prompt_text", text).map(Prompt::Talk),
         (None, None) => Ok(Prompt::Silence),
+    }
+}
+
+/// Parses a text that a node can speak.
+pub(super) fn speech(state: &ApiState, name: &str, text: &str) -> Result<Speech, ApiError> {
+    let text = Speech::new(text).map_err(|why| ApiError::field(name, why))?;
+    if Nodes::now(state).iter().any(|node| node.speaks) {
+        Ok(text)
+    } else {
+        Err(ApiError::field(name, "no node has the speech engine"))
     }
 }
 

@@ -17,7 +17,7 @@ use crate::http::middleware::audit::AuditTarget;
 use crate::http::openapi::schemas::example::{ROOM, SESSION};
 use crate::http::openapi::schemas::{
     Failure, MemberSettingsText, PageQuery, ReadFailures, RoomIdText, RoomPath, RoomSettingsText,
-    SessionIdText,
+    SessionIdText, ShownRoomSettingsText,
 };
 use crate::http::ownership::Nodes;
 use crate::http::placement;
@@ -57,6 +57,9 @@ struct NewConference {
     /// The conference is created on this call's node.
     #[schema(value_type = Option<SessionIdText>)]
     session: Option<String>,
+    /// The PIN that a caller enters before its call joins. No response and no webhook shows it.
+    #[schema(pattern = "^[0-9]{4,16}$")]
+    pin: Option<String>,
     #[serde(flatten)]
     settings: RoomSettingsText,
 }
@@ -97,7 +100,7 @@ pub(super) struct RoomRow {
     #[serde(skip_serializing_if = "Option::is_none")]
     recording_status: Option<&'static str>,
     #[serde(flatten)]
-    #[schema(value_type = RoomSettingsText)]
+    #[schema(value_type = ShownRoomSettingsText)]
     settings: RoomSettingsRow,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stale: bool,
@@ -130,7 +133,7 @@ pub(super) struct RoomDetail {
     #[serde(skip_serializing_if = "Option::is_none")]
     recording_status: Option<&'static str>,
     #[serde(flatten)]
-    #[schema(value_type = RoomSettingsText)]
+    #[schema(value_type = ShownRoomSettingsText)]
     settings: RoomSettingsRow,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stale: bool,

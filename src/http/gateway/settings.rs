@@ -22,17 +22,21 @@ use crate::http::request::PathId;
 use crate::http::state::{ApiState, Shared};
 use crate::store::limits::StoredAnswer;
 use roomkeeper_core::entity::Target;
+use roomkeeper_core::gather::MAX_TRIES;
 use roomkeeper_core::ids::{CallId, RoomId};
 use roomkeeper_core::intent::{UpdateAccepted, UpdateMember, UpdateRoom};
 use roomkeeper_core::labels::{Labels, LabelsUpdate};
+use roomkeeper_core::pin::{InvalidPin, Pin, PinHash, RoomPin};
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::{
     Details, Level, MemberSettings, MemberUpdate, RoomSettings, RoomSettingsUpdate, Sparse, Tones,
     Update,
 };
+use roomkeeper_core::speech::Speech;
 use serde_json::Value;
 
 use super::command::{Command, accepted};
+use super::keypad::speech;
 
 pub(super) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
@@ -60,6 +64,17 @@ struct RoomUpdateBody {
     /// The conference ends when it has members and none has talked for this number of seconds, at least 5; 0: never.
     #[schema(maximum = 31_536_000)]
     end_when_silent_for: Option<u32>,
+    /// The PIN that a caller enters before its call joins: 4 to 16 digits; `false` removes it. No response and no webhook
+    /// shows it.
+    pin: Option<PinOrFalse>,
+    /// The file that asks for the PIN; `false` removes it. Replaces `pin_prompt_text`.
+    pin_prompt_url: Option<UrlOrFalse>,
+    /// The text that asks for the PIN, of at most 512 bytes; `false` removes it. Replaces `pin_prompt_url`. A node needs a
+    /// speech engine.
+    pin_prompt_text: Option<TextOrFalse>,
+    /// The attempts of a caller, 1 to 10; 0: 3.
+    #[schema(maximum = 10)]
+    pin_tries: Option<u8>,
     /// `true`: members wait until a moderator enters. In a conference that has members, it holds from the next time that
     /// all have left. `false` starts a waiting conference.
     wait_for_moderator: Option<bool>,
@@ -67,6 +82,24 @@ struct RoomUpdateBody {
     wait_url: Option<UrlOrFalse>,
     #[schema(value_type = Option<CommandUidText>)]
     command_uid: Option<String>,
+}
+
+/// 4 to 16 digits, or `false`.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "describes the body")]
+enum PinOrFalse {
+    Pin(String),
+    None(bool),
+}
+
+/// A text of at most 512 bytes, or `false`.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "describes the body")]
+enum TextOrFalse {
+    Text(String),
+    None(bool),
 }
 
 /// A URL of at most 512 characters, or `false`.
@@ -147,8 +180,8 @@ pub(super) struct Updated {
     status: &'static str,
 }
 
-/// The longest URL of a setting, in characters: the conference carries a copy of all settings.
-const LONGEST_URL: usize = 512;
+/// The longest URL or text of a setting, in bytes: the conference carries a copy of all settings.
+const LONGEST_TEXT: usize = 512;
 
 /// The longest time, in seconds: a year.
 const LONGEST_TIME: u32 = 31_536_000;
@@ -160,17 +193,67 @@ const MOST_MEMBERS: u32 = 10_000;
 const SHORTEST_SILENCE: u32 = 5;
 
 /// Parses the settings of a conference, except its labels.
-fn room_update(fields: &Fields) -> Result<RoomSettingsUpdate, ApiError> {
+fn room_update(state: &ApiState, fields: &Fields) -> Result<RoomSettingsUpdate, ApiError> {
     let silence = SHORTEST_SILENCE..=LONGEST_TIME;
+    let (pin_prompt_url, pin_prompt_text) = pin_prompt(state, fields)?;
+    let pin_tries = number(fields, "pin_tries", 1..=MAX_TRIES.into())?;
     Ok(RoomSettingsUpdate {
         labels: None,
         max_members: number(fields, "max_members", 2..=MOST_MEMBERS)?,
         tones: tones(fields)?,
         alone_url: url_or_false(fields.get("alone_url"), "alone_url")?,
         end_when_silent_for: number(fields, "end_when_silent_for", silence)?,
+        pin: pin(state, fields)?,
+        pin_prompt_url,
+        pin_prompt_text,
+        pin_tries: pin_tries.and_then(|tries| tries.try_into().ok()),
         wait_for_moderator: fields.boolean("wait_for_moderator")?,
         wait_url: url_or_false(fields.get("wait_url"), "wait_url")?,
     })
+}
+
+/// Parses a PIN, and hashes it; `false` stands for none.
+fn pin(state: &ApiState, fields: &Fields) -> Result<Option<RoomPin>, ApiError> {
+    let wrong = |why: &dyn std::fmt::Display| ApiError::field("pin", why);
+    match fields.get("pin") {
+        None => Ok(None),
+        Some(Value::Bool(false)) => Ok(Some(RoomPin::default())),
+        Some(Value::String(text)) => {
+            let pin: Pin = text.parse().map_err(|why: InvalidPin| wrong(&why))?;
+            let hash = PinHash::new(&pin, (state.new_id)());
+            Ok(Some(RoomPin::new(Some(hash))))
+        }
+        Some(_) => Err(wrong(&"expected 4 to 16 digits as a string, or false")),
+    }
+}
+
+/// The changed prompt for the PIN: its file, and its text.
+type PinPrompt = (Option<Option<PlayUrl>>, Option<Option<Speech>>);
+
+/// Parses the prompt for the PIN. A file replaces a text, and the other way round.
+fn pin_prompt(state: &ApiState, fields: &Fields) -> Result<PinPrompt, ApiError> {
+    let name = "pin_prompt_text";
+    let url = url_or_false(fields.get("pin_prompt_url"), "pin_prompt_url")?;
+    let text = match fields.get(name) {
+        None => None,
+        Some(Value::Bool(false)) => Some(None),
+        Some(Value::String(text)) if text.len() <= LONGEST_TEXT => {
+            Some(Some(speech(state, name, text)?))
+        }
+        Some(_) => {
+            let why = format!("expected a text of at most {LONGEST_TEXT} bytes, or false");
+            return Err(ApiError::field(name, why));
+        }
+    };
+    match (url, text) {
+        (Some(Some(_)), Some(Some(_))) => {
+            let why = "cannot be combined with pin_prompt_url";
+            Err(ApiError::field(name, why))
+        }
+        (Some(Some(url)), _) => Ok((Some(Some(url)), Some(None))),
+        (_, Some(Some(text))) => Ok((Some(None), Some(Some(text)))),
+        (url, text) => Ok((url, text)),
+    }
 }
 
 /// Parses the time after which a conference ends, which rooms of both APIs have.
@@ -220,12 +303,12 @@ fn url_or_false(value: Option<&Value>, name: &str) -> Result<Option<Option<PlayU
     match value {
         None => Ok(None),
         Some(Value::Bool(false)) => Ok(Some(None)),
-        Some(Value::String(text)) if text.len() <= LONGEST_URL => {
+        Some(Value::String(text)) if text.len() <= LONGEST_TEXT => {
             let url = PlayUrl::new(text).map_err(|why| ApiError::field(name, why))?;
             Ok(Some(Some(url)))
         }
         Some(_) => {
-            let why = format!("expected a URL of at most {LONGEST_URL} characters, or false");
+            let why = format!("expected a URL of at most {LONGEST_TEXT} characters, or false");
             Err(ApiError::field(name, why))
         }
     }
@@ -243,6 +326,8 @@ fn check_files(
     }
     let alone = update.alone_url.iter().flatten();
     files.extend(alone.map(|url| ("alone_url", url)));
+    let pin_prompt = update.pin_prompt_url.iter().flatten();
+    files.extend(pin_prompt.map(|url| ("pin_prompt_url", url)));
     let wait = update.wait_url.iter().flatten();
     files.extend(wait.map(|url| ("wait_url", url)));
     let rules = state.settings.play.clone();
@@ -291,7 +376,7 @@ fn level(fields: &Fields, level: Level) -> Result<Option<i32>, ApiError> {
 pub(super) async fn new_room(state: &ApiState, fields: &Fields) -> Result<Details, ApiError> {
     let update = RoomSettingsUpdate {
         labels: Some(new_labels(fields)?),
-        ..room_update(fields)?
+        ..room_update(state, fields)?
     };
     check_files(state, &update)?.await?;
     let mut settings: Sparse<RoomSettings> = Sparse::default();
@@ -354,7 +439,7 @@ pub(super) async fn update_room(
 ) -> Result<Response, ApiError> {
     let update = Update {
         timeout: max_duration(&fields)?,
-        settings: room_update(&fields)?,
+        settings: room_update(&state, &fields)?,
         ..Update::default()
     };
     let files = check_files(&state, &update.settings)?;

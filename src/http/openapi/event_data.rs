@@ -8,7 +8,7 @@ use utoipa::{OpenApi, ToSchema};
 use uuid::Uuid;
 
 use super::schemas::{
-    CommandUidText, MemberSettingsText, RoomIdText, RoomSettingsText, SessionIdText,
+    CommandUidText, MemberSettingsText, RoomIdText, SessionIdText, ShownRoomSettingsText,
 };
 
 /// Declares the `data` of events that a command can cause, and the list of all schemas.
@@ -52,7 +52,7 @@ event_data! {
         #[schema(required = false)]
         locked: bool,
         #[serde(flatten)]
-        settings: RoomSettingsText,
+        settings: ShownRoomSettingsText,
     }
     RoomStarted {
         /// The session of the member with which the conference starts; omitted if `wait_for_moderator` was switched off.
@@ -243,6 +243,7 @@ enum JoinFailureReason {
     Orphan,
     Removed,
     ActionFailed,
+    Pin,
 }
 
 /// The reason why a request for digits ended: enough digits, too few, none, the call ended, it was stopped or moved, or

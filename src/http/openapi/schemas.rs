@@ -142,6 +142,26 @@ pub(crate) struct RoomSettingsText {
     /// The file that each waiting member hears, again and again.
     #[schema(required = false)]
     wait_url: Option<String>,
+    /// The file that asks for the PIN.
+    #[schema(required = false)]
+    pin_prompt_url: Option<String>,
+    /// The text that asks for the PIN.
+    #[schema(required = false)]
+    pin_prompt_text: Option<String>,
+    /// The attempts of a caller; 0: 3.
+    #[schema(required = false, maximum = 10)]
+    pin_tries: u8,
+}
+
+/// The settings of a conference in a row.
+#[derive(ToSchema)]
+#[schema(as = ShownRoomSettings)]
+pub(crate) struct ShownRoomSettingsText {
+    #[serde(flatten)]
+    settings: RoomSettingsText,
+    /// `true`: a caller enters a PIN before its call joins.
+    #[schema(required = false)]
+    pin_required: bool,
 }
 
 /// The files that all members hear when another one enters or leaves.

@@ -25,8 +25,8 @@ use roomkeeper_core::room::playback::Playback;
 use roomkeeper_core::room::state::Changes;
 use roomkeeper_core::room::{
     Actions, Conference, Details, DialOut, DialOuts, EndReason, Kind, Lock, LockRequest, Member,
-    MemberCoach, Origin, Recording, Registration, RoomData, RoomSettings, RoomState, RoomStatus,
-    Sparse,
+    MemberCoach, Origin, PinHash, Recording, Registration, RoomData, RoomSettings, RoomState,
+    RoomStatus, Sparse,
 };
 use roomkeeper_core::time::Timestamp;
 
@@ -62,6 +62,9 @@ struct StoredRegistration {
     post_actions: Actions,
     #[serde(default, skip_serializing_if = "Sparse::is_default")]
     settings: Sparse<RoomSettings>,
+    /// The hash of the PIN, which the settings do not show.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pin: Option<PinHash>,
 }
 
 #[allow(
@@ -123,6 +126,9 @@ struct StoredRun {
     /// The conference has started after a wait for a moderator.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     started: bool,
+    /// The conference instance in which a setting was removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    removed: Option<ConferenceId>,
     /// The time at which the room ends unless a member has talked since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     silent: Option<Timestamp>,
@@ -239,6 +245,7 @@ impl From<&Registration> for StoredRegistration {
             timeout,
             pre_actions,
             post_actions,
+            pin: settings.pin.hash().cloned(),
             settings,
         }
     }
@@ -290,6 +297,7 @@ impl From<&RoomState> for StoredRun {
             recordings: room.recordings().to_vec(),
             dials: room.stored_dials().cloned().map(Box::new),
             started: room.has_started(),
+            removed: room.removed_in(),
             silent: room.silent_at(),
         }
     }
@@ -359,6 +367,7 @@ pub fn decode_room<'a>(
         members: decode_members(id, &stored.parts)?,
         sequence: run.seq,
         started: run.started,
+        removed_in: run.removed,
         silent_at: run.silent,
     };
     RoomState::restore(data).map_err(|why| corrupt(entity, "record", why))
@@ -436,7 +445,7 @@ fn registration(id: RoomId, stored: &RawRecord<'_>) -> Result<Registration, Stor
             timeout: stored.timeout,
             pre_actions: stored.pre_actions,
             post_actions: stored.post_actions,
-            settings: stored.settings,
+            settings: stored.settings.with_pin(stored.pin),
         },
     })
 }

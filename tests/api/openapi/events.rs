@@ -11,6 +11,7 @@ use roomkeeper_core::call::{CallEvent, CallNotification, Direction};
 use roomkeeper_core::gather::{Digits, GatherEnd, GatherResult, PressedDigit};
 use roomkeeper_core::ids::{CallId, MemberId, OperationId, RecordingId, RoomId};
 use roomkeeper_core::labels::Labels;
+use roomkeeper_core::pin::RoomPin;
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::{
     CoachChange, CoachEnd, DialChange, DialEvent, DialOutcome, EndReason, JoinFailure, LeftReason,
@@ -35,7 +36,7 @@ const LEFT: [LeftReason; 7] = [
     LeftReason::Timeout,
     LeftReason::Orphan,
 ];
-const NOT_JOINED: [JoinFailure; 8] = [
+const NOT_JOINED: [JoinFailure; 9] = [
     JoinFailure::Timeout,
     JoinFailure::Refused,
     JoinFailure::Hangup,
@@ -44,6 +45,7 @@ const NOT_JOINED: [JoinFailure; 8] = [
     JoinFailure::Orphan,
     JoinFailure::Removed,
     JoinFailure::ActionFailed,
+    JoinFailure::Pin,
 ];
 
 const PRESSED: PressedDigit = PressedDigit {
@@ -194,6 +196,10 @@ fn room_events() -> Vec<RoomEvent> {
                 tones: Some(tones()),
                 alone_url: Some(None),
                 end_when_silent_for: Some(60),
+                pin: Some(RoomPin::default()),
+                pin_prompt_url: Some(None),
+                pin_prompt_text: Some(Some(Speech::new("the PIN").unwrap())),
+                pin_tries: Some(3),
                 wait_for_moderator: Some(true),
                 wait_url: Some(None),
             },

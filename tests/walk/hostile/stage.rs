@@ -327,6 +327,15 @@ dids = ["{OTHER_DID}"]
         self.until_sent("uuid_recv_dtmf ").await;
         command("conference/leave", json!({})).await;
         self.until_state(DEMO, &call, "parked").await;
+        let pin = json!({ "pin": "1234", "pin_prompt_text": "the 'PIN' \\" });
+        let closed = self.room(DEMO, "closed").await;
+        let path = format!("/conferences/{closed}");
+        self.ask(DEMO, "PATCH", &path, Some(&pin), 202).await;
+        command("conference/join", json!({ "room_id": closed })).await;
+        self.until_sent("the\\s\\\\'PIN\\\\'\\s\\s").await;
+        let path = format!("/conferences/{closed}/members/{call}/kick");
+        self.ask(DEMO, "POST", &path, None, 202).await;
+        self.until_state(DEMO, &call, "parked").await;
         self.with_cause("USER_BUSY");
         command("hangup", json!({"cause": "USER_BUSY"})).await;
         let seen: BTreeSet<Form> = self.check().into_keys().collect();

@@ -3,7 +3,7 @@
 use crate::room::JoinFailure;
 
 use super::effect::CallEffect;
-use super::run::{ActionRun, Checkpoint, Purpose, StepId};
+use super::run::{ActionRun, Checkpoint, Purpose, StepId, StepResult};
 use super::state::CallStatus;
 use super::transition::Transition;
 
@@ -39,8 +39,13 @@ impl Transition<'_> {
         let Some(run) = &mut self.state.run else {
             return;
         };
-        if !run.succeeds_with(response) {
-            return self.give_up_run(self.state.parked());
+        match run.read(response) {
+            StepResult::Succeeded => {}
+            StepResult::WrongPin if run.retry() => {}
+            StepResult::WrongPin => {
+                return self.fail_run(self.state.parked(), JoinFailure::Pin);
+            }
+            StepResult::Failed => return self.give_up_run(self.state.parked()),
         }
         if run.advance(self.now) {
             self.state.changed = true;
@@ -61,17 +66,18 @@ impl Transition<'_> {
 
     /// Ends the run after a step failed. A join that waits for the run fails.
     pub(super) fn give_up_run(&mut self, next: CallStatus) {
+        self.fail_run(next, JoinFailure::ActionFailed);
+    }
+
+    fn fail_run(&mut self, next: CallStatus, reason: JoinFailure) {
         let Some(run) = self.state.run.take() else {
             return;
         };
         let call = self.state.id;
         self.set_status(next, None);
         if let Some(room) = run.room() {
-            self.effects.push(CallEffect::RoomNotEntered {
-                room,
-                call,
-                reason: JoinFailure::ActionFailed,
-            });
+            self.effects
+                .push(CallEffect::RoomNotEntered { room, call, reason });
         }
     }
 

@@ -183,22 +183,74 @@ impl ActionRun {
 
     /// Returns the longest time that all steps can take together.
     pub fn longest(&self) -> Duration {
-        let allowed = self.steps.iter().map(|step| allowed(step, self.timeout()));
-        allowed.sum()
+        let longest = self.steps.iter().map(|step| {
+            let attempts = match step {
+                Step::Pin(request) => request.tries.into(),
+                Step::Answer
+                | Step::Talk(_)
+                | Step::Play(_)
+                | Step::Beep
+                | Step::Sleep(_)
+                | Step::Hangup
+                | Step::Gather(_) => 1,
+            };
+            allowed(step, self.timeout()) * attempts
+        });
+        longest.sum()
     }
 
-    /// Returns true if FreeSWITCH's response means that the current step succeeded.
-    pub fn succeeds_with(&self, response: &str) -> bool {
+    /// Adds another attempt of the current step, with one less left. Returns false if there was none left, or the step has
+    /// no attempts.
+    pub(super) fn retry(&mut self) -> bool {
+        let Some(Step::Pin(request)) = self.step() else {
+            return false;
+        };
+        if request.tries <= 1 {
+            return false;
+        }
+        let mut next = request.clone();
+        next.tries -= 1;
+        self.steps.insert(usize::from(self.at) + 1, Step::Pin(next));
+        true
+    }
+
+    /// Returns the meaning of FreeSWITCH's response to the current step.
+    pub(super) fn read(&self, response: &str) -> StepResult {
+        let succeeded = |succeeded| match succeeded {
+            true => StepResult::Succeeded,
+            false => StepResult::Failed,
+        };
         match self.step() {
-            Some(Step::Play(_) | Step::Beep) => response == PLAYED,
+            Some(Step::Play(_) | Step::Beep) => succeeded(response == PLAYED),
             // These have no meaningful response. A missing speech engine is detected earlier.
-            Some(Step::Answer | Step::Talk(_) | Step::Sleep(_) | Step::Hangup) => true,
-            Some(Step::Gather(gather)) => {
-                matches!(gather.read(response), GatherReading::Complete(_))
+            Some(Step::Answer | Step::Talk(_) | Step::Sleep(_) | Step::Hangup) => {
+                StepResult::Succeeded
             }
-            None => false,
+            Some(Step::Gather(gather)) => {
+                let reading = gather.read(response);
+                succeeded(matches!(reading, GatherReading::Complete(_)))
+            }
+            Some(Step::Pin(request)) => match request.attempt().read(response) {
+                GatherReading::Complete(digits) if request.hash.matches(&digits) => {
+                    StepResult::Succeeded
+                }
+                GatherReading::Complete(_) | GatherReading::TooFew(_) => StepResult::WrongPin,
+                GatherReading::NoPrompt => StepResult::Failed,
+            },
+            None => StepResult::Failed,
         }
     }
+}
+
+/// The meaning of FreeSWITCH's response to a step.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum StepResult {
+    /// The next step follows.
+    Succeeded,
+    /// The caller entered another PIN, or none.
+    WrongPin,
+    /// The run has failed.
+    Failed,
 }
 
 fn allowed(step: &Step, timeout: Duration) -> Duration {
@@ -207,5 +259,6 @@ fn allowed(step: &Step, timeout: Duration) -> Duration {
         Step::Sleep(ms) => Duration::from_millis((*ms).into()) + GRACE,
         Step::Answer | Step::Beep | Step::Hangup => GRACE,
         Step::Gather(gather) => gather.longest(timeout),
+        Step::Pin(request) => request.attempt().longest(timeout),
     }
 }

@@ -1,23 +1,32 @@
 //! Action runs of calls, before they join a room and after they have left one: their start and their progress.
 
-use crate::action::{Action, steps};
+use crate::action::{Action, Step, steps};
 use crate::call::{
     ActionRun, CallInput, CallState, CallStatus, Checkpoint, Gathering, Purpose, StepId,
 };
 use crate::ids::{CallId, ChannelId, RoomId};
+use crate::pin::PinRequest;
 
 use super::{Context, NodeState};
 
 impl NodeState {
-    /// Returns the run of the pre-actions that the call must complete before it enters the room, if there are any.
+    /// Returns the run that the call must complete before it enters the room, if there is any: the PIN, then the
+    /// pre-actions.
     pub(super) fn run_before(
         &self,
         call: &CallState,
         room: RoomId,
-        actions: &[Action],
+        (pin, actions): (Option<PinRequest>, &[Action]),
         cx: &mut Context<'_>,
     ) -> Option<ActionRun> {
-        self.make_run(call, Purpose::Before(room), actions, cx)
+        let is_answered = call.answered_at().is_some();
+        let mut all = Vec::new();
+        if let Some(request) = pin {
+            all.extend((!is_answered).then_some(Step::Answer));
+            all.push(Step::Pin(Box::new(request)));
+        }
+        all.extend(steps(actions, is_answered || !all.is_empty()));
+        self.make_run(Purpose::Before(room), all, cx)
     }
 
     /// Starts the post-actions of a room that the call has left.
@@ -29,7 +38,8 @@ impl NodeState {
         cx: &mut Context<'_>,
     ) {
         if let Some(state) = self.call(call)
-            && let Some(run) = self.make_run(state, Purpose::After(room), actions, cx)
+            && let steps = steps(actions, state.answered_at().is_some())
+            && let Some(run) = self.make_run(Purpose::After(room), steps, cx)
         {
             self.call_input(call, CallInput::ThenAct { run }, cx);
         }
@@ -37,15 +47,13 @@ impl NodeState {
 
     fn make_run(
         &self,
-        call: &CallState,
         purpose: Purpose,
-        actions: &[Action],
+        steps: Vec<Step>,
         cx: &mut Context<'_>,
     ) -> Option<ActionRun> {
-        if actions.is_empty() {
+        if steps.is_empty() {
             return None;
         }
-        let steps = steps(actions, call.answered_at().is_some());
         ActionRun::new(
             cx.ids.next_uuid(),
             purpose,
@@ -58,12 +66,18 @@ impl NodeState {
     /// Applies the end of one of our steps (`CHANNEL_EXECUTE_COMPLETE`).
     pub(super) fn step_ended(
         &mut self,
-        channel: ChannelId,
-        step: StepId,
-        response: String,
+        id: CallId,
+        sequence: u64,
+        (step, response): (StepId, String),
         cx: &mut Context<'_>,
     ) {
-        let id = CallId::new(self.node, channel);
+        // A late event of a digit that belongs to the step is not reported: it can be a part of a PIN.
+        if self
+            .call(id)
+            .is_some_and(|call| self.rules.digit_apps.contains(call.app()))
+        {
+            self.digits.close(id, sequence, cx.now);
+        }
         self.call_input(id, CallInput::StepEnded { step, response }, cx);
     }
 

@@ -5,7 +5,7 @@
 
 use crate::call::{CallInput, Direction};
 use crate::command_error::CommandError;
-use crate::entity::Target;
+use crate::entity::{EntityId, Target};
 use crate::ids::{CallId, ChannelId, MemberId, RoomId};
 use crate::intent::{Accepted, CancelDial, Decision, Dial, DialAccepted, DialCancelled, Refusal};
 use crate::room::dial::MAX_DIALS;
@@ -132,7 +132,7 @@ impl NodeState {
         &mut self,
         room: RoomId,
         channel: ChannelId,
-        (change, sip_status): (&ChannelChange, Option<u16>),
+        (change, sip_status, answered): (&ChannelChange, Option<u16>, bool),
         cx: &mut Context<'_>,
     ) {
         let session = CallId::new(self.node, channel);
@@ -140,12 +140,16 @@ impl NodeState {
             .room(room)
             .is_none_or(|room| room.attempt(session).is_none())
         {
-            return;
+            return self.end_unknown_attempt(room, session, change, cx);
         }
         let input = match change {
             ChannelChange::Ringing => DialInput::Ringing { session },
             ChannelChange::Answered(_) => return self.dial_answered(room, session, false, cx),
             ChannelChange::Parked { .. } => return self.dial_answered(room, session, true, cx),
+            // The event of the answer is lost. Such a callee must not be called again.
+            ChannelChange::HungUp { .. } | ChannelChange::Destroyed { .. } if answered => {
+                return self.dial_answered(room, session, true, cx);
+            }
             ChannelChange::HungUp { cause } | ChannelChange::Destroyed { cause: Some(cause) } => {
                 DialInput::HungUp {
                     session,
@@ -165,6 +169,24 @@ impl NodeState {
         self.room_input(room, RoomInput::Dial(input), cx);
     }
 
+    /// Ends an attempt that is over here and begins at FreeSWITCH: its command was late. The callee would be called for
+    /// nobody.
+    fn end_unknown_attempt(
+        &self,
+        room: RoomId,
+        call: CallId,
+        change: &ChannelChange,
+        cx: &mut Context<'_>,
+    ) {
+        let begins = matches!(change, ChannelChange::Created(_) | ChannelChange::Ringing);
+        let is_ours = room.node() == self.node && !self.unreadable.contains(&EntityId::Room(room));
+        if begins && is_ours && self.call(call).is_none() {
+            let target = Target::Member { room, call };
+            let command = SwitchCommand::new(target, SwitchAction::CancelDial);
+            cx.out.commands.push(command);
+        }
+    }
+
     pub(super) fn dial_answered(
         &mut self,
         room: RoomId,
@@ -176,6 +198,7 @@ impl NodeState {
             session,
             member: MemberId::generate(self.node, cx.ids.next_uuid()),
             deadline: cx.now + self.rules.timeouts.join,
+            elsewhere: self.is_alive(session),
             synthesized,
         };
         self.room_input(room, RoomInput::Dial(input), cx);

@@ -19,6 +19,8 @@ const SECOND: Duration = Duration::from_secs(1);
 struct DigitWindow {
     since: Timestamp,
     sequences: Vec<u64>,
+    /// The sequence of the last end of a request or a step: digits below it belong to that.
+    closed_at: u64,
 }
 
 /// The digits of the last second, by call.
@@ -28,21 +30,36 @@ pub(super) struct DigitWindows(BTreeMap<CallId, DigitWindow>);
 impl DigitWindows {
     /// Decides whether a digit is reported, and remembers it.
     pub(super) fn admits(&mut self, call: CallId, sequence: u64, now: Timestamp) -> bool {
-        if self.0.len() >= MOST_WINDOWS {
-            self.0.retain(|_, window| now.since(window.since) < SECOND);
-        }
-        let window = self.0.entry(call).or_insert_with(|| DigitWindow {
-            since: now,
-            sequences: Vec::new(),
-        });
+        let window = self.window(call, now);
         if now.since(window.since) >= SECOND {
             window.since = now;
             window.sequences.clear();
         }
-        let admits = window.sequences.len() < MOST_DIGITS && !window.sequences.contains(&sequence);
+        let admits = sequence > window.closed_at
+            && window.sequences.len() < MOST_DIGITS
+            && !window.sequences.contains(&sequence);
         if admits {
             window.sequences.push(sequence);
         }
         admits
+    }
+
+    /// Excludes the digits of a call below this sequence.
+    pub(super) fn close(&mut self, call: CallId, sequence: u64, now: Timestamp) {
+        let window = self.window(call, now);
+        window.since = now;
+        window.sequences.clear();
+        window.closed_at = window.closed_at.max(sequence);
+    }
+
+    fn window(&mut self, call: CallId, now: Timestamp) -> &mut DigitWindow {
+        if self.0.len() >= MOST_WINDOWS {
+            self.0.retain(|_, window| now.since(window.since) < SECOND);
+        }
+        self.0.entry(call).or_insert_with(|| DigitWindow {
+            since: now,
+            sequences: Vec::new(),
+            closed_at: 0,
+        })
     }
 }

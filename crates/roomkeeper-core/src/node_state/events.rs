@@ -22,6 +22,7 @@ use crate::switch_event::{
 
 use crate::switch_command::{SwitchAction, SwitchCommand};
 
+use super::digit_windows::DigitWindows;
 use super::{Context, NodeState};
 
 impl NodeState {
@@ -38,6 +39,7 @@ impl NodeState {
         self.still_counted.clear();
         self.identities.clear();
         self.silent.clear();
+        self.digits = DigitWindows::default();
         let waits = core.is_some_and(|core| self.await_recovery(core, cx));
         if !waits {
             self.end_other_cores(cx);
@@ -390,8 +392,9 @@ impl NodeState {
                 room,
                 change,
                 sip_status,
+                answered,
             } => {
-                self.dial_event(room, channel, (&change, sip_status), cx);
+                self.dial_event(room, channel, (&change, sip_status, answered), cx);
                 self.apply_channel_change(channel, sequence, at, *change, cx);
             }
             ChannelChange::Ringing => {}
@@ -421,7 +424,7 @@ impl NodeState {
             }
             ChannelChange::Digit(pressed) => self.digit(id, sequence, pressed, cx),
             ChannelChange::StepEnded { step, response } => {
-                self.step_ended(channel, step, response, cx);
+                self.step_ended(id, sequence, (step, response), cx);
             }
             ChannelChange::HungUp { cause } => {
                 self.hung_up(channel, cause, at, Some(sequence), false, cx);

@@ -68,7 +68,9 @@ impl NodeState {
         let registration = self.room(room).and_then(RoomState::registration);
         let registration = registration.ok_or(Refusal::RoomNotFound)?;
         let member = MemberId::generate(room.node(), cx.ids.next_uuid());
-        let run = self.run_before(state, room, &registration.details.pre_actions, cx);
+        let details = &registration.details;
+        let pin = details.settings.pin_request().filter(|_| !join.skip_pin);
+        let run = self.run_before(state, room, (pin, &details.pre_actions), cx);
         let first = run.as_ref().map(ActionRun::longest).unwrap_or_default();
         let input = RoomInput::Join {
             call,

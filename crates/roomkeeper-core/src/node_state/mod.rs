@@ -196,6 +196,9 @@ pub struct NodeState {
     identities: IdMap<ChannelId, Identity>,
     /// Channels that were missing in the last list. FreeSWITCH writes the list late, so a single absence is no evidence.
     unlisted: BTreeSet<ChannelId>,
+    /// The channels of attempts to dial that the last list lacks, and that FreeSWITCH is asked for: they may begin, and be
+    /// answered, while it answers that it knows none of them.
+    asked_dials: BTreeSet<ChannelId>,
     ended: BTreeMap<ChannelId, Timestamp>,
     /// Channels that left a room by their own events and that the conference has not reported as gone: it still counts
     /// them. Kept until the conference ends, because it may never report them.
@@ -230,6 +233,7 @@ impl NodeState {
             calls: IdMap::default(),
             identities: IdMap::default(),
             unlisted: BTreeSet::new(),
+            asked_dials: BTreeSet::new(),
             ended: BTreeMap::new(),
             still_counted: BTreeMap::new(),
             touched: IdSet::default(),

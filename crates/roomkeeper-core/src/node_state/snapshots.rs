@@ -216,14 +216,17 @@ impl NodeState {
             .collect()
     }
 
-    /// Returns the known calls, and the dialled channels, that are not in the list. A call that FreeSWITCH may still recover is not missing.
-    pub fn missing_from(&self, listed: &IdSet<ChannelId>) -> Vec<ChannelId> {
+    /// Returns the known calls, and the dialled channels, that are not in the list: FreeSWITCH is asked for each. A call
+    /// that FreeSWITCH may still recover is not missing.
+    pub fn missing_from(&mut self, listed: &IdSet<ChannelId>) -> Vec<ChannelId> {
+        let dials = self.dialled_channels();
+        self.asked_dials = dials.filter(|channel| !listed.contains(channel)).collect();
         let calls = self.calls.values();
         calls
             .filter(|call| self.recovery.is_none() || Some(call.core()) == self.core)
             .map(|call| call.id().channel())
-            .chain(self.dialled_channels())
             .filter(|channel| !listed.contains(channel))
+            .chain(self.asked_dials.iter().copied())
             .collect()
     }
 
@@ -289,6 +292,11 @@ impl NodeState {
     pub fn end_vanished_call(&mut self, channel: ChannelId, fence: u64, cx: &mut Context<'_>) {
         if let Some(room) = self.dialling_room(channel) {
             return self.dial_not_found(room, CallId::new(self.node, channel), cx);
+        }
+        if self.asked_dials.contains(&channel) {
+            // The attempt began after the question, and has been answered or is over.
+            cx.out.resync = Some("a dialled channel began after the list of calls");
+            return;
         }
         let before = cx.out.notifications.len();
         // FreeSWITCH was asked for this id, so the call is over even if an event after the fence names it.

@@ -23,6 +23,17 @@ pub enum RoomControl {
 }
 
 impl RoomSettings {
+    /// Returns all controls of a conference, those of unset settings included.
+    pub fn all_controls(&self) -> Vec<RoomControl> {
+        let update = RoomSettingsUpdate {
+            max_members: Some(self.max_members),
+            tones: Some(self.tones.clone()),
+            alone_url: Some(self.alone_url.clone()),
+            ..RoomSettingsUpdate::default()
+        };
+        update.controls()
+    }
+
     /// Returns the controls of a new conference.
     pub fn controls(&self) -> Vec<RoomControl> {
         let defaults = Self::default();
@@ -56,5 +67,17 @@ impl RoomSettingsUpdate {
             });
         }
         controls
+    }
+
+    /// Returns true if the update removes a setting that a conference keeps.
+    pub fn removes_control(&self, before: &RoomSettings) -> bool {
+        let limit = before.max_members != 0 && self.max_members == Some(0);
+        let alone = before.alone_url.is_some() && self.alone_url == Some(None);
+        let tone = self.tones.as_ref().is_some_and(|tones| {
+            let removed =
+                |before: &Option<PlayUrl>, now: &Option<PlayUrl>| before.is_some() && now.is_none();
+            removed(&before.tones.enter, &tones.enter) || removed(&before.tones.exit, &tones.exit)
+        });
+        limit || alone || tone
     }
 }

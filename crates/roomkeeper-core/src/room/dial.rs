@@ -323,6 +323,8 @@ pub enum DialInput {
         member: MemberId,
         /// The call must have entered the room by then.
         deadline: Timestamp,
+        /// True if the call is known already: it was answered before, and somebody else has moved it.
+        elsewhere: bool,
         /// True if no event of the answer arrived.
         synthesized: bool,
     },

@@ -93,6 +93,8 @@ pub enum JoinFailure {
     Removed,
     /// A pre-action of the call failed.
     ActionFailed,
+    /// The caller did not enter the PIN of the room.
+    Pin,
 }
 
 impl JoinFailure {
@@ -107,6 +109,7 @@ impl JoinFailure {
             Self::Orphan => "orphan",
             Self::Removed => "removed",
             Self::ActionFailed => "action_failed",
+            Self::Pin => "pin",
         }
     }
 }

@@ -31,6 +31,7 @@ pub mod state;
 pub mod tones;
 mod transition;
 
+pub use crate::pin::PinHash;
 pub use audio::{Hold, HoldRequest, MEMBER_LIMITS, MemberAudio};
 pub use coach::{CoachChange, CoachEnd, MemberCoach};
 pub use control::RoomControl;

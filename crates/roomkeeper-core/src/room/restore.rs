@@ -2,7 +2,7 @@
 //!
 //! Owns the check that stored data form a room that the rules can work on. The store owns their encoding.
 
-use crate::ids::{CallId, RecordingId, RoomId};
+use crate::ids::{CallId, ConferenceId, RecordingId, RoomId};
 use crate::time::Timestamp;
 
 use super::coach::MemberCoach;
@@ -51,6 +51,8 @@ pub struct RoomData {
     pub sequence: u64,
     /// True if its conference has started after a wait for a moderator.
     pub started: bool,
+    /// The conference instance in which a setting was removed.
+    pub removed_in: Option<ConferenceId>,
     /// The time at which it ends unless a member has talked since.
     pub silent_at: Option<Timestamp>,
 }
@@ -84,6 +86,7 @@ impl RoomState {
             members,
             sequence,
             started,
+            removed_in,
             silent_at,
         } = data;
         instances.sort_by_key(|conference| conference.since);
@@ -103,6 +106,7 @@ impl RoomState {
             ended_at,
             sequence,
             started,
+            removed_in,
             silent_at,
             ..Self::unregistered(id)
         };
@@ -199,6 +203,7 @@ mod tests {
             members: Vec::new(),
             sequence: 7,
             started: false,
+            removed_in: None,
             silent_at: None,
         }
     }

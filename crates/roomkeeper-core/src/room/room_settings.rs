@@ -1,9 +1,12 @@
 //! The settings of a room.
 
+use crate::gather::Prompt;
 use crate::labels::Labels;
+use crate::pin::{DEFAULT_TRIES, PinHash, PinRequest, RoomPin};
 use crate::play_url::PlayUrl;
+use crate::speech::Speech;
 
-use super::settings::settings;
+use super::settings::{Sparse, settings};
 use super::tones::Tones;
 
 settings! {
@@ -27,6 +30,15 @@ settings! {
         alone_url: Option<PlayUrl>,
         /// The seconds without a talking member after which the room ends; 0 for never.
         end_when_silent_for: u32,
+        /// The PIN that a caller enters before its call joins.
+        #[serde(rename = "pin_required")]
+        pin: RoomPin,
+        /// The file that asks for the PIN.
+        pin_prompt_url: Option<PlayUrl>,
+        /// The text that asks for the PIN, instead of a file.
+        pin_prompt_text: Option<Speech>,
+        /// The attempts of a caller; 0 for [`DEFAULT_TRIES`].
+        pin_tries: u8,
         /// True if members wait until one that starts the conference enters.
         wait_for_moderator: bool,
         /// The file that each of them hears meanwhile.
@@ -50,8 +62,41 @@ impl RoomSettings {
         Self {
             tones: Tones::default(),
             alone_url: None,
+            pin_prompt_url: None,
+            pin_prompt_text: None,
             wait_url: None,
             ..self.without_labels()
         }
+    }
+
+    /// Returns the request to a caller for the PIN, if the room has one.
+    pub fn pin_request(&self) -> Option<PinRequest> {
+        let prompt = match (&self.pin_prompt_url, &self.pin_prompt_text) {
+            (Some(url), _) => Prompt::Play(url.clone()),
+            (None, Some(text)) => Prompt::Talk(text.clone()),
+            (None, None) => Prompt::Silence,
+        };
+        Some(PinRequest {
+            hash: self.pin.hash()?.clone(),
+            prompt,
+            tries: match self.pin_tries {
+                0 => DEFAULT_TRIES,
+                tries => tries,
+            },
+        })
+    }
+}
+
+impl Sparse<RoomSettings> {
+    /// Returns the settings with the hash of the PIN, which is stored beside them.
+    #[must_use]
+    pub fn with_pin(mut self, hash: Option<PinHash>) -> Self {
+        if hash.is_some() {
+            self.apply(RoomSettingsUpdate {
+                pin: Some(RoomPin::new(hash)),
+                ..RoomSettingsUpdate::default()
+            });
+        }
+        self
     }
 }

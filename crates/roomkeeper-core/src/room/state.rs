@@ -127,6 +127,8 @@ pub struct RoomState {
     /// The instance that has the settings, as far as this process has sent them. Not stored: a later owner sends them
     /// again.
     pub(super) controlled: Option<ConferenceId>,
+    /// The instance in which a setting was removed. It must have the defaults, too.
+    pub(super) removed_in: Option<ConferenceId>,
     /// True once a member has started the conference that waited for a moderator, until the last member leaves.
     pub(super) started: bool,
     /// The time at which the room ends unless a member has talked since.
@@ -177,6 +179,7 @@ impl RoomState {
             lock: Lock::default(),
             end_reason: None,
             controlled: None,
+            removed_in: None,
             started: false,
             silent_at: None,
             talked_at: None,
@@ -267,6 +270,11 @@ impl RoomState {
     /// Returns the time at which the room ends unless a member has talked since.
     pub const fn silent_at(&self) -> Option<Timestamp> {
         self.silent_at
+    }
+
+    /// Returns the conference instance in which a setting was removed.
+    pub const fn removed_in(&self) -> Option<ConferenceId> {
+        self.removed_in
     }
 
     /// Returns the active recording.

@@ -28,8 +28,14 @@ impl Transition<'_> {
                 session,
                 member,
                 deadline,
+                elsewhere,
                 synthesized,
-            } => self.dial_answered(session, member, deadline, synthesized),
+            } => {
+                if elsewhere {
+                    return self.dial_answered_elsewhere(session, synthesized);
+                }
+                self.dial_answered(session, member, deadline, synthesized);
+            }
             DialInput::HungUp {
                 session,
                 cause,
@@ -153,6 +159,28 @@ impl Transition<'_> {
         self.finish_if_empty();
     }
 
+    /// Ends a dial-out whose call is known already, and not on its way into this room. A call that was being cancelled is
+    /// hung up.
+    fn dial_answered_elsewhere(&mut self, session: CallId, synthesized: bool) {
+        if self.room.attempt(session).is_none() {
+            return;
+        }
+        let Some(dial) = self.room.take_dial(session) else {
+            return;
+        };
+        self.report_dial(&dial, DialChange::Answered, synthesized);
+        if !self.room.is_open() || dial.cancelled_at.is_some() {
+            self.effects.push(RoomEffect::CallDialled {
+                call: session,
+                caller_id: None,
+                did: dial.request.to.to_string(),
+                joins: false,
+                synthesized,
+            });
+        }
+        self.finish_if_empty();
+    }
+
     /// Ends an attempt; the next one follows after a pause if there is one.
     fn dial_over(
         &mut self,
@@ -259,7 +287,7 @@ impl Transition<'_> {
         }
     }
 
-    /// Ends every attempt without a report of FreeSWITCH.
+    /// Ends every attempt without a report of FreeSWITCH, and its call with the last command for it.
     pub(super) fn drop_dials(&mut self) {
         let all: Vec<CallId> = self
             .room
@@ -268,6 +296,7 @@ impl Transition<'_> {
             .map(|dial| dial.session)
             .collect();
         for session in all {
+            self.command(RoomCommand::CancelDial { call: session });
             self.dial_over(session, UNKNOWN_CAUSE, None, true);
         }
     }

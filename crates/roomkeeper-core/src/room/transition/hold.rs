@@ -194,7 +194,8 @@ impl Transition<'_> {
         } else {
             self.stop_member_files(call, true);
         }
-        if stays && !(was_held && is_held) {
+        // Somebody else may have held it, also on its way out: the hold counts if it stays after all.
+        if (stays || is_held) && !(was_held && is_held) {
             self.joined_held(call, true);
         }
     }

@@ -55,10 +55,15 @@ impl Transition<'_> {
             }
             MemberStatus::Joined | MemberStatus::Leaving { .. } => false,
         });
-        if entering == Some(true) {
-            self.prepare_wait(call);
-            self.command(RoomCommand::Enter { call });
+        if entering != Some(true) {
+            return;
         }
+        // The room can be locked since the request. A conference refuses the call then, but there may be none yet.
+        if self.room.lock.locked() {
+            return self.not_entered(call, JoinFailure::Refused, false);
+        }
+        self.prepare_wait(call);
+        self.command(RoomCommand::Enter { call });
     }
 
     pub(super) fn cancel(&mut self, call: CallId) {
@@ -276,6 +281,7 @@ const fn returns_after(reason: JoinFailure) -> bool {
         | JoinFailure::Moved
         | JoinFailure::Orphan
         | JoinFailure::Removed
-        | JoinFailure::ActionFailed => false,
+        | JoinFailure::ActionFailed
+        | JoinFailure::Pin => false,
     }
 }

@@ -209,6 +209,9 @@ impl Transition<'_> {
         if update.is_empty() {
             return;
         }
+        let removes = update
+            .settings
+            .removes_control(&registration.details.settings);
         update
             .clone()
             .make(&mut registration.name, &mut registration.details);
@@ -226,6 +229,9 @@ impl Transition<'_> {
             false,
         );
         self.change_wait(waits, has_new_music, command_uid);
+        if removes {
+            self.room.removed_in = self.room.conference().map(|latest| latest.id);
+        }
         // The conference carries a copy of the registration.
         if !self.room.instances.is_empty() {
             self.command(RoomCommand::Describe);

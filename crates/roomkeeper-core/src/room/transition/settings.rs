@@ -17,7 +17,12 @@ impl Transition<'_> {
             return;
         }
         self.room.controlled = instance;
-        for control in self.room.settings().controls() {
+        let settings = self.room.settings();
+        let controls = match instance.is_some() && self.room.removed_in == instance {
+            true => settings.all_controls(),
+            false => settings.controls(),
+        };
+        for control in controls {
             self.command(RoomCommand::Control(control));
         }
     }
