@@ -613,3 +613,25 @@ fn room_of_a_lost_store_waits_unless_a_member_hears() {
         world.expect_sound(&[]);
     }
 }
+
+#[test]
+fn talking_of_a_waiting_member_and_a_snapshot_write_nothing() {
+    let mut world = World::with_waiting_member(None);
+    let changes = |world: &mut World| {
+        let room = world.node_state.room_mut(room(1)).unwrap();
+        room.take_changes()
+    };
+    changes(&mut world);
+    for talking in [true, false] {
+        let block = MemberBlock {
+            hear: false,
+            talking,
+            ..block(call(1), true)
+        };
+        world.conference(1, 1, 1, ConferenceChange::Flags(block));
+    }
+    assert_eq!(world.live.len(), 2);
+    world.shows_hearing(&[(1, false)]);
+    let changes = changes(&mut world);
+    assert!(changes.is_empty(), "{changes:?}");
+}
