@@ -26,7 +26,6 @@ pub struct DialStory {
 pub struct Hangup {
     pub call: String,
     pub at: Instant,
-    pub text: String,
 }
 
 #[derive(Default)]
@@ -93,7 +92,6 @@ impl Story {
                 self.hangups.push(Hangup {
                     call: call.clone(),
                     at: webhook.at,
-                    text: webhook.text.clone(),
                 });
                 self.view.calls.remove(&call)
             }
