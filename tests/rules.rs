@@ -563,6 +563,7 @@ fn joining_call_that_is_still_parked_is_not_refused() {
         channel: call(1).channel(),
         identity: identity(None),
         parked: true,
+        listens: false,
     };
     assert!(world.node_state.channels_to_dump(&[listed]).is_empty());
     world.sequence += 1;
@@ -1059,6 +1060,7 @@ fn turned_away_call_is_checked_when_its_park_fails() {
         channel: call(1).channel(),
         identity: identity(None),
         parked: true,
+        listens: false,
     }];
     assert_eq!(
         world.node_state.channels_to_dump(&listed),
