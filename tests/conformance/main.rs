@@ -30,6 +30,7 @@ mod commands;
 mod control;
 mod create;
 mod delete;
+mod dial;
 mod join;
 mod keypad;
 mod leave;
@@ -73,6 +74,7 @@ fn rows() -> Vec<(&'static str, Vec<Entry>)> {
         ("status", status::rows()),
         ("members", members::rows()),
         ("delete", delete::rows()),
+        ("dial", dial::rows()),
         ("play", play::rows()),
         ("say", say::rows()),
         ("control", control::rows()),
