@@ -635,3 +635,21 @@ fn talking_of_a_waiting_member_and_a_snapshot_write_nothing() {
     let changes = changes(&mut world);
     assert!(changes.is_empty(), "{changes:?}");
 }
+
+#[test]
+fn refused_command_of_another_replica_is_sent_again_by_the_owner() {
+    let mut world = World::with_waiting_member(None);
+    world.commands.clear();
+    world.set_wait(false);
+    let hears =
+        |command: &SwitchCommand| matches!(command.action, SwitchAction::SetHearing { on: true });
+    let at = world.commands.iter().position(hears).unwrap();
+    let command = world.commands.remove(at);
+    let retry_after = Duration::from_secs(1);
+    world.refuses(&command, &CommandError::Down { retry_after });
+    world.commands.clear();
+    // Only a stored deadline lets the owner read the state of the other replica.
+    world.restarts_controller();
+    world.waits(2);
+    world.expect_sound(&["1 hear"]);
+}
