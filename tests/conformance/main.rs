@@ -31,6 +31,7 @@ mod commands;
 mod control;
 mod create;
 mod delete;
+mod dial;
 mod join;
 mod keypad;
 mod leave;
@@ -74,6 +75,7 @@ fn rows() -> Vec<(&'static str, Vec<Entry>)> {
         ("status", status::rows()),
         ("members", members::rows()),
         ("delete", delete::rows()),
+        ("dial", dial::rows()),
         ("play", play::rows()),
         ("say", say::rows()),
         ("announcement", announcement::rows()),

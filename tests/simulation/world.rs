@@ -1985,6 +1985,12 @@ impl World {
             .map(|((_, call), recording)| (call.clone(), recording.clone()))
             .collect();
         same("I3: reported recordings of members", &id, &known, &taps)?;
+        let mut alone = room.coaches().iter();
+        if let Some((call, coach)) = alone.find(|(call, _)| !room.members().contains_key(call)) {
+            return Err(format!(
+                "I5: {coach:?} listens to {call}, which has left {id}"
+            ));
+        }
         let coaches = room.coaches().iter();
         let coaches: BTreeMap<String, String> = coaches
             .filter(|(_, coach)| coach.began)
