@@ -784,7 +784,7 @@ impl World {
                 },
             ),
             RequestedIntent::RecordStart { room: n } => {
-                Intent::new(Target::Room(room(n)), app, StartRecording)
+                Intent::new(Target::Room(room(n)), app, StartRecording::default())
             }
             RequestedIntent::RecordStop { room: n } => {
                 Intent::new(Target::Room(room(n)), app, StopRecording)

@@ -4,6 +4,8 @@
 
 #[path = "rules/actions.rs"]
 mod actions;
+#[path = "rules/announcement.rs"]
+mod announcement;
 #[path = "rules/coaching.rs"]
 mod coaching;
 #[path = "rules/connect.rs"]
@@ -75,7 +77,9 @@ use roomkeeper_core::intent::{
 };
 use roomkeeper_core::node_state::{Context, IdSource, LiveNotification, NodeState, Rules, Subject};
 use roomkeeper_core::room::{CoachChange, MemberFlag};
-use roomkeeper_core::room::{Details, Kind, Origin, Registration, ReportedLevels, RoomEvent};
+use roomkeeper_core::room::{
+    Details, Kind, Origin, RecordingChange, Registration, ReportedLevels, RoomEvent,
+};
 use roomkeeper_core::switch_command::{SwitchAction, SwitchCommand};
 use roomkeeper_core::switch_event::{
     ChannelChange, ChannelDump, ConferenceChange, Identity, ListedChannel, MemberBlock, Snapshot,
@@ -260,7 +264,13 @@ impl World {
                         },
                         RoomEvent::Recording { call, change, .. } => {
                             let of = if call.is_some() { "member " } else { "" };
-                            format!("{of}recording {change:?}").to_lowercase()
+                            match change {
+                                RecordingChange::Failed(reason) => {
+                                    let reason = reason.map(|why| format!(" {}", why.as_str()));
+                                    format!("{of}recording failed{}", reason.unwrap_or_default())
+                                }
+                                other => format!("{of}recording {other:?}").to_lowercase(),
+                            }
                         }
                         RoomEvent::MemberJoined {
                             muted,
@@ -557,6 +567,7 @@ fn joining_call_that_is_still_parked_is_not_refused() {
         channel: call(1).channel(),
         identity: identity(None),
         parked: true,
+        listens: false,
     };
     assert!(world.node_state.channels_to_dump(&[listed]).is_empty());
     world.sequence += 1;
@@ -1053,6 +1064,7 @@ fn turned_away_call_is_checked_when_its_park_fails() {
         channel: call(1).channel(),
         identity: identity(None),
         parked: true,
+        listens: false,
     }];
     assert_eq!(
         world.node_state.channels_to_dump(&listed),

@@ -148,10 +148,13 @@ pub(super) fn caller_result(
     let Err(error) = answer else {
         return Ok(());
     };
-    // The conference has ended: the request holds without it.
+    // The conference has ended: the request holds without it, and for the next one.
     if matches!(
         (&command.action, error),
-        (SwitchAction::SetLock { .. }, CommandError::NoSuchChannel)
+        (
+            SwitchAction::SetLock { .. } | SwitchAction::Describe { .. } | SwitchAction::Control(_),
+            CommandError::NoSuchChannel
+        )
     ) {
         return Ok(());
     }
@@ -183,7 +186,8 @@ mod tests {
     use roomkeeper_core::entity::Target;
     use roomkeeper_core::ids::OperationId;
     use roomkeeper_core::play_url::PlayUrl;
-    use roomkeeper_core::room::FileId;
+    use roomkeeper_core::room::{Details, FileId, Kind, Origin, Registration};
+    use roomkeeper_core::time::Timestamp;
 
     use super::*;
 
@@ -215,6 +219,29 @@ mod tests {
                 caller_result(&command, &Err(error.clone())).err()
             })
             .collect()
+    }
+
+    #[test]
+    fn lock_and_settings_need_no_conference() {
+        let room = "acW68-room-550e8400-e29b-41d4-a716-446655440000";
+        let registration = Box::new(Registration {
+            app: "demo".parse().unwrap(),
+            name: "standup".to_owned(),
+            origin: Origin::Gateway,
+            created_at: Timestamp::from_millis(1),
+            kind: Kind::Conference,
+            details: Details::default(),
+        });
+        for action in [
+            SwitchAction::SetLock { locked: true },
+            SwitchAction::Describe { registration },
+            SwitchAction::Control(RoomControl::MaxMembers(2)),
+        ] {
+            let command = SwitchCommand::new(Target::Room(room.parse().unwrap()), action);
+            let result = |error| caller_result(&command, &Err(error));
+            assert!(result(CommandError::NoSuchChannel).is_ok());
+            assert!(result(CommandError::Unknown).is_err());
+        }
     }
 
     #[test]

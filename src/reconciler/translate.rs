@@ -566,6 +566,7 @@ impl WireChannel<'_> {
                 answered_at: None,
             },
             parked: self.application == "park",
+            listens: self.application == EAVESDROP,
         })
     }
 }

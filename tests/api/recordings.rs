@@ -4,6 +4,9 @@ use roomkeeper::reconciler::{Accepted, Intent, IntentError, Refusal};
 use roomkeeper_core::entity::Target;
 use roomkeeper_core::ids::{RecordingId, RoomId};
 use roomkeeper_core::intent::{PauseRecording, RecordingAccepted, StartRecording, StopRecording};
+use roomkeeper_core::play_url::PlayUrl;
+use roomkeeper_core::room::{Announcement, Spoken};
+use roomkeeper_core::speech::Speech;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -59,7 +62,7 @@ async fn recording_commands_give_202_with_id_and_status() {
             got.is(202, json!({ "recording_id": id, "status": status }));
             let by = app("demo");
             let expected = match verb {
-                "start" => Intent::new(target, by, StartRecording),
+                "start" => Intent::new(target, by, StartRecording::default()),
                 "stop" => Intent::new(target, by, StopRecording),
                 verb => {
                     let pause = verb == "pause";
@@ -109,4 +112,60 @@ async fn refused_recording_commands_have_their_status() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn announcement_of_a_recording_is_in_its_intent() {
+    let (world, room) = world().await;
+    let path = format!("/api/v1/conferences/{room}/recording/start");
+    let url = PlayUrl::new("http://1.1.1.1/a.wav").unwrap();
+    let spoken = Spoken {
+        text: Speech::new("Recorded").unwrap(),
+        voice: None,
+    };
+    for (body, announcement) in [
+        (json!({"url": url}), Announcement::File { url: url.clone() }),
+        (json!({"text": "Recorded"}), Announcement::Speech(spoken)),
+    ] {
+        let (_, answer) = accepted("start");
+        world.script(Ok(answer));
+        let got = world.post(&path, json!({ "announcement": body })).await;
+        assert_eq!(got.status.as_u16(), 202, "{}", got.text);
+        let start = StartRecording {
+            announcement: Some(announcement),
+        };
+        let expected = Intent::new(Target::Room(room), app("demo"), start);
+        assert_eq!(world.intents(), [expected]);
+    }
+}
+
+#[tokio::test]
+async fn bad_announcement_of_a_recording_gives_400_with_its_field() {
+    let (world, room) = world().await;
+    let path = format!("/api/v1/conferences/{room}/recording/start");
+    for (announcement, field) in [
+        (json!("http://1.1.1.1/a.wav"), "announcement"),
+        (json!({}), "announcement"),
+        (
+            json!({"text": "a", "url": "http://1.1.1.1/a"}),
+            "announcement",
+        ),
+        (json!({"url": "ftp://1.1.1.1/a"}), "announcement.url"),
+        (json!({"url": 7}), "announcement.url"),
+        (json!({"url": "http://127.0.0.1/a"}), "announcement.url"),
+        (json!({"text": ""}), "announcement.text"),
+        (
+            json!({"text": "a", "voice": "nobody"}),
+            "announcement.voice",
+        ),
+    ] {
+        let body = json!({ "announcement": announcement });
+        let answer = world.post(&path, body.clone()).await;
+        assert_eq!(answer.fails(400)["detail"]["field"], field, "{body}");
+    }
+    world.set_node("acW68", |node| node.speaks = false);
+    let body = json!({"announcement": {"text": "Recorded"}});
+    let answer = world.post(&path, body).await;
+    assert_eq!(answer.fails(400)["detail"]["field"], "announcement.text");
+    assert!(world.intents().is_empty());
 }

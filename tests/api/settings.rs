@@ -274,6 +274,7 @@ async fn settings_of_a_room_are_in_its_intents() {
         "max_members": 5, "max_duration": 3_600, "end_when_silent_for": 60,
         "tones": {"enter": "https://1.1.1.1/in.wav", "exit": false}, "alone_url": "https://1.1.1.1/m.wav",
         "wait_for_moderator": true, "wait_url": "https://1.1.1.1/w.wav",
+        "announce_recording": {"text": "This is\nrecorded", "url": null, "voice": null},
     });
     world.script(Ok(Accepted::UpdateRoom(UpdateAccepted::Updated)));
     assert_eq!(
@@ -282,7 +283,7 @@ async fn settings_of_a_room_are_in_its_intents() {
     );
     let none = json!({
         "max_members": 0, "max_duration": 0, "end_when_silent_for": 0, "tones": false, "alone_url": false,
-        "wait_for_moderator": false, "wait_url": false,
+        "wait_for_moderator": false, "wait_url": false, "announce_recording": false,
     });
     world.script(Ok(Accepted::UpdateRoom(UpdateAccepted::Updated)));
     assert_eq!(
@@ -301,10 +302,11 @@ async fn settings_of_a_room_are_in_its_intents() {
         "max_members": 5, "timeout": 3_600, "end_when_silent_for": 60,
         "tones": {"enter": "https://1.1.1.1/in.wav"}, "alone_url": "https://1.1.1.1/m.wav",
         "wait_for_moderator": true, "wait_url": "https://1.1.1.1/w.wav",
+        "announce_recording": {"text": "This is recorded"},
     });
     let none = json!({
         "max_members": 0, "timeout": 0, "end_when_silent_for": 0, "tones": {}, "alone_url": null,
-        "wait_for_moderator": false, "wait_url": null,
+        "wait_for_moderator": false, "wait_url": null, "announce_recording": null,
     });
     assert_eq!(updates, [set, none]);
 }
@@ -330,6 +332,32 @@ async fn wrong_settings_of_a_room_give_400_with_their_field() {
         (json!({"alone_url": 7}), "alone_url"),
         (json!({ "alone_url": long }), "alone_url"),
         (json!({"alone_url": "https://[::1]/a"}), "alone_url"),
+        (json!({"announce_recording": true}), "announce_recording"),
+        (json!({"announce_recording": {}}), "announce_recording"),
+        (
+            json!({"announce_recording": {"url": "https://1.1.1.1/a", "text": "a"}}),
+            "announce_recording",
+        ),
+        (
+            json!({"announce_recording": {"text": "x".repeat(513)}}),
+            "announce_recording",
+        ),
+        (
+            json!({ "announce_recording": { "url": long } }),
+            "announce_recording",
+        ),
+        (
+            json!({"announce_recording": {"text": "${a}"}}),
+            "announce_recording.text",
+        ),
+        (
+            json!({"announce_recording": {"text": "a", "voice": "nobody"}}),
+            "announce_recording.voice",
+        ),
+        (
+            json!({"announce_recording": {"url": "https://127.0.0.1/a"}}),
+            "announce_recording.url",
+        ),
         (json!({"wait_for_moderator": 1}), "wait_for_moderator"),
         (json!({"wait_url": true}), "wait_url"),
         (json!({ "wait_url": long }), "wait_url"),

@@ -213,8 +213,9 @@ impl Double {
                     call: None,
                     id,
                     path: format!("/recordings/{id}.wav"),
+                    announcement: None,
                     command_uid,
-                    deadline: self.deadline(),
+                    timeout: Duration::from_secs(10),
                 };
                 self.change(room, RoomInput::Record(start)).await;
                 Accepted::StartRecording(RecordingAccepted { recording: id })

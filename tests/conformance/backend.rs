@@ -140,7 +140,21 @@ impl Backend {
 
     /// Returns the setup common to all worlds of this backend.
     pub fn setup(&self) -> Setup {
+        // A real server has no callees but those of its own dialplan.
+        let route = match self.real {
+            None => "sofia/gateway/trunk/${number}",
+            Some(_) => "loopback/${number}/inbound",
+        };
+        let dial = [
+            ("ROOMKEEPER_DIAL__NUMBER", route),
+            ("ROOMKEEPER_DIAL__MAX_PER_APP", "1000"),
+            ("ROOMKEEPER_DIAL__ALLOW__0__APP", "*"),
+            ("ROOMKEEPER_DIAL__ALLOW__0__NUMBERS", "[\"+4930\"]"),
+        ];
         Setup {
+            environment: dial
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .to_vec(),
             // No row tests a slow store, and a busy machine must not look like one.
             store_timeout: 3_000,
             lease_ttl: 9,

@@ -24,12 +24,14 @@ mod row;
 mod shape;
 
 mod access;
+mod announcement;
 mod bulk;
 mod coach;
 mod commands;
 mod control;
 mod create;
 mod delete;
+mod dial;
 mod join;
 mod keypad;
 mod leave;
@@ -75,8 +77,10 @@ fn rows() -> Vec<(&'static str, Vec<Entry>)> {
         ("talk", talk::rows()),
         ("members", members::rows()),
         ("delete", delete::rows()),
+        ("dial", dial::rows()),
         ("play", play::rows()),
         ("say", say::rows()),
+        ("announcement", announcement::rows()),
         ("control", control::rows()),
         ("recording", recording::rows()),
         ("coach", coach::rows()),

@@ -272,6 +272,20 @@ impl<'a> Row<'a> {
         }
     }
 
+    /// Notes a dialled call, which ends with the row.
+    pub fn note_dialled(&self, id: &str, number: &str) -> Call {
+        let channel = self.running.world.channel(id).to_owned();
+        let mut made = self.made.lock().unwrap();
+        made.channels.push(channel.clone());
+        made.scopes.push(id.to_owned());
+        Call {
+            id: id.to_owned(),
+            channel,
+            caller: String::new(),
+            did: number.to_owned(),
+        }
+    }
+
     /// Puts the call into the room, and waits for the webhook.
     pub async fn join(&self, call: &Call, room: &str) {
         let before = self.count(room, "conference.member.joined");

@@ -53,7 +53,7 @@ async fn join_with_pre_actions_and_recording_work_at_any_replica() {
     let id = room.to_string();
     one.until_webhook(&id, "conference.member.joined", 1).await;
     let recorded = two
-        .submit(Intent::new(Target::Room(room), app(), StartRecording).with_uid(None))
+        .submit(Intent::new(Target::Room(room), app(), StartRecording::default()).with_uid(None))
         .await;
     assert!(
         matches!(

@@ -280,6 +280,7 @@ fn call_that_listens_without_a_coaching_is_found_and_parked() {
         channel: call(2).channel(),
         identity: identity(Some("demo")),
         parked,
+        listens: false,
     };
     let dumped = |world: &World, parked| world.node_state.channels_to_dump(&[listed(parked)]);
     assert!(dumped(&world, true).is_empty());
@@ -292,6 +293,29 @@ fn call_that_listens_without_a_coaching_is_found_and_parked() {
     world.coach_parks(by);
     assert_eq!(world.status(call(2)), "parked");
     world.expect_notifications(&[]);
+}
+
+#[test]
+fn coach_that_returns_with_its_lost_node_is_parked() {
+    let mut world = World::coached();
+    world.with(|node_state, cx| node_state.core_changed(None, cx));
+    world.with(|node_state, cx| node_state.core_changed(Some(core()), cx));
+    world.notifications.clear();
+    world.commands.clear();
+    let listed = ListedChannel {
+        channel: call(2).channel(),
+        identity: identity(Some("demo")),
+        parked: false,
+        listens: true,
+    };
+    let wanted = world.node_state.channels_to_dump(&[listed]);
+    assert_eq!(wanted, [call(2).channel()]);
+    // Not one that somebody else lets listen.
+    world.coach_is_dumped(Some(call(1)), None);
+    world.expect_notifications(&[]);
+    world.coach_is_dumped(Some(call(1)), Some(ParkId(world.now)));
+    world.expect_notifications(&["call.new 747713001"]);
+    assert!(world.actions().contains(&"break"), "{:?}", world.actions());
 }
 
 #[test]

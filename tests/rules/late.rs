@@ -179,6 +179,7 @@ fn call_in_an_unstored_room_gets_a_dump() {
         channel: call(1).channel(),
         identity: identity(None),
         parked: true,
+        listens: false,
     }];
     assert_eq!(world.node_state.channels_to_dump(&listed), []);
     // This is the state after a restart: the room belonged to no app, and the call was ours.
@@ -204,6 +205,7 @@ fn call_given_up_with_its_node_is_revived_even_after_a_lookup() {
         channel: call(1).channel(),
         identity: identity(None),
         parked: true,
+        listens: false,
     }];
     assert_eq!(
         world.node_state.channels_to_dump(&listed),

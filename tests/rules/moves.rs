@@ -520,6 +520,7 @@ fn listed_park_of_a_moving_call_is_checked() {
         channel: call(1).channel(),
         identity: identity(None),
         parked: true,
+        listens: false,
     };
     assert_eq!(
         world.node_state.channels_to_dump(&[listed]),

@@ -63,7 +63,7 @@ impl World {
         }
     }
 
-    fn submit_play(&mut self, files: &[&str]) -> Result<Accepted, Refusal> {
+    pub(super) fn submit_play(&mut self, files: &[&str]) -> Result<Accepted, Refusal> {
         let url = |file: &&str| PlayUrl::new(&format!("http://h/{file}")).unwrap();
         self.submit(Intent::new(
             Target::Room(room(1)),

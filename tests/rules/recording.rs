@@ -17,7 +17,8 @@ impl World {
 
     fn record_of(&mut self, target: Target) -> Result<RecordingId, Refusal> {
         let accepted = self.submit(
-            Intent::new(target, demo(), StartRecording).with_uid(Some("r-1".parse().unwrap())),
+            Intent::new(target, demo(), StartRecording::default())
+                .with_uid(Some("r-1".parse().unwrap())),
         )?;
         let Accepted::StartRecording(RecordingAccepted { recording }) = accepted else {
             panic!("{accepted:?}");

@@ -361,6 +361,29 @@ fn snapshot_repeats_settings_that_could_not_be_sent() {
 }
 
 #[test]
+fn owner_learns_of_a_setting_that_another_replica_could_not_send() {
+    let mut world = World::joined();
+    world.update_room(RoomSettingsUpdate {
+        max_members: Some(2),
+        ..RoomSettingsUpdate::default()
+    });
+    let due = |world: &World| world.node_state.room(room(1)).unwrap().next_deadline();
+    assert_eq!(due(&world), None);
+    let failed = world.commands.pop().unwrap();
+    let error = CommandError::Unknown;
+    world.with(|node_state, cx| node_state.revert_command(&failed, &error, cx));
+    // The stored deadline makes the owner read the room.
+    assert_eq!(due(&world), Some(world.now));
+    world.restore_room();
+    world.commands.clear();
+    let entity = EntityId::Room(room(1));
+    world.with(|node_state, cx| node_state.deadline(entity, cx));
+    assert_eq!(due(&world), None);
+    world.shows(None, false);
+    assert_eq!(world.controls(), [RoomControl::MaxMembers(2)]);
+}
+
+#[test]
 fn snapshot_repeats_the_removal_of_settings_that_could_not_be_sent() {
     let mut world = World::joined();
     for most in [2, 0] {

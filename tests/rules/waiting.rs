@@ -436,7 +436,7 @@ fn another_file_replaces_the_music_of_waiting_members() {
 #[test]
 fn waiting_room_is_not_recorded_and_does_not_end_by_silence() {
     let mut world = World::with_waiting_member(None);
-    let record = || Intent::new(Target::Room(room(1)), demo(), StartRecording);
+    let record = || Intent::new(Target::Room(room(1)), demo(), StartRecording::default());
     assert_eq!(world.submit(record()), Err(Refusal::WaitsForModerator));
     world.change_room(RoomSettingsUpdate {
         end_when_silent_for: Some(5),
@@ -612,4 +612,44 @@ fn room_of_a_lost_store_waits_unless_a_member_hears() {
         assert_eq!(world.is_deaf_for_its_app(1), hears);
         world.expect_sound(&[]);
     }
+}
+
+#[test]
+fn talking_of_a_waiting_member_and_a_snapshot_write_nothing() {
+    let mut world = World::with_waiting_member(None);
+    let changes = |world: &mut World| {
+        let room = world.node_state.room_mut(room(1)).unwrap();
+        room.take_changes()
+    };
+    changes(&mut world);
+    for talking in [true, false] {
+        let block = MemberBlock {
+            hear: false,
+            talking,
+            ..block(call(1), true)
+        };
+        world.conference(1, 1, 1, ConferenceChange::Flags(block));
+    }
+    assert_eq!(world.live.len(), 2);
+    world.shows_hearing(&[(1, false)]);
+    let changes = changes(&mut world);
+    assert!(changes.is_empty(), "{changes:?}");
+}
+
+#[test]
+fn refused_command_of_another_replica_is_sent_again_by_the_owner() {
+    let mut world = World::with_waiting_member(None);
+    world.commands.clear();
+    world.set_wait(false);
+    let hears =
+        |command: &SwitchCommand| matches!(command.action, SwitchAction::SetHearing { on: true });
+    let at = world.commands.iter().position(hears).unwrap();
+    let command = world.commands.remove(at);
+    let retry_after = Duration::from_secs(1);
+    world.refuses(&command, &CommandError::Down { retry_after });
+    world.commands.clear();
+    // Only a stored deadline lets the owner read the state of the other replica.
+    world.restarts_controller();
+    world.waits(2);
+    world.expect_sound(&["1 hear"]);
 }

@@ -1307,6 +1307,7 @@ impl Node {
                     ..Self::identity(call)
                 },
                 parked: call.place == Place::Parked,
+                listens: matches!(call.place, Place::Coaching(_)),
             })
             .chain(self.callees.listed())
             .collect()

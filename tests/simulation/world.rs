@@ -31,11 +31,11 @@ use roomkeeper_core::node_state::RecordedMember;
 use roomkeeper_core::pin::PinHash;
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::plan::Suspect;
+use roomkeeper_core::room::{Announcement, Media, Spoken};
 use roomkeeper_core::room::{
     Details, FileId, Kind, Level, Member, MemberSettings, MemberStatus, MemberUpdate, Origin,
     PlayCommand, RoomSettings, RoomSettingsUpdate, RoomState, RoomStatus, Sparse, Update,
 };
-use roomkeeper_core::room::{Media, Spoken};
 use roomkeeper_core::room::{MemberFlag, RecordAction};
 use roomkeeper_core::speech::Speech;
 use roomkeeper_core::switch_command::{SwitchAction, SwitchCommand};
@@ -879,7 +879,11 @@ impl World {
             Request::Pause { slot } => Intent::new(Target::Room(self.room(slot)?), app, Pause),
             Request::Stop { slot } => Intent::new(Target::Room(self.room(slot)?), app, Stop),
             Request::Record { slot } => {
-                Intent::new(Target::Room(self.room(slot)?), app, StartRecording)
+                let announced = usize::from(!slot.is_multiple_of(2));
+                let url = self.new_urls(announced).pop();
+                let announcement = url.map(|url| Announcement::File { url });
+                let start = StartRecording { announcement };
+                Intent::new(Target::Room(self.room(slot)?), app, start)
             }
             Request::RecordStop { slot } => {
                 Intent::new(Target::Room(self.room(slot)?), app, StopRecording)
@@ -896,7 +900,9 @@ impl World {
                 app,
                 PauseRecording { pause },
             ),
-            Request::Tap { call } => Intent::new(self.membership(call)?, app, StartRecording),
+            Request::Tap { call } => {
+                Intent::new(self.membership(call)?, app, StartRecording::default())
+            }
             Request::TapStop { call } => Intent::new(self.membership(call)?, app, StopRecording),
             Request::TapPause { call, pause } => {
                 Intent::new(self.membership(call)?, app, PauseRecording { pause })
@@ -1979,6 +1985,12 @@ impl World {
             .map(|((_, call), recording)| (call.clone(), recording.clone()))
             .collect();
         same("I3: reported recordings of members", &id, &known, &taps)?;
+        let mut alone = room.coaches().iter();
+        if let Some((call, coach)) = alone.find(|(call, _)| !room.members().contains_key(call)) {
+            return Err(format!(
+                "I5: {coach:?} listens to {call}, which has left {id}"
+            ));
+        }
         let coaches = room.coaches().iter();
         let coaches: BTreeMap<String, String> = coaches
             .filter(|(_, coach)| coach.began)

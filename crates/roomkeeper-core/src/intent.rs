@@ -7,7 +7,7 @@ use crate::gather::{Gather as Request, Tones};
 use crate::ids::{AppId, CallId, CommandUid, MemberId, NodeId, OperationId, RecordingId, RoomId};
 use crate::labels::{InvalidLabel, LabelsUpdate};
 use crate::play_url::PlayUrl;
-use crate::room::Media;
+use crate::room::{Announcement, Media};
 use crate::room::{
     Details, DialRequest, Kind, MemberFlag, MemberSettings, MemberUpdate, Origin, Sparse, Update,
 };
@@ -335,8 +335,11 @@ pub struct SetHold {
 }
 
 /// See [`Action::StartRecording`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct StartRecording;
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct StartRecording {
+    /// What the room hears before; `None` for the announcement of its settings. Not for members.
+    pub announcement: Option<Announcement>,
+}
 
 /// See [`Action::StopRecording`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

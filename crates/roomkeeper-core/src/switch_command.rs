@@ -178,10 +178,10 @@ impl SwitchAction {
         }
     }
 
-    /// Returns true if the action is repeated after a lost answer: it states its target, and neither an event nor a
-    /// snapshot shows its effect.
+    /// Returns true if the action is repeated after a lost answer: it states its target, and a later snapshot repeats it
+    /// unless it shows its effect.
     pub const fn is_repeated(&self) -> bool {
-        matches!(self, Self::Control(_))
+        matches!(self, Self::Control(_) | Self::SetLevel { .. })
     }
 
     /// Returns the priority of an action. A room of thousands can need one paced command for each member. Other

@@ -376,6 +376,8 @@ pub struct ListedChannel {
     pub identity: Identity,
     /// True if it ran `park` when the list was written.
     pub parked: bool,
+    /// True if it listened to another channel then.
+    pub listens: bool,
 }
 
 /// The result of `uuid_dump` for a channel. It carries its own `Event-Sequence`, taken when it was made.

@@ -103,6 +103,9 @@ pub(super) struct RoomRow {
     status: &'static str,
     members: usize,
     locked: bool,
+    /// Present only while the members wait for a moderator.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    waiting: bool,
     #[schema(format = DateTime)]
     created_at: String,
     /// The node is not connected, so the state may be out of date. Present only while this is `true`.
@@ -127,6 +130,9 @@ pub(super) struct RoomDetail {
     /// Also those that are still joining.
     members: Vec<MemberRow>,
     locked: bool,
+    /// Present only while the members wait for a moderator.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    waiting: bool,
     #[schema(format = DateTime)]
     created_at: String,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -231,6 +237,7 @@ pub(super) async fn get(
             .map(|(call, member)| MemberRow::from_member(*call, member))
             .collect(),
         locked: room.lock().locked(),
+        waiting: room.is_waiting(),
         created_at: registration.created_at.rfc3339_seconds(),
         stale: shared.is_stale(id.node()),
     }))
@@ -270,6 +277,7 @@ const fn status(status: RoomStatus) -> &'static str {
 
 impl RoomRow {
     fn from_head(id: RoomId, head: RoomHead, stale: bool) -> Self {
+        let waiting = head.is_waiting();
         let Registration {
             app,
             name,
@@ -286,6 +294,7 @@ impl RoomRow {
             status: status(head.status),
             members: head.present,
             locked: head.locked,
+            waiting,
             created_at: created_at.rfc3339_seconds(),
             stale,
         }

@@ -13,7 +13,8 @@ use crate::http::auth::Caller;
 use crate::http::body::Fields;
 use crate::http::error::ApiError;
 use crate::http::openapi::schemas::{
-    CommandBody, Failure, RoomCommandFailures, RoomPath, SessionPath,
+    AnnouncementText, CommandBody, CommandUidText, Failure, RoomCommandFailures, RoomPath,
+    SessionPath,
 };
 use crate::http::request::PathId;
 use crate::http::state::Shared;
@@ -21,8 +22,10 @@ use crate::store::limits::StoredAnswer;
 use roomkeeper_core::entity::Target;
 use roomkeeper_core::ids::{CallId, RoomId};
 use roomkeeper_core::intent::{PauseRecording, RecordingAccepted, StartRecording, StopRecording};
+use roomkeeper_core::room::Announcement;
 
 use super::command::{Command, accepted};
+use super::say;
 
 pub(super) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
@@ -41,6 +44,8 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
 #[schema(as = RecordingStatus, rename_all = "snake_case")]
 #[allow(dead_code, reason = "describes a field")]
 pub(super) enum RecordingStatusText {
+    /// The announcement waits or plays.
+    Announcing,
     Starting,
     Recording,
     Paused,
@@ -55,18 +60,32 @@ pub(super) struct Operation {
     status: &'static str,
 }
 
+/// A request to record a conference.
+#[derive(ToSchema)]
+#[schema(as = StartRecording)]
+#[allow(dead_code, reason = "describes the body")]
+struct StartBody {
+    /// Replaces the setting `announce_recording` of the conference.
+    announcement: Option<AnnouncementText>,
+    #[schema(value_type = Option<CommandUidText>)]
+    command_uid: Option<String>,
+}
+
 /// Record a conference
 ///
+/// An announcement plays to all first, after what is playing and before what waits; `recording_status` is `announcing` until
+/// it has ended. If it is not played to its end, the conference is not recorded: the webhook is
+/// `conference.recording.failed` with the reason `announcement`. Members that join later do not hear it.
 /// Its webhook is `conference.recording.started` when FreeSWITCH writes the file, or `conference.recording.failed`. The
 /// recording ends when it is stopped or when the last member leaves; then `conference.recording.stopped` comes.
 #[utoipa::path(
     post, path = "/api/v1/conferences/{room_id}/recording/start", tag = "playback", operation_id = "startRecording",
     params(RoomPath),
-    request_body(content = CommandBody, example = json!({"command_uid": "record-1"})),
+    request_body(content = StartBody, example = json!({"announcement": {"text": "This conference is recorded."}, "command_uid": "record-1"})),
     responses(
         (status = 202, description = "The command is accepted.", body = Operation,
          example = json!({"recording_id": "f1d1c8e2-8e0b-8a3a-9d10-4f3c7a1f6b11", "status": "starting"})),
-        (status = 409, description = "The conference has no members, waits for a moderator or is already recorded, or the `command_uid` belongs to another command.", body = Failure),
+        (status = 409, description = "The conference has no members, waits for a moderator or is already recorded, the playback queue has no room for the announcement, or the `command_uid` belongs to another command.", body = Failure),
         RoomCommandFailures,
     )
 )]
@@ -76,7 +95,34 @@ pub(super) async fn start(
     PathId(room): PathId<RoomId>,
     fields: Fields,
 ) -> Result<Response, ApiError> {
-    run_start(&state, caller, Target::Room(room), &fields).await
+    let announcement = fields.get("announcement");
+    let announcement = announcement.map(|value| say::announcement(&state, "announcement", value));
+    let announcement = announcement.transpose()?;
+    let bad_url = |(_, why): (usize, String)| ApiError::field("announcement.url", why);
+    let rules = state.settings.play.clone();
+    let names = rules.names(announcement.iter().filter_map(Announcement::url));
+    let names = names.map_err(bad_url)?;
+    let speaks = announcement
+        .as_ref()
+        .is_some_and(|announcement| announcement.url().is_none())
+        .then(|| say::speech_engine(&state, room.node(), "announcement.text"));
+    let can_announce = async move {
+        if let Some(speaks) = speaks {
+            speaks.await?;
+        }
+        rules.resolve_all(names).await.map_err(bad_url)
+    };
+    let start = StartRecording { announcement };
+    Command::new(
+        caller,
+        Target::Room(room),
+        start,
+        "recording/start",
+        &fields,
+    )?
+    .checked_by(can_announce)
+    .run(&state, |recording| render(recording, "starting"))
+    .await
 }
 
 /// Stop the recording of a conference
@@ -174,7 +220,11 @@ pub(super) async fn start_member(
     PathId(call): PathId<CallId>,
     fields: Fields,
 ) -> Result<Response, ApiError> {
-    run_start(&state, caller, Target::Member { room, call }, &fields).await
+    let target = Target::Member { room, call };
+    let (start, route) = (StartRecording::default(), route(target, "recording/start"));
+    Command::new(caller, target, start, &route, &fields)?
+        .run(&state, |recording| render(recording, "starting"))
+        .await
 }
 
 /// Stop the recording of one member
@@ -258,18 +308,6 @@ pub(super) async fn resume_member(
         false,
     )
     .await
-}
-
-async fn run_start(
-    state: &Shared,
-    caller: Caller,
-    target: Target,
-    fields: &Fields,
-) -> Result<Response, ApiError> {
-    let route = route(target, "recording/start");
-    Command::new(caller, target, StartRecording, &route, fields)?
-        .run(state, |recording| render(recording, "starting"))
-        .await
 }
 
 async fn run_stop(

@@ -6,6 +6,7 @@ use std::future::Future;
 
 use axum::extract::State;
 use axum::response::Response;
+use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -24,7 +25,8 @@ use crate::http::state::{ApiState, Shared};
 use roomkeeper_core::entity::Target;
 use roomkeeper_core::ids::{CallId, NodeId, RoomId};
 use roomkeeper_core::intent::Play;
-use roomkeeper_core::room::{Media, Spoken};
+use roomkeeper_core::play_url::PlayUrl;
+use roomkeeper_core::room::{Announcement, Media, Spoken};
 use roomkeeper_core::speech::{Speech, VoiceName};
 
 use super::command::Command;
@@ -138,6 +140,36 @@ pub(super) fn spoken(
         return Err(ApiError::field(voice_field, "is not a configured voice"));
     }
     Ok(Spoken { text, voice })
+}
+
+/// Parses an announcement in the field of this name.
+pub(super) fn announcement(
+    state: &ApiState,
+    name: &str,
+    value: &Value,
+) -> Result<Announcement, ApiError> {
+    let object = value.as_object();
+    let part = |part: &str| match object?.get(part) {
+        None | Some(Value::Null) => None,
+        Some(value) => Some(value.as_str().unwrap_or_default()),
+    };
+    match (part("url"), part("text")) {
+        (Some(url), None) => {
+            let url = PlayUrl::new(url);
+            let url = url.map_err(|why| ApiError::field(&format!("{name}.url"), why))?;
+            Ok(Announcement::File { url })
+        }
+        (None, Some(text)) => {
+            let (text_field, voice_field) = (format!("{name}.text"), format!("{name}.voice"));
+            let voice = (voice_field.as_str(), part("voice"));
+            let spoken = spoken(state, (&text_field, text), voice)?;
+            Ok(Announcement::Speech(spoken))
+        }
+        (None, None) | (Some(_), Some(_)) => {
+            let why = "expected an object with either \"url\" or \"text\"";
+            Err(ApiError::field(name, why))
+        }
+    }
 }
 
 /// Checks that a node speaks texts: only for a caller who may use it, and not for a repeated command. The commands to a node that

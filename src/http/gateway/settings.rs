@@ -16,7 +16,8 @@ use crate::http::auth::Caller;
 use crate::http::body::Fields;
 use crate::http::error::ApiError;
 use crate::http::openapi::schemas::{
-    CommandUidText, Failure, MemberRole, RoomCommandFailures, RoomPath, SessionPath, TonesText,
+    AnnouncementText, CommandUidText, Failure, MemberRole, RoomCommandFailures, RoomPath,
+    SessionPath, TonesText,
 };
 use crate::http::request::PathId;
 use crate::http::state::{ApiState, Shared};
@@ -29,14 +30,15 @@ use roomkeeper_core::labels::{Labels, LabelsUpdate};
 use roomkeeper_core::pin::{InvalidPin, Pin, PinHash, RoomPin};
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::{
-    Details, Level, MemberSettings, MemberUpdate, RoomSettings, RoomSettingsUpdate, Sparse, Tones,
-    Update,
+    Announcement, Details, Level, Media, MemberSettings, MemberUpdate, RoomSettings,
+    RoomSettingsUpdate, Sparse, Tones, Update,
 };
 use roomkeeper_core::speech::Speech;
 use serde_json::Value;
 
 use super::command::{Command, accepted};
 use super::keypad::speech;
+use super::say;
 
 pub(super) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
@@ -80,6 +82,8 @@ struct RoomUpdateBody {
     wait_for_moderator: Option<bool>,
     /// The file that each waiting member hears, again and again; `false` removes it.
     wait_url: Option<UrlOrFalse>,
+    /// What the conference hears before its recording begins; `false` removes it.
+    announce_recording: Option<AnnouncementOrFalse>,
     #[schema(value_type = Option<CommandUidText>)]
     command_uid: Option<String>,
 }
@@ -108,6 +112,15 @@ enum TextOrFalse {
 #[allow(dead_code, reason = "describes the body")]
 enum UrlOrFalse {
     Url(String),
+    None(bool),
+}
+
+/// An announcement whose URL or text has at most 512 bytes, or `false`.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "describes the body")]
+enum AnnouncementOrFalse {
+    Announcement(AnnouncementText),
     None(bool),
 }
 
@@ -209,6 +222,7 @@ fn room_update(state: &ApiState, fields: &Fields) -> Result<RoomSettingsUpdate, 
         pin_tries: pin_tries.and_then(|tries| tries.try_into().ok()),
         wait_for_moderator: fields.boolean("wait_for_moderator")?,
         wait_url: url_or_false(fields.get("wait_url"), "wait_url")?,
+        announce_recording: announcement(state, fields)?,
     })
 }
 
@@ -298,6 +312,26 @@ fn tones(fields: &Fields) -> Result<Option<Tones>, ApiError> {
     }))
 }
 
+/// Parses what precedes a recording; `false` stands for nothing.
+fn announcement(
+    state: &ApiState,
+    fields: &Fields,
+) -> Result<Option<Option<Announcement>>, ApiError> {
+    let name = "announce_recording";
+    match fields.get(name) {
+        None => Ok(None),
+        Some(Value::Bool(false)) => Ok(Some(None)),
+        Some(value) => {
+            let announcement = say::announcement(state, name, value)?;
+            if Media::from(announcement.clone()).bytes() > LONGEST_TEXT {
+                let why = format!("is longer than {LONGEST_TEXT} bytes");
+                return Err(ApiError::field(name, why));
+            }
+            Ok(Some(Some(announcement)))
+        }
+    }
+}
+
 /// Parses the URL of a file; `false` stands for none.
 fn url_or_false(value: Option<&Value>, name: &str) -> Result<Option<Option<PlayUrl>>, ApiError> {
     match value {
@@ -330,6 +364,9 @@ fn check_files(
     files.extend(pin_prompt.map(|url| ("pin_prompt_url", url)));
     let wait = update.wait_url.iter().flatten();
     files.extend(wait.map(|url| ("wait_url", url)));
+    let announcement = update.announce_recording.iter().flatten();
+    let announced = announcement.filter_map(Announcement::url);
+    files.extend(announced.map(|url| ("announce_recording.url", url)));
     let rules = state.settings.play.clone();
     let fields: Vec<_> = files.iter().map(|(name, _)| *name).collect();
     let wrong = move |(index, why): (usize, String)| {

@@ -158,6 +158,12 @@ event_data! {
         volume: i8,
     }
     RecordingChanged { recording_id: Uuid, }
+    RecordingFailed {
+        recording_id: Uuid,
+        /// Omitted if FreeSWITCH did not record.
+        #[schema(required = false)]
+        reason: RecordingFailureReason,
+    }
     DialProgressed {
         /// The id of the dial-out: the session of the first attempt.
         #[schema(value_type = SessionIdText)]
@@ -262,6 +268,14 @@ enum GatherEndReason {
     Hangup,
     Stopped,
     Failed,
+}
+
+/// The reason why a recording did not begin: its announcement was not played to the end, or it was stopped before.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+enum RecordingFailureReason {
+    Announcement,
+    Stopped,
 }
 
 /// A file or a text that could not be played: it has either a `url` or a `text`.
@@ -423,6 +437,7 @@ envelopes! {
     PlaybackChanged,
     PlaybackVolumeChanged,
     RecordingChanged,
+    RecordingFailed,
     DialProgressed,
     DialEnded,
     CallArrived,

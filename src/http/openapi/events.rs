@@ -79,12 +79,12 @@ fn describe(event: &str) -> Option<(&'static str, String)> {
         "conference.recording.stopped": "A recording ended, and its file exists", RecordingChanged;
         "conference.recording.paused": "A recording was paused", RecordingChanged;
         "conference.recording.resumed": "A recording was resumed", RecordingChanged;
-        "conference.recording.failed": "A recording did not start", RecordingChanged;
+        "conference.recording.failed": "A recording did not start", RecordingFailed;
         "conference.member.recording.started": "The recording of a member started", RecordingChanged;
         "conference.member.recording.stopped": "The recording of a member ended, and its file exists", RecordingChanged;
         "conference.member.recording.paused": "The recording of a member was paused", RecordingChanged;
         "conference.member.recording.resumed": "The recording of a member was resumed", RecordingChanged;
-        "conference.member.recording.failed": "The recording of a member did not start", RecordingChanged;
+        "conference.member.recording.failed": "The recording of a member did not start", RecordingFailed;
         "conference.call.ringing": "The telephone of a dialled callee rings", DialProgressed;
         "conference.call.answered": "A dialled callee answered, and joins", DialProgressed;
         "conference.call.busy": "A dialled callee is busy", DialEnded;

@@ -142,6 +142,9 @@ pub(crate) struct RoomSettingsText {
     /// The file that each waiting member hears, again and again.
     #[schema(required = false)]
     wait_url: Option<String>,
+    /// What the conference hears before its recording begins.
+    #[schema(required = false)]
+    announce_recording: Option<AnnouncementText>,
     /// The file that asks for the PIN.
     #[schema(required = false)]
     pin_prompt_url: Option<String>,
@@ -162,6 +165,20 @@ pub(crate) struct ShownRoomSettingsText {
     /// `true`: a caller enters a PIN before its call joins.
     #[schema(required = false)]
     pin_required: bool,
+}
+
+/// What a conference hears before its recording begins: either a `url`, or a `text` with an optional `voice`.
+#[derive(ToSchema)]
+#[schema(as = Announcement)]
+#[allow(dead_code, reason = "describes a field")]
+pub(crate) struct AnnouncementText {
+    /// The http or https URL of a file.
+    url: Option<String>,
+    #[schema(min_length = 1, max_length = 4_096)]
+    text: Option<String>,
+    /// A voice of the configuration.
+    #[schema(pattern = "^[A-Za-z0-9._-]{1,64}$")]
+    voice: Option<String>,
 }
 
 /// The files that all members hear when another one enters or leaves.

@@ -257,7 +257,14 @@ pub(super) async fn recording_start(
     AnyFields(fields): AnyFields,
 ) -> Result<Json<Conference>, ApiError> {
     let command_uid = fields.parsed("command_uid")?;
-    submit(&state, &customer, id, StartRecording, command_uid).await?;
+    submit(
+        &state,
+        &customer,
+        id,
+        StartRecording::default(),
+        command_uid,
+    )
+    .await?;
     respond_with(&state, &customer, id).await
 }
 

@@ -13,6 +13,7 @@ use crate::store::node_status::UnreadableRecord;
 use crate::store::{EntityId, StoreError};
 use roomkeeper_core::intent::{Action, Decision, Depth, Intent};
 use roomkeeper_core::node_state::{Context, NodeState};
+use roomkeeper_core::switch_command::{SwitchAction, SwitchCommand};
 use roomkeeper_core::time::Timestamp;
 
 use super::Actor;
@@ -187,6 +188,13 @@ fn decide(
     Verdict {
         answer,
         unchanged,
-        command: (cx.out.commands.len() > command).then_some(command),
+        // Nobody waits until a file is open: FreeSWITCH may have to fetch it first, and a webhook reports a failure.
+        command: (cx.out.commands.get(command))
+            .is_some_and(|sent| !opens_file(sent))
+            .then_some(command),
     }
+}
+
+fn opens_file(command: &SwitchCommand) -> bool {
+    matches!(&command.action, SwitchAction::Play(play) if play.opens_file())
 }

@@ -317,7 +317,7 @@ const fn confirmed_by(notification: &Notification) -> Option<(EntityId, Confirma
 const fn recording_confirmed(change: RecordingChange) -> (Confirmation, bool) {
     match change {
         RecordingChange::Started => (Confirmation::RecordingStarted, true),
-        RecordingChange::Failed => (Confirmation::RecordingStarted, false),
+        RecordingChange::Failed(_) => (Confirmation::RecordingStarted, false),
         RecordingChange::Stopped => (Confirmation::RecordingStopped, true),
         RecordingChange::Paused => (Confirmation::RecordingPaused(true), true),
         RecordingChange::Resumed => (Confirmation::RecordingPaused(false), true),

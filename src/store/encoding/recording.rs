@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use roomkeeper_core::ids::{CommandUid, RecordingId};
+use roomkeeper_core::ids::{CommandUid, OperationId, RecordingId};
 use roomkeeper_core::room::{PauseRequest, Recording, RecordingPause, RecordingStatus};
 use roomkeeper_core::time::Timestamp;
 
@@ -24,6 +24,9 @@ pub(super) struct StoredRecording {
     at: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pause: Option<StoredPause>,
+    /// The operation of its announcement, and the time for the start after it, in microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    announced: Option<(OperationId, u64)>,
 }
 
 /// The pause, and a request to change it.
@@ -43,6 +46,7 @@ struct StoredPause {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum StoredRecordingStatus {
+    Announcing,
     Starting,
     Active,
     Stopping,
@@ -50,7 +54,17 @@ enum StoredRecordingStatus {
 
 /// Returns the stored form of a recording.
 pub(super) fn encode_recording(recording: &Recording) -> StoredRecording {
+    let mut announced = None;
     let (status, until, uid) = match &recording.status {
+        RecordingStatus::Announcing {
+            operation,
+            timeout,
+            command_uid,
+        } => {
+            let timeout = u64::try_from(timeout.as_micros()).unwrap_or(u64::MAX);
+            announced = Some((*operation, timeout));
+            (StoredRecordingStatus::Announcing, None, command_uid.clone())
+        }
         RecordingStatus::Starting {
             deadline,
             command_uid,
@@ -79,6 +93,7 @@ pub(super) fn encode_recording(recording: &Recording) -> StoredRecording {
         started: recording.started_at,
         at: recording.since,
         pause: encode_pause(&recording.pause),
+        announced,
     }
 }
 
@@ -116,9 +131,17 @@ fn decode_pause(stored: StoredPause) -> RecordingPause {
     }
 }
 
-/// Reads a recording. Returns `None` if its deadline is missing.
+/// Reads a recording. Returns `None` if its deadline or its announcement is missing.
 pub(super) fn decode_recording(stored: StoredRecording) -> Option<Recording> {
     let status = match stored.status {
+        StoredRecordingStatus::Announcing => {
+            let (operation, timeout) = stored.announced?;
+            RecordingStatus::Announcing {
+                operation,
+                timeout: Duration::from_micros(timeout),
+                command_uid: stored.uid,
+            }
+        }
         StoredRecordingStatus::Starting => RecordingStatus::Starting {
             deadline: stored.until?,
             command_uid: stored.uid,

@@ -126,6 +126,9 @@ struct StoredRun {
     /// The conference has started after a wait for a moderator.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     started: bool,
+    /// The time since which a command for a setting has failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    resend: Option<Timestamp>,
     /// The conference instance in which a setting was removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     removed: Option<ConferenceId>,
@@ -297,6 +300,7 @@ impl From<&RoomState> for StoredRun {
             recordings: room.recordings().to_vec(),
             dials: room.stored_dials().cloned().map(Box::new),
             started: room.has_started(),
+            resend: room.resend_at(),
             removed: room.removed_in(),
             silent: room.silent_at(),
         }
@@ -368,6 +372,7 @@ pub fn decode_room<'a>(
         sequence: run.seq,
         started: run.started,
         removed_in: run.removed,
+        resend_at: run.resend,
         silent_at: run.silent,
     };
     RoomState::restore(data).map_err(|why| corrupt(entity, "record", why))

@@ -9,7 +9,7 @@ use roomkeeper_core::ids::{
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::{
     CoachChange, DialChange, DialEvent, EndReason, MemberPlayEvent, MemberSettings, MemberUpdate,
-    PlayEvent, PlayFailure, RoomEvent, Update,
+    PlayEvent, PlayFailure, RecordingChange, RecordingFailure, RoomEvent, Update,
 };
 use roomkeeper_core::room::{Media, Spoken};
 
@@ -139,8 +139,17 @@ pub(super) fn room_data(fact: &RoomEvent) -> Data<'_> {
             locked: Some(*locked),
             ..none
         },
-        RoomEvent::Recording { recording, .. } => Data {
+        RoomEvent::Recording {
+            recording, change, ..
+        } => Data {
             recording_id: Some(*recording),
+            reason: match change {
+                RecordingChange::Failed(reason) => reason.map(RecordingFailure::as_str),
+                RecordingChange::Started
+                | RecordingChange::Stopped
+                | RecordingChange::Paused
+                | RecordingChange::Resumed => None,
+            },
             ..none
         },
         RoomEvent::MemberJoined {

@@ -16,7 +16,8 @@ use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::{
     CoachChange, CoachEnd, DialChange, DialEvent, DialOutcome, EndReason, JoinFailure, LeftReason,
     LiveChange, MemberFlag, MemberPlayEvent, MemberSettings, MemberUpdate, PlayEvent, PlayFailure,
-    RecordingChange, RoomEvent, RoomNotification, RoomSettingsUpdate, Sparse, Tones, Update,
+    RecordingChange, RecordingFailure, RoomEvent, RoomNotification, RoomSettingsUpdate, Sparse,
+    Tones, Update,
 };
 use roomkeeper_core::room::{Media, Spoken};
 use roomkeeper_core::speech::{Speech, VoiceName};
@@ -157,7 +158,8 @@ fn recording_events() -> Vec<RoomEvent> {
         RecordingChange::Stopped,
         RecordingChange::Paused,
         RecordingChange::Resumed,
-        RecordingChange::Failed,
+        RecordingChange::Failed(None),
+        RecordingChange::Failed(Some(RecordingFailure::Announcement)),
     ];
     let event = |call, change| RoomEvent::Recording {
         call,
@@ -202,6 +204,7 @@ fn room_events() -> Vec<RoomEvent> {
                 pin_tries: Some(3),
                 wait_for_moderator: Some(true),
                 wait_url: Some(None),
+                announce_recording: Some(None),
             },
         })),
         RoomEvent::Locked { locked: true },
@@ -391,37 +394,24 @@ fn schema_of(event: &str) -> String {
 
 /// The names of the documented fields of a schema, and those below `data`.
 fn fields(api: &Value, name: &str) -> (BTreeSet<String>, BTreeSet<String>) {
-    let named = |reference: &Value| {
-        let name = reference["$ref"].as_str().unwrap().rsplit('/').next();
-        &api["components"]["schemas"][name.unwrap()]
-    };
-    let own_keys = |schema: &Value| -> Vec<String> {
-        let properties = schema["properties"].as_object();
-        let keys = properties.into_iter().flatten();
-        keys.map(|(name, _)| name.clone()).collect()
-    };
-    // Settings are a schema of their own.
-    let keys = |schema: &Value| -> Vec<String> {
-        let parts = schema["allOf"].as_array().into_iter().flatten();
-        let parts = parts.map(|part| match part.get("$ref") {
-            Some(_) => named(part),
-            None => part,
-        });
-        [schema]
-            .into_iter()
-            .chain(parts)
-            .flat_map(own_keys)
-            .collect()
-    };
     let parts = &api["components"]["schemas"][name]["allOf"];
     let own = &parts[1];
-    let top = keys(named(&parts[0])).into_iter().chain(keys(own));
-    (
-        top.collect(),
-        keys(named(&own["properties"]["data"]))
-            .into_iter()
-            .collect(),
-    )
+    let top = keys(api, &parts[0]).into_iter().chain(keys(api, own));
+    (top.collect(), keys(api, &own["properties"]["data"]))
+}
+
+/// The properties of a schema and of its parts: settings are a schema of their own.
+fn keys(api: &Value, schema: &Value) -> BTreeSet<String> {
+    let named = schema["$ref"]
+        .as_str()
+        .and_then(|name| name.rsplit('/').next());
+    let schema = named.map_or(schema, |name| &api["components"]["schemas"][name]);
+    let properties = schema["properties"].as_object().into_iter().flatten();
+    let parts = schema["allOf"].as_array().into_iter().flatten();
+    properties
+        .map(|(name, _)| name.clone())
+        .chain(parts.flat_map(|part| keys(api, part)))
+        .collect()
 }
 
 #[test]

@@ -34,7 +34,8 @@ async fn put(world: &World, room: RoomId, owner: &str, second: u64) {
         id: RecordingId::generate(room.node(), Uuid::from_u128(n << 32)),
         path: String::new(),
         command_uid: None,
-        deadline: later(100_000),
+        announcement: None,
+        timeout: std::time::Duration::from_secs(10),
     };
     world
         .apply_input(room, RoomInput::Record(start), later(second))
@@ -314,7 +315,8 @@ async fn foreign_conference_lists_nothing_and_no_next_page() {
             id,
             path: String::new(),
             command_uid: None,
-            deadline: later(100),
+            announcement: None,
+            timeout: std::time::Duration::from_secs(10),
         };
         let stopped = RecordInput::Stopped {
             id,

@@ -22,7 +22,8 @@ fn start(id: RecordingId) -> RoomInput {
         id,
         path: format!("/var/lib/freeswitch/recordings/{id}.wav"),
         command_uid: None,
-        deadline: later(1_000),
+        announcement: None,
+        timeout: Duration::from_secs(10),
     })
 }
 

@@ -235,6 +235,12 @@ const ACTIONS: &[Action] = &[
     action(3, "play_to_member", |_, c| {
         member(c, "play", json!({ "urls": [c.sound] }))
     }),
+    action(2, "say", |_, c| {
+        room(c, "say", json!({ "text": "one, two" }))
+    }),
+    action(2, "say_to_member", |_, c| {
+        member(c, "say", json!({ "text": "three" }))
+    }),
     action(2, "stop_member", |_, c| member(c, "stop", json!({}))),
     action(2, "pause", |_, c| room(c, "pause", json!({}))),
     action(2, "stop", |_, c| room(c, "stop", json!({}))),
@@ -276,6 +282,24 @@ const ACTIONS: &[Action] = &[
     }),
     action(1, "end_on_exit", |rng, c| {
         patch_member(c, json!({ "end_on_exit": rng.random_bool(0.3) }))
+    }),
+    action(1, "wait_for_moderator", |rng, c| {
+        patch_room(c, json!({ "wait_for_moderator": rng.random_bool(0.4) }))
+    }),
+    action(2, "start_on_enter", |rng, c| {
+        patch_member(c, json!({ "start_on_enter": rng.random_bool(0.7) }))
+    }),
+    action(3, "volume_of_member", |rng, c| {
+        let name = one_of(rng, &["volume_in", "volume_out"]);
+        patch_member(c, json!({ name: rng.random_range(-4..5) }))
+    }),
+    action(2, "energy", |rng, c| {
+        patch_member(c, json!({ "energy": rng.random_range(0..4) * 200 }))
+    }),
+    action(2, "console volume", |rng, c| {
+        let verb = one_of(rng, &["volume_in", "volume_out"]);
+        let value = rng.random_range(-4..5);
+        console(c, &format!("{verb} uuid={} {value}", c.channel))
     }),
     // Many at once.
     action(2, "mute_all", |_, c| {

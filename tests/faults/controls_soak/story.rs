@@ -26,7 +26,6 @@ pub struct DialStory {
 pub struct Hangup {
     pub call: String,
     pub at: Instant,
-    pub text: String,
 }
 
 #[derive(Default)]
@@ -39,6 +38,8 @@ pub struct Story {
     /// The dial-outs by id.
     pub dials: BTreeMap<String, DialStory>,
     pub hangups: Vec<Hangup>,
+    /// All webhooks of each call.
+    pub of_calls: BTreeMap<String, Vec<String>>,
     /// The calls that ever were in a room.
     pub joined: BTreeSet<String>,
     /// The ends of rooms, with their webhook.
@@ -60,6 +61,8 @@ impl Story {
         let mut seen = BTreeSet::new();
         for webhook in receiver.all() {
             if webhook.status < 300 && seen.insert(webhook.id.clone()) {
+                let texts = story.of_calls.entry(session(&webhook)).or_default();
+                texts.push(webhook.text.clone());
                 let changed = match webhook.event().strip_prefix("call.") {
                     Some(event) => story.apply_call_event(event, &webhook),
                     None => story.apply_room_event(&webhook),
@@ -89,7 +92,6 @@ impl Story {
                 self.hangups.push(Hangup {
                     call: call.clone(),
                     at: webhook.at,
-                    text: webhook.text.clone(),
                 });
                 self.view.calls.remove(&call)
             }
@@ -231,8 +233,18 @@ pub const ROOM_SETTINGS: &[&str] = &[
     "tones",
     "alone_url",
     "end_when_silent_for",
+    "wait_for_moderator",
 ];
-pub const MEMBER_SETTINGS: &[&str] = &["labels", "role", "end_on_exit"];
+pub const MEMBER_SETTINGS: &[&str] = &[
+    "labels",
+    "role",
+    "end_on_exit",
+    "volume_in",
+    "volume_out",
+    "energy",
+];
+/// The settings of a member that FreeSWITCH shows.
+pub const VOLUMES: &[&str] = &["volume_in", "volume_out"];
 
 /// Takes over the settings in this object. A setting without effect counts as unset.
 pub fn update(settings: &mut Value, from: &Value, names: &[&str]) {

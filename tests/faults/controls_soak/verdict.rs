@@ -75,11 +75,11 @@ pub fn check(actors: &Actors, story: &Story, summary: &str) {
         .values()
         .flat_map(|told| told.sessions.iter().cloned())
         .collect();
-    let unexpected: Vec<&str> = story
+    let unexpected: Vec<(&Hangup, _)> = story
         .hangups
         .iter()
         .filter(|hangup| !actors.was_hung_up(hangup, story, &callees))
-        .map(|hangup| hangup.text.as_str())
+        .map(|hangup| (hangup, story.of_calls.get(&hangup.call)))
         .collect();
     assert!(
         unexpected.is_empty(),

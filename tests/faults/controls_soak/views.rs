@@ -9,7 +9,7 @@ use crate::program::controller::Controller;
 use crate::program::world::World;
 use crate::scene::list_all;
 
-use super::story::{MEMBER_SETTINGS, ROOM_SETTINGS, Story, update};
+use super::story::{MEMBER_SETTINGS, ROOM_SETTINGS, Story, VOLUMES, update};
 use super::{Actors, CONSISTENCY_TIMEOUT, Node};
 
 /// A member. FreeSWITCH hides the first two flags while the member is held.
@@ -31,6 +31,8 @@ pub struct RoomView {
     pub settings: Value,
     pub plays: bool,
     pub dials: bool,
+    /// Its members wait for a moderator: FreeSWITCH lets none of them hear or speak.
+    pub waits: bool,
 }
 
 /// Rooms with members, calls, and coaches with their members.
@@ -68,8 +70,27 @@ impl View {
             );
             (room.plays, room.dials) = (false, false);
             for member in room.members.values_mut() {
-                member.settings = Value::Null;
+                let settings = std::mem::take(&mut member.settings);
+                update(&mut member.settings, &settings, VOLUMES);
             }
+        }
+        self
+    }
+
+    /// Hides the flags of members that wait for a moderator in the other view.
+    fn waiting_like(self, other: &Self) -> Self {
+        let mut view = self.with_waits_of(other);
+        let waiting = view.rooms.values_mut().filter(|room| room.waits);
+        for member in waiting.flat_map(|room| room.members.values_mut()) {
+            (member.muted, member.deaf) = (false, false);
+        }
+        view
+    }
+
+    /// Takes over which rooms wait: no webhook reports the beginning.
+    fn with_waits_of(mut self, other: &Self) -> Self {
+        for (id, room) in &mut self.rooms {
+            room.waits = other.rooms.get(id).is_some_and(|room| room.waits);
         }
         self
     }
@@ -118,12 +139,14 @@ async fn add_real(view: &mut View, node: &Node) -> Option<()> {
             if recordings.contains("<function>session_record</function>") {
                 room.taps.insert(id(channel));
             }
-            let member = MemberView {
+            let mut view = MemberView {
                 muted: member["flags"]["can_speak"] == false,
                 deaf: member["flags"]["can_hear"] == false,
                 held: member["flags"]["hold"] == true,
                 settings: Value::Null,
             };
+            update(&mut view.settings, member, VOLUMES);
+            let member = view;
             room.members.insert(id(channel), member);
         }
         view.rooms.insert(name.to_owned(), room);
@@ -154,6 +177,7 @@ async fn api_view(controller: &Controller) -> View {
             recorded: row["recording_status"].is_string(),
             plays: row["playback_status"].is_string(),
             dials: dials.is_some_and(|dials| !dials.is_empty()),
+            waits: row["waiting"] == true,
             ..RoomView::default()
         };
         update(&mut room.settings, &row, ROOM_SETTINGS);
@@ -201,12 +225,20 @@ pub async fn until_consistent(
         let webhooks = std::mem::take(&mut story.view).visible();
         let mut differences: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         for (name, view, other) in [
-            ("FreeSWITCH, first replica", real, &first),
-            ("webhooks, first replica", webhooks, &first),
+            (
+                "FreeSWITCH, first replica",
+                real.waiting_like(&first),
+                &first,
+            ),
+            (
+                "webhooks, first replica",
+                webhooks.with_waits_of(&first),
+                &first,
+            ),
             ("second replica, first", second, &first),
         ] {
             let other = match name.starts_with("FreeSWITCH") {
-                true => other.clone().in_freeswitch(),
+                true => other.clone().waiting_like(other).in_freeswitch(),
                 false => other.clone(),
             };
             differences.insert(name, view.differences(&other));

@@ -72,6 +72,7 @@ impl Callees {
                 ..identity(false)
             },
             parked: false,
+            listens: false,
         })
     }
 }

@@ -10,7 +10,7 @@ use std::process::{Child, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use freeswitch_sim::core::InboundCall;
+use freeswitch_sim::core::{Callee, CalleeOutcome, InboundCall};
 use freeswitch_sim::{SimConfig, SimNode};
 use serde_json::Value;
 use uuid::Uuid;
@@ -20,6 +20,11 @@ use crate::support::process;
 
 /// The dialled number of calls to the simulated node.
 pub const DID: &str = "747713001";
+
+/// Numbers of the simulated node's callees: one answers, one is busy, one lets it ring.
+pub const ANSWERING: &str = "+4930200";
+pub const BUSY: &str = "+4930486";
+pub const SILENT: &str = "+4930180";
 
 /// Time limit of an answer.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -98,6 +103,15 @@ impl Switch {
     pub async fn simulated(password: &str) -> Self {
         let mut config = SimConfig::default();
         config.node.password = password.to_owned();
+        for (number, then) in [
+            (ANSWERING, CalleeOutcome::Answers(300_000)),
+            (BUSY, CalleeOutcome::Refuses(200_000, 486)),
+            (SILENT, CalleeOutcome::Silent),
+        ] {
+            let rings = Some(50_000);
+            let callee = Callee { rings, then };
+            config.node.callees.insert(number.to_owned(), callee);
+        }
         Self::Sim(SimNode::start(config).await.expect("a simulated node"))
     }
 

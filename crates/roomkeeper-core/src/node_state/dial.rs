@@ -5,7 +5,7 @@
 
 use crate::call::{CallInput, Direction};
 use crate::command_error::CommandError;
-use crate::entity::{EntityId, Target};
+use crate::entity::Target;
 use crate::ids::{CallId, ChannelId, MemberId, RoomId};
 use crate::intent::{Accepted, CancelDial, Decision, Dial, DialAccepted, DialCancelled, Refusal};
 use crate::room::dial::MAX_DIALS;
@@ -15,6 +15,9 @@ use crate::switch_event::{ChannelChange, Identity};
 
 use super::intent::Request;
 use super::{Context, NodeState};
+
+/// The number of attempts whose late beginning is recognized.
+const MAX_UNKNOWN_DIALS: usize = 256;
 
 /// An answered call of a dial-out.
 pub(super) struct Dialled {
@@ -179,8 +182,8 @@ impl NodeState {
         cx: &mut Context<'_>,
     ) {
         let begins = matches!(change, ChannelChange::Created(_) | ChannelChange::Ringing);
-        let is_ours = room.node() == self.node && !self.unreadable.contains(&EntityId::Room(room));
-        if begins && is_ours && self.call(call).is_none() {
+        let is_late = self.unknown_dials.contains(&call.channel());
+        if begins && is_late && self.call(call).is_none() {
             let target = Target::Member { room, call };
             let command = SwitchCommand::new(target, SwitchAction::CancelDial);
             cx.out.commands.push(command);
@@ -267,6 +270,13 @@ impl NodeState {
     pub(super) fn dial_not_found(&mut self, room: RoomId, session: CallId, cx: &mut Context<'_>) {
         let input = DialInput::NotFound { session };
         self.room_input(room, RoomInput::Dial(input), cx);
+        let attempt = self.room(room).and_then(|room| room.attempt(session));
+        if attempt.is_none() {
+            if self.unknown_dials.len() >= MAX_UNKNOWN_DIALS {
+                self.unknown_dials.clear();
+            }
+            self.unknown_dials.insert(session.channel());
+        }
     }
 
     /// Begins the next attempt of each dial-out of a room whose pause is over.

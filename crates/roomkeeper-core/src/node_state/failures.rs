@@ -75,7 +75,9 @@ impl NodeState {
             (SwitchAction::CancelDial, Some(call)) if *error == CommandError::NoSuchChannel => {
                 return self.dial_not_found(room, call, cx);
             }
-            (SwitchAction::Control(_), _) => RoomInput::ControlFailed,
+            (SwitchAction::Control(_) | SwitchAction::SetLevel { .. }, _) => {
+                RoomInput::ControlFailed
+            }
             (SwitchAction::Enter(_), Some(call)) => RoomInput::NotEntered {
                 call,
                 reason: JoinFailure::Refused,

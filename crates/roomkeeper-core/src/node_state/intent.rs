@@ -111,7 +111,7 @@ impl NodeState {
             Action::SetLock(set) => self.check_lock(room(target)?, *set),
             Action::SetFlag(set) => self.check_flag(target, *set),
             Action::SetHold(set) => self.check_hold(target, set),
-            Action::StartRecording(_) => self.check_start_recording(target),
+            Action::StartRecording(start) => self.check_start_recording(target, start),
             Action::StopRecording(_) => self.check_stop_recording(target),
             Action::PauseRecording(pause) => self.check_pause_recording(target, *pause),
             Action::Coach(coach) => {
@@ -160,7 +160,9 @@ impl NodeState {
             Action::SetLock(set) => Accepted::SetLock(self.set_lock(by, set, cx)?),
             Action::SetFlag(set) => Accepted::SetFlag(self.set_flag(by, set, cx)?),
             Action::SetHold(set) => Accepted::SetHold(self.set_hold(by, set, cx)?),
-            Action::StartRecording(_) => Accepted::StartRecording(self.start_recording(by, cx)?),
+            Action::StartRecording(start) => {
+                Accepted::StartRecording(self.start_recording(by, start, cx)?)
+            }
             Action::StopRecording(_) => Accepted::StopRecording(self.stop_recording(by, cx)?),
             Action::PauseRecording(pause) => {
                 Accepted::PauseRecording(self.pause_recording(by, pause, cx)?)

@@ -206,6 +206,8 @@ pub struct NodeState {
     /// The channels of attempts to dial that the last list lacks, and that FreeSWITCH is asked for: they may begin, and be
     /// answered, while it answers that it knows none of them.
     asked_dials: BTreeSet<ChannelId>,
+    /// The channels of the last attempts to dial that were over because FreeSWITCH did not know them.
+    unknown_dials: BTreeSet<ChannelId>,
     ended: BTreeMap<ChannelId, Timestamp>,
     /// Channels that left a room by their own events and that the conference has not reported as gone: it still counts
     /// them. Kept until the conference ends, because it may never report them.
@@ -243,6 +245,7 @@ impl NodeState {
             identities: IdMap::default(),
             unlisted: BTreeSet::new(),
             asked_dials: BTreeSet::new(),
+            unknown_dials: BTreeSet::new(),
             ended: BTreeMap::new(),
             still_counted: BTreeMap::new(),
             touched: IdSet::default(),

@@ -186,6 +186,8 @@ impl NodeState {
         let toggled = match &input {
             PlayInput::Toggled { paused, .. } => Some(*paused),
             PlayInput::Start { .. }
+            | PlayInput::Announce { .. }
+            | PlayInput::Withdraw(_)
             | PlayInput::Stop { .. }
             | PlayInput::Volume { .. }
             | PlayInput::Opened(_)

@@ -1,14 +1,18 @@
 //! Recordings of rooms and of members.
 
 use crate::entity::Target;
-use crate::ids::{CallId, ChannelId, RecordingId, RoomId};
+use crate::ids::{CallId, ChannelId, OperationId, RecordingId, RoomId};
+use crate::room::playback::ROOM_LIMITS;
 use crate::room::recording::{MAX_MEMBER_RECORDINGS, MAX_RECORDINGS};
 use crate::room::{
-    PauseRequest, RecordAction, RecordInput, Recording, RecordingStatus, RoomInput, RoomState,
+    Media, PauseRequest, RecordAction, RecordInput, Recording, RecordingStatus, RoomInput,
+    RoomState,
 };
 use crate::switch_command::{SwitchAction, SwitchCommand};
 
-use crate::intent::{Accepted, Decision, PauseRecording, RecordingAccepted, Refusal};
+use crate::intent::{
+    Accepted, Decision, PauseRecording, RecordingAccepted, Refusal, StartRecording,
+};
 
 use super::intent::{Request, room};
 use super::{Context, NodeState};
@@ -43,7 +47,22 @@ impl NodeState {
         recording.ok_or_else(|| not_recording(call))
     }
 
-    pub(super) fn check_start_recording(&self, target: Target) -> Result<Decision, Refusal> {
+    /// Returns what a room hears before its recording begins.
+    fn announcement(&self, target: Target, start: &StartRecording) -> Option<Media> {
+        let Target::Room(room) = target else {
+            return None;
+        };
+        let settings = &self.room(room)?.registration()?.details.settings;
+        let announcement = start.announcement.as_ref();
+        let announcement = announcement.or(settings.announce_recording.as_ref());
+        announcement.cloned().map(Media::from)
+    }
+
+    pub(super) fn check_start_recording(
+        &self,
+        target: Target,
+        start: &StartRecording,
+    ) -> Result<Decision, Refusal> {
         let (state, call) = self.recorded(target)?;
         if state.recording_of(call).is_some() {
             return Err(match call {
@@ -65,22 +84,34 @@ impl NodeState {
         {
             return Err(Refusal::TooManyRecordings);
         }
+        let announcement = self.announcement(target, start);
+        let has_room = |media: &Media| {
+            let media = std::slice::from_ref(media);
+            state.playback().has_room_for(media, ROOM_LIMITS)
+        };
+        if !announcement.as_ref().is_none_or(has_room) {
+            return Err(Refusal::TooMuchPlaying);
+        }
         Ok(Decision::Act)
     }
 
     pub(super) fn start_recording(
         &mut self,
         by: Request,
+        start: StartRecording,
         cx: &mut Context<'_>,
     ) -> Result<RecordingAccepted, Refusal> {
         let room = by.room()?;
+        let announcement = self.announcement(by.target, &start);
+        let announcement = announcement.map(|media| (OperationId::new(cx.ids.next_uuid()), media));
         let id = RecordingId::generate(room.node(), cx.ids.next_uuid());
         let input = RecordInput::Start {
             call: by.member(),
             id,
             path: format!("{}/{id}.wav", self.rules.recordings.trim_end_matches('/')),
+            announcement,
             command_uid: by.command_uid,
-            deadline: cx.now + self.rules.timeouts.record,
+            timeout: self.rules.timeouts.record,
         };
         self.room_input(room, RoomInput::Record(input), cx);
         Ok(RecordingAccepted { recording: id })
@@ -89,7 +120,9 @@ impl NodeState {
     pub(super) fn check_stop_recording(&self, target: Target) -> Result<Decision, Refusal> {
         let recording = self.active_recording(target)?;
         Ok(match recording.status {
-            RecordingStatus::Starting { .. } | RecordingStatus::Active => Decision::Act,
+            RecordingStatus::Announcing { .. }
+            | RecordingStatus::Starting { .. }
+            | RecordingStatus::Active => Decision::Act,
             RecordingStatus::Stopping { .. } => {
                 let recording = recording.id;
                 Decision::NoChange(Accepted::StopRecording(RecordingAccepted { recording }))
@@ -124,7 +157,9 @@ impl NodeState {
         let recording = self.active_recording(target)?;
         match recording.status {
             // FreeSWITCH opens the file first; until then it has nothing to pause.
-            RecordingStatus::Starting { .. } => return Err(Refusal::RecordingStarting),
+            RecordingStatus::Announcing { .. } | RecordingStatus::Starting { .. } => {
+                return Err(Refusal::RecordingStarting);
+            }
             RecordingStatus::Stopping { .. } => return Err(not_recording(target.call())),
             RecordingStatus::Active => {}
         }

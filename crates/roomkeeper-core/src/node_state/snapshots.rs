@@ -208,8 +208,8 @@ impl NodeState {
                     // A call that moves parks only when the new room refuses it.
                     Some(CallStatus::Moving { .. }) => listed.parked,
                     // A call that was given up with its node, and that a caller named since, has returned with the
-                    // node.
-                    Some(CallStatus::Ended) | None => listed.parked,
+                    // node, maybe as a coach.
+                    Some(CallStatus::Ended) | None => listed.parked || listed.listens,
                 }
             })
             .map(|listed| listed.channel)
@@ -269,6 +269,14 @@ impl NodeState {
         if dump.parked && !joining {
             let since = (dump.sequence, dump.parked_by);
             self.parked(dump.channel, since, cx.now, true, cx);
+        }
+        if dump.listens_to.is_some()
+            && dump.parked_by.is_some()
+            && !self.is_alive(id)
+            && let Some(app) = self.app_of(dump.channel)
+        {
+            // A coach that was given up with its node. Calls that others let listen have no park of ours.
+            self.first_seen(id, app, cx.now, true, cx);
         }
         if let Some(member) = dump.listens_to {
             self.listens(id, (CallId::new(self.node, member), dump.sequence), cx);

@@ -58,6 +58,38 @@ impl Media {
     }
 }
 
+/// What a room hears before its recording begins: a file or a text.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Announcement {
+    /// A file.
+    File {
+        /// The URL.
+        url: PlayUrl,
+    },
+    /// A text.
+    Speech(Spoken),
+}
+
+impl Announcement {
+    /// Returns the URL of a file.
+    pub const fn url(&self) -> Option<&PlayUrl> {
+        match self {
+            Self::File { url } => Some(url),
+            Self::Speech(_) => None,
+        }
+    }
+}
+
+impl From<Announcement> for Media {
+    fn from(announcement: Announcement) -> Self {
+        match announcement {
+            Announcement::File { url } => Self::Url(url),
+            Announcement::Speech(spoken) => Self::Speech(spoken),
+        }
+    }
+}
+
 impl From<PlayUrl> for Media {
     fn from(url: PlayUrl) -> Self {
         Self::Url(url)

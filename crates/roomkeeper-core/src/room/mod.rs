@@ -48,7 +48,7 @@ pub use flag::{FlagNames, FlagRequest, FlagRequests, Flags, MemberFlag, Reported
 pub use input::{Arrival, Failed, ReportedMember, RoomInput};
 pub use level::{Level, LevelSet, ReportedLevels};
 pub use lock::{Lock, LockRequest};
-pub use media::{Media, Spoken};
+pub use media::{Announcement, Media, Spoken};
 pub use member::{
     JoinAttempt, Member, MemberStatus, Membership, MembershipChange, MembershipStatus, Move,
 };
@@ -56,8 +56,8 @@ pub use member_settings::{MemberSettings, MemberUpdate, Role};
 pub use play::{FileId, MemberPlayEvent, PlayCommand, PlayEvent, PlayFailure};
 pub use playback::{PlayInput, Playback};
 pub use recording::{
-    PauseRequest, RecordAction, RecordInput, Recording, RecordingChange, RecordingPause,
-    RecordingState, RecordingStatus, RecordingView,
+    PauseRequest, RecordAction, RecordInput, Recording, RecordingChange, RecordingFailure,
+    RecordingPause, RecordingState, RecordingStatus, RecordingView,
 };
 pub use restore::{InvalidRoom, RoomData};
 pub use room_settings::{RoomSettings, RoomSettingsUpdate};

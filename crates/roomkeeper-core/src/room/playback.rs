@@ -93,6 +93,15 @@ pub struct Operation {
     pub files: Vec<File>,
 }
 
+impl Operation {
+    /// Returns true if one of its files has been sent to FreeSWITCH.
+    fn has_begun(&self) -> bool {
+        self.files
+            .iter()
+            .any(|file| file.state != FileState::Waiting)
+    }
+}
+
 /// The file that is being opened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Opening {
@@ -145,6 +154,15 @@ pub enum PlayInput {
         /// The caller's id of the command.
         command_uid: Option<CommandUid>,
     },
+    /// An operation that plays before those that have not begun: the announcement of a recording.
+    Announce {
+        /// The id of the operation.
+        operation: OperationId,
+        /// The file or text.
+        media: Media,
+    },
+    /// The operation is no longer wanted. It has no effect once the operation has begun.
+    Withdraw(OperationId),
     /// A request to stop everything.
     Stop {
         /// The caller's id of the command.
@@ -220,6 +238,11 @@ impl Playback {
             || self.over.contains(&operation)
             || self.is_music(operation)
             || self.opening.is_some_and(|o| o.file.operation == operation)
+    }
+
+    /// Returns true if an operation is in the queue.
+    pub(super) fn has(&self, operation: OperationId) -> bool {
+        self.operations.iter().any(|op| op.id == operation)
     }
 
     /// Returns true if nothing plays, waits or is being opened.
@@ -345,25 +368,15 @@ impl Playback {
                 media,
                 command_uid,
             } => {
-                effects.push(PlayEffect::Notify(
-                    PlayEvent::Started {
-                        operation,
-                        media: media.clone(),
-                    },
-                    command_uid,
-                    false,
-                ));
-                let waits = |media| File {
-                    media,
-                    state: FileState::Waiting,
-                };
-                self.urls_changed = true;
-                self.operations.push_back(Operation {
-                    id: operation,
-                    files: media.into_iter().map(waits).collect(),
-                });
-                self.interrupt_music(alive, &mut effects);
+                let at = self.operations.len();
+                self.start(at, (operation, media), command_uid, alive, &mut effects);
             }
+            PlayInput::Announce { operation, media } => {
+                let begun = self.operations.iter().rposition(Operation::has_begun);
+                let at = begun.map_or(0, |begun| begun + 1);
+                self.start(at, (operation, vec![media]), None, alive, &mut effects);
+            }
+            PlayInput::Withdraw(operation) => self.withdraw(operation, &mut effects),
             PlayInput::Stop { command_uid } => {
                 // Music goes on, so there is nothing to stop while it plays alone.
                 if alive && (self.music.is_none() || !self.operations.is_empty()) {
@@ -419,6 +432,51 @@ impl Playback {
         self.head_changed(playing, alive, &mut effects);
         self.pump(alive, now, &mut effects);
         effects
+    }
+
+    /// Adds an operation at this place of the queue.
+    fn start(
+        &mut self,
+        at: usize,
+        (operation, media): (OperationId, Vec<Media>),
+        command_uid: Option<CommandUid>,
+        alive: bool,
+        effects: &mut Vec<PlayEffect>,
+    ) {
+        effects.push(PlayEffect::Notify(
+            PlayEvent::Started {
+                operation,
+                media: media.clone(),
+            },
+            command_uid,
+            false,
+        ));
+        let waits = |media| File {
+            media,
+            state: FileState::Waiting,
+        };
+        self.urls_changed = true;
+        let operation = Operation {
+            id: operation,
+            files: media.into_iter().map(waits).collect(),
+        };
+        self.operations.insert(at, operation);
+        self.interrupt_music(alive, effects);
+    }
+
+    /// Removes an operation that has not begun.
+    fn withdraw(&mut self, operation: OperationId, effects: &mut Vec<PlayEffect>) {
+        let mut operations = self.operations.iter();
+        let Some(at) = operations.position(|op| op.id == operation && !op.has_begun()) else {
+            return;
+        };
+        self.operations.remove(at);
+        self.forget(operation);
+        effects.push(PlayEffect::Notify(
+            PlayEvent::Stopped { operation },
+            None,
+            false,
+        ));
     }
 
     /// Applies a deadline that may have passed.

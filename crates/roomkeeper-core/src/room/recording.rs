@@ -6,9 +6,10 @@
 
 use std::time::Duration;
 
-use crate::ids::{CallId, CommandUid, RecordingId};
+use crate::ids::{CallId, CommandUid, OperationId, RecordingId};
 use crate::time::Timestamp;
 
+use super::media::Media;
 use super::stamp::Sequence;
 
 /// The maximum number of recordings of a room: the room stores the ids of all.
@@ -54,7 +55,26 @@ pub enum RecordingChange {
     /// It was resumed.
     Resumed,
     /// It did not start.
-    Failed,
+    Failed(Option<RecordingFailure>),
+}
+
+/// The reason why a recording did not start, if FreeSWITCH was not asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RecordingFailure {
+    /// Its announcement was not played to its end.
+    Announcement,
+    /// It was stopped before the end of its announcement.
+    Stopped,
+}
+
+impl RecordingFailure {
+    /// Returns the word in the webhook.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Announcement => "announcement",
+            Self::Stopped => "stopped",
+        }
+    }
 }
 
 /// A request to pause or resume a recording that FreeSWITCH has not confirmed.
@@ -86,6 +106,15 @@ pub struct RecordingPause {
 /// The status of the active recording.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum RecordingStatus {
+    /// Its announcement waits or plays; FreeSWITCH has no command yet.
+    Announcing {
+        /// The operation of the playback.
+        operation: OperationId,
+        /// The time that the start may take after the announcement.
+        timeout: Duration,
+        /// The caller's id of the command.
+        command_uid: Option<CommandUid>,
+    },
     /// Requested.
     Starting {
         /// The recording fails then.
@@ -127,9 +156,21 @@ impl Recording {
     /// Returns the next deadline.
     pub fn deadline(&self) -> Option<Timestamp> {
         match &self.status {
+            // The announcement has the deadlines of the playback.
+            RecordingStatus::Announcing { .. } => None,
             RecordingStatus::Starting { deadline, .. }
             | RecordingStatus::Stopping { deadline, .. } => Some(*deadline),
             RecordingStatus::Active => self.pause.requested.as_ref().map(|r| r.deadline),
+        }
+    }
+
+    /// Returns the operation of the announcement that it waits for.
+    pub const fn announcement(&self) -> Option<OperationId> {
+        match &self.status {
+            RecordingStatus::Announcing { operation, .. } => Some(*operation),
+            RecordingStatus::Starting { .. }
+            | RecordingStatus::Active
+            | RecordingStatus::Stopping { .. } => None,
         }
     }
 
@@ -141,6 +182,7 @@ impl Recording {
     /// Returns the word in the API.
     pub const fn status_name(&self) -> &'static str {
         match (&self.status, self.is_paused()) {
+            (RecordingStatus::Announcing { .. }, _) => "announcing",
             (RecordingStatus::Starting { .. }, _) => "starting",
             (RecordingStatus::Active, false) => "recording",
             (RecordingStatus::Active, true) => "paused",
@@ -167,10 +209,12 @@ pub enum RecordInput {
         id: RecordingId,
         /// The file on the node.
         path: String,
+        /// The operation and the sound that precede it, for the room itself.
+        announcement: Option<(OperationId, Media)>,
         /// The caller's id of the command.
         command_uid: Option<CommandUid>,
-        /// The recording fails then.
-        deadline: Timestamp,
+        /// The time that the start may take.
+        timeout: Duration,
     },
     /// A request to pause or resume; the command goes out.
     Pause {

@@ -51,6 +51,8 @@ pub struct RoomData {
     pub sequence: u64,
     /// True if its conference has started after a wait for a moderator.
     pub started: bool,
+    /// The time since which a command for a setting has failed.
+    pub resend_at: Option<Timestamp>,
     /// The conference instance in which a setting was removed.
     pub removed_in: Option<ConferenceId>,
     /// The time at which it ends unless a member has talked since.
@@ -87,6 +89,7 @@ impl RoomState {
             sequence,
             started,
             removed_in,
+            resend_at,
             silent_at,
         } = data;
         instances.sort_by_key(|conference| conference.since);
@@ -107,6 +110,7 @@ impl RoomState {
             sequence,
             started,
             removed_in,
+            resend_at,
             silent_at,
             ..Self::unregistered(id)
         };
@@ -204,6 +208,7 @@ mod tests {
             sequence: 7,
             started: false,
             removed_in: None,
+            resend_at: None,
             silent_at: None,
         }
     }

@@ -6,6 +6,7 @@ use crate::pin::{DEFAULT_TRIES, PinHash, PinRequest, RoomPin};
 use crate::play_url::PlayUrl;
 use crate::speech::Speech;
 
+use super::media::Announcement;
 use super::settings::{Sparse, settings};
 use super::tones::Tones;
 
@@ -43,6 +44,8 @@ settings! {
         wait_for_moderator: bool,
         /// The file that each of them hears meanwhile.
         wait_url: Option<PlayUrl>,
+        /// What the room hears before its recording begins.
+        announce_recording: Option<Announcement>,
     }
 }
 
@@ -56,7 +59,8 @@ impl RoomSettings {
         }
     }
 
-    /// Returns the settings of a fixed length, for a copy of limited size.
+    /// Returns the settings of a fixed length, for a copy of limited size, and the announcement of a recording: without it
+    /// the room would be recorded unannounced.
     #[must_use]
     pub fn short(&self) -> Self {
         Self {

@@ -129,6 +129,9 @@ pub struct RoomState {
     pub(super) controlled: Option<ConferenceId>,
     /// The instance in which a setting was removed. It must have the defaults, too.
     pub(super) removed_in: Option<ConferenceId>,
+    /// The time since which a command for a setting has failed. Stored, so that the owner of the node learns of the
+    /// failures of other replicas.
+    pub(super) resend_at: Option<Timestamp>,
     /// True once a member has started the conference that waited for a moderator, until the last member leaves.
     pub(super) started: bool,
     /// The time at which the room ends unless a member has talked since.
@@ -180,6 +183,7 @@ impl RoomState {
             end_reason: None,
             controlled: None,
             removed_in: None,
+            resend_at: None,
             started: false,
             silent_at: None,
             talked_at: None,
@@ -270,6 +274,11 @@ impl RoomState {
     /// Returns the time at which the room ends unless a member has talked since.
     pub const fn silent_at(&self) -> Option<Timestamp> {
         self.silent_at
+    }
+
+    /// Returns the time since which a command for a setting has failed.
+    pub const fn resend_at(&self) -> Option<Timestamp> {
+        self.resend_at
     }
 
     /// Returns the conference instance in which a setting was removed.
@@ -432,6 +441,7 @@ impl RoomState {
             playback,
             lock,
             self.silent_at,
+            self.resend_at.filter(|_| self.is_open()),
             dial,
         ]
         .into_iter()
@@ -628,6 +638,11 @@ impl RoomState {
             ensure(
                 self.recordings.contains(&recording.id),
                 "a recording is not in its list of recordings",
+            )?;
+            let announcement = recording.announcement();
+            ensure(
+                announcement.is_none_or(|operation| self.playback.has(operation)),
+                "a recording waits for an announcement that does not play",
             )?;
         }
         if matches!(self.status, RoomStatus::Terminated) {

@@ -52,7 +52,7 @@ export function age(text, now) {
 }
 
 function marksOf(room) {
-  return [room.locked && mark("plain", "Locked", { icon: "lock", key: "locked" }), room.status === "starting" && mark("warn", "Starting", { key: "status" }), room.stale && mark("warn", "Out of date", { title: "The node is not connected", key: "stale" })];
+  return [room.locked && mark("plain", "Locked", { icon: "lock", key: "locked" }), room.waiting && mark("warn", "Waiting for moderator", { key: "waiting" }), room.status === "starting" && mark("warn", "Starting", { key: "status" }), room.stale && mark("warn", "Out of date", { title: "The node is not connected", key: "stale" })];
 }
 
 function deleteButton(room, state, now, act, kind) {

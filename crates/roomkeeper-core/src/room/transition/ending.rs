@@ -114,6 +114,7 @@ impl Transition<'_> {
             self.end(self.now + ENDING, LeftReason::Timeout);
         }
         self.silence_deadline();
+        self.control_deadline();
         self.recording_deadlines();
         self.dial_deadlines();
         if self.room.lock.past_deadline(self.now) {

@@ -19,6 +19,9 @@ use super::Transition;
 /// The time that a change of a member's hearing may take.
 const ADJUSTING: Duration = Duration::from_secs(10);
 
+/// The time until a refused change is sent again.
+const RETRY: Duration = Duration::from_secs(1);
+
 impl Transition<'_> {
     /// Holds or unholds a member on request.
     pub(super) fn request_hold(
@@ -71,8 +74,13 @@ impl Transition<'_> {
         }
     }
 
+    /// Sends the command again soon. The deadline is stored, so that the owner of the node does it: another replica may
+    /// have sent the command, and the owner has not read its state yet.
     pub(super) fn hearing_refused(&mut self, call: CallId) {
-        self.with_hold(call, |hold, _| hold.adjusting = None);
+        let soon = self.now + RETRY;
+        self.with_hold(call, |hold, _| {
+            hold.adjusting = hold.adjusting.map(|at| at.min(soon));
+        });
     }
 
     /// Applies a deadline of a member's hold.

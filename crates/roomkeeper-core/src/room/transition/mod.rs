@@ -138,7 +138,7 @@ impl Transition<'_> {
                 deadline,
             }),
             RoomInput::LockRefused { lock } => self.lock_refused(lock),
-            RoomInput::ControlFailed => self.room.controlled = None,
+            RoomInput::ControlFailed => self.control_failed(),
             RoomInput::Talked { ago } => self.talked(ago),
             RoomInput::LeaveRefused { call } => self.revert_leave(call),
             RoomInput::FlagRefused { call, flag, on } => self.flag_refused(call, flag, on),

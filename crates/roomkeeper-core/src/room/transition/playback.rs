@@ -1,10 +1,10 @@
 //! The playback of a room, applied to its conference, and the playback to one member.
 
-use crate::ids::CallId;
+use crate::ids::{CallId, OperationId};
 use crate::room::audio::MemberAudio;
 use crate::room::effect::{RoomCommand, RoomEvent};
 use crate::room::member::MemberStatus;
-use crate::room::play::MemberPlayEvent;
+use crate::room::play::{MemberPlayEvent, PlayEvent};
 use crate::room::playback::{PlayEffect, PlayInput, Playback};
 use crate::room::state::RoomStatus;
 
@@ -104,9 +104,25 @@ impl Transition<'_> {
             match effect {
                 PlayEffect::Command(command) => self.command(RoomCommand::Play(command)),
                 PlayEffect::Notify(event, command_uid, synthesized) => {
+                    let over = end_of(&event);
                     self.notify(RoomEvent::Play(event), command_uid, synthesized);
+                    if let Some((operation, played)) = over {
+                        self.announced(operation, played);
+                    }
                 }
             }
         }
+    }
+}
+
+/// Returns the operation that is over, and true if all of it was played; `None` for other events.
+const fn end_of(event: &PlayEvent) -> Option<(OperationId, bool)> {
+    match event {
+        PlayEvent::Finished { operation, errors } => Some((*operation, errors.is_empty())),
+        PlayEvent::Stopped { operation } => Some((*operation, false)),
+        PlayEvent::Started { .. }
+        | PlayEvent::Paused { .. }
+        | PlayEvent::Resumed { .. }
+        | PlayEvent::VolumeChanged { .. } => None,
     }
 }

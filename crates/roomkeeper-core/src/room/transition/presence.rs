@@ -16,6 +16,7 @@ use smol_str::SmolStr;
 
 use super::Transition;
 use super::ending::ENDING;
+use super::waiting::is_settled_wait;
 
 /// The time for which tombstones are kept. Events arrive up to 30 positions (milliseconds) late; a minute is longer
 /// than any queue between FreeSWITCH and the controller.
@@ -376,6 +377,7 @@ impl Transition<'_> {
     }
 
     pub(super) fn flags(&mut self, at: EventStamp, member: &ReportedMember) {
+        let waits = self.room.is_waiting();
         let Some(m) = self.room.members.get_mut(&member.call) else {
             return;
         };
@@ -383,10 +385,15 @@ impl Transition<'_> {
             return;
         }
         let call = member.call;
+        let before = m.flags;
+        if waits && is_settled_wait(m, member.flags) {
+            m.flags.talking = member.flags.talking;
+            m.flags_at = at.sequence;
+            return self.report_talking(call, before.talking);
+        }
         if member.flags.hold || m.hold().is_some() {
             return self.flags_of_held(at, call, member.flags);
         }
-        let before = m.flags;
         let after = updated_flags(m, member.flags);
         let only_talk = before
             == Flags {

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use crate::ids::{CallId, CommandUid, RecordingId};
+use crate::ids::{CallId, CommandUid, OperationId, RecordingId};
 use crate::room::effect::{LeftReason, RoomCommand, RoomEvent};
+use crate::room::media::Media;
+use crate::room::playback::PlayInput;
 use crate::room::recording::{
-    PauseRequest, RecordAction, RecordInput, Recording, RecordingChange, RecordingPause,
-    RecordingState, RecordingStatus, RecordingView,
+    PauseRequest, RecordAction, RecordInput, Recording, RecordingChange, RecordingFailure,
+    RecordingPause, RecordingState, RecordingStatus, RecordingView,
 };
 use crate::time::Timestamp;
 
@@ -20,14 +22,22 @@ impl Transition<'_> {
                 call,
                 id,
                 path,
+                announcement,
                 command_uid,
-                deadline,
+                timeout,
             } => {
-                let status = RecordingStatus::Starting {
-                    deadline,
-                    command_uid,
+                let status = match &announcement {
+                    Some((operation, _)) => RecordingStatus::Announcing {
+                        operation: *operation,
+                        timeout,
+                        command_uid,
+                    },
+                    None => RecordingStatus::Starting {
+                        deadline: self.now + timeout,
+                        command_uid,
+                    },
                 };
-                self.start_recording(call, id, path, status);
+                self.start_recording(call, id, path, status, announcement);
             }
             RecordInput::Stop {
                 call,
@@ -97,6 +107,7 @@ impl Transition<'_> {
         id: RecordingId,
         path: String,
         status: RecordingStatus,
+        announcement: Option<(OperationId, Media)>,
     ) {
         if self.recording_of(call).is_some() || !self.can_play() {
             return;
@@ -118,7 +129,43 @@ impl Transition<'_> {
             }
         }
         self.show_recording(id, RecordingState::Starting, None);
-        self.record_command(call, id, path, RecordAction::Start);
+        match announcement {
+            Some((operation, media)) => {
+                self.apply_playback(PlayInput::Announce { operation, media });
+            }
+            None => self.record_command(call, id, path, RecordAction::Start),
+        }
+    }
+
+    /// Begins the recording whose announcement has been played, or ends it because it has not been played.
+    pub(super) fn announced(&mut self, operation: OperationId, played: bool) {
+        let (now, can_start) = (self.now, played && self.can_play());
+        let Some(recording) = self.room.recording.as_mut() else {
+            return;
+        };
+        let id = recording.id;
+        match &mut recording.status {
+            RecordingStatus::Announcing {
+                operation: own,
+                timeout,
+                command_uid,
+            } if *own == operation => {
+                if !can_start {
+                    return self.not_recorded(id, false);
+                }
+                recording.status = RecordingStatus::Starting {
+                    deadline: now + *timeout,
+                    command_uid: command_uid.take(),
+                };
+                let path = recording.path.clone();
+                self.room.changes.head = true;
+                self.record_command(None, id, path, RecordAction::Start);
+            }
+            RecordingStatus::Announcing { .. }
+            | RecordingStatus::Starting { .. }
+            | RecordingStatus::Active
+            | RecordingStatus::Stopping { .. } => {}
+        }
     }
 
     fn stop_recording(
@@ -130,6 +177,11 @@ impl Transition<'_> {
         let Some(recording) = self.recording_of(call) else {
             return;
         };
+        if let RecordingStatus::Announcing { operation, .. } = recording.status {
+            let id = recording.id;
+            self.fail_recording(id, Some(RecordingFailure::Stopped), command_uid);
+            return self.apply_playback(PlayInput::Withdraw(operation));
+        }
         recording.status = RecordingStatus::Stopping {
             deadline,
             command_uid,
@@ -191,7 +243,8 @@ impl Transition<'_> {
             return;
         };
         recording.since = recording.since.max(sequence);
-        if recording.started_at.is_some() {
+        let is_announcing = matches!(recording.status, RecordingStatus::Announcing { .. });
+        if recording.started_at.is_some() || is_announcing {
             return;
         }
         recording.started_at = Some(now);
@@ -250,20 +303,36 @@ impl Transition<'_> {
     /// Ends a recording that did not start. A refusal counts only if no event reported the start; an event may come
     /// late.
     fn not_recorded(&mut self, id: RecordingId, refused: bool) {
-        let Some((call, recording)) = self.recording(id) else {
+        let Some((_, recording)) = self.recording(id) else {
             return;
         };
         if refused && recording.started_at.is_some() {
             return;
         }
-        let command_uid = match &recording.status {
+        let (reason, command_uid) = match &recording.status {
+            RecordingStatus::Announcing { command_uid, .. } => {
+                (Some(RecordingFailure::Announcement), command_uid.clone())
+            }
             RecordingStatus::Starting { command_uid, .. }
-            | RecordingStatus::Stopping { command_uid, .. } => command_uid.clone(),
-            RecordingStatus::Active => None,
+            | RecordingStatus::Stopping { command_uid, .. } => (None, command_uid.clone()),
+            RecordingStatus::Active => (None, None),
+        };
+        self.fail_recording(id, reason, command_uid);
+    }
+
+    fn fail_recording(
+        &mut self,
+        id: RecordingId,
+        reason: Option<RecordingFailure>,
+        command_uid: Option<CommandUid>,
+    ) {
+        let Some((call, _)) = self.recording(id) else {
+            return;
         };
         self.show_recording(id, RecordingState::Failed, None);
         self.drop_recording(call);
-        self.notify_recording((call, id), RecordingChange::Failed, command_uid, false);
+        let change = RecordingChange::Failed(reason);
+        self.notify_recording((call, id), change, command_uid, false);
         self.finish_if_empty();
     }
 
@@ -349,7 +418,9 @@ impl Transition<'_> {
         };
         let command_uid = match &recording.status {
             RecordingStatus::Stopping { command_uid, .. } => command_uid.clone(),
-            RecordingStatus::Starting { .. } | RecordingStatus::Active => None,
+            RecordingStatus::Announcing { .. }
+            | RecordingStatus::Starting { .. }
+            | RecordingStatus::Active => None,
         };
         // The file of a room has no gap for a pause; that of a member has silence.
         let length = length.unwrap_or_else(|| match call {
@@ -405,6 +476,7 @@ impl Transition<'_> {
         let (id, path) = (recording.id, recording.path.clone());
         let has_started = recording.started_at.is_some();
         match recording.status {
+            RecordingStatus::Announcing { .. } => {}
             RecordingStatus::Active => {
                 recording.pause.requested = None;
                 recording.pause.uncertain = true;

@@ -27,6 +27,24 @@ impl Transition<'_> {
         }
     }
 
+    /// Lets a later snapshot repeat the settings that could not be sent. The owner of the node reads the room again at this
+    /// deadline, whichever replica has sent them.
+    pub(super) fn control_failed(&mut self) {
+        self.room.controlled = None;
+        if self.room.is_open() && self.room.resend_at.is_none() {
+            self.room.resend_at = Some(self.now);
+            self.room.changes.head = true;
+        }
+    }
+
+    /// The owner of the node has the settings that could not be sent.
+    pub(super) fn control_deadline(&mut self) {
+        if self.room.resend_at.take_if(|at| *at <= self.now).is_some() {
+            self.room.controlled = None;
+            self.room.changes.head = true;
+        }
+    }
+
     /// Starts or stops to wait for silence. Only members can be silent, and those that
     /// wait for a moderator do not count.
     pub(super) fn watch_silence(&mut self) {

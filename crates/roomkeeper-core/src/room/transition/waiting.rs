@@ -8,7 +8,7 @@
 use crate::ids::{CallId, CommandUid, OperationId};
 use crate::room::audio::{Hold, MemberAudio};
 use crate::room::effect::RoomEvent;
-use crate::room::flag::Flags;
+use crate::room::flag::{Flags, ReportedFlags};
 use crate::room::member::{Member, MemberStatus};
 use crate::time::Timestamp;
 use uuid::Uuid;
@@ -19,6 +19,25 @@ use super::Transition;
 fn music_id(member: &Member, now: Timestamp) -> OperationId {
     let id = member.id.uuid().as_u128() ^ u128::from(now.as_micros());
     OperationId::new(Uuid::from_u128(id))
+}
+
+/// Returns true if reported flags of a member that waits for a moderator change nothing but its talking, which is not
+/// stored: a waiting room can have many members, and each talks.
+pub(super) fn is_settled_wait(m: &Member, reported: ReportedFlags) -> bool {
+    let Some(hold) = m.hold() else {
+        return false;
+    };
+    let music = m.audio.as_ref().and_then(|audio| audio.playback.music());
+    let is_played = music.is_none_or(|music| music.not_before.is_some());
+    let is_unheld = hold.is_over() && !reported.hold && !m.flags.hold;
+    let is_known = hold.hears == Some(false)
+        && reported.hear == Some(false)
+        && reported.speak == Some(m.flags.speak);
+    is_unheld
+        && is_known
+        && is_played
+        && hold.adjusting.is_none()
+        && m.requests.iter().next().is_none()
 }
 
 impl Transition<'_> {
