@@ -620,6 +620,37 @@ fn links_lead_to_files_and_headings() {
     assert!(followed >= 10, "{followed}");
 }
 
+/// The tables of these documents have one row for each subject.
+const REFERENCE_TABLES: &[&str] = &[
+    "docs/gateway-api.md",
+    "docs/webhooks.md",
+    "docs/cli.md",
+    "docs/controls.md",
+    "src/ARCHITECTURE.md",
+];
+
+#[test]
+fn no_subject_has_two_rows_in_a_table() {
+    let mut repeated = Vec::new();
+    let mut rows = 0;
+    for document in REFERENCE_TABLES {
+        let mut subjects = BTreeSet::new();
+        for line in read(document).lines() {
+            let Some(row) = line.strip_prefix("| ") else {
+                subjects.clear();
+                continue;
+            };
+            let subject = row.split(" |").next().unwrap_or_default().to_owned();
+            rows += 1;
+            if !subjects.insert(subject.clone()) {
+                repeated.push(format!("{document}: {subject}"));
+            }
+        }
+    }
+    assert!(rows > 200, "{rows} rows");
+    assert_eq!(repeated, [""; 0]);
+}
+
 #[test]
 fn index_leads_to_every_page() {
     let index = links(&read("docs/README.md"));
