@@ -72,6 +72,8 @@ from .generated.api.playback import (
     resume_member_recording,
     resume_recording,
     set_playback_volume,
+    speak_to_member,
+    speak_to_room,
     start_member_playback,
     start_member_recording,
     start_playback,
@@ -147,8 +149,10 @@ from .generated.models import (
     RoomList,
     RoomRef,
     RoomUpdate,
+    Say,
     SessionList,
     SessionRow,
+    StartRecording,
     UpdateResult,
     VoipbinCommand,
     VoipbinUpdate,
@@ -454,6 +458,14 @@ class Operations:
         """Set the playback volume."""
         return cast(PlaybackVolume, self._call(set_playback_volume.sync_detailed, room_id=room_id, body=body))
 
+    def speak_to_member(self, room_id: str, uuid: str, *, body: Say) -> PlaybackOperation:
+        """Speak a text to one member."""
+        return cast(PlaybackOperation, self._call(speak_to_member.sync_detailed, room_id=room_id, uuid=uuid, body=body))
+
+    def speak_to_room(self, room_id: str, *, body: Say) -> PlaybackOperation:
+        """Speak a text to a conference."""
+        return cast(PlaybackOperation, self._call(speak_to_room.sync_detailed, room_id=room_id, body=body))
+
     def start_conference_recording(self, conference_id: UUID, *, body: VoipbinCommand | Unset = UNSET) -> Conference:
         """Record a conference."""
         return cast(
@@ -476,7 +488,7 @@ class Operations:
         """Play files to a conference."""
         return cast(PlaybackOperation, self._call(start_playback.sync_detailed, room_id=room_id, body=body))
 
-    def start_recording(self, room_id: str, *, body: Command | Unset = UNSET) -> RecordingOperation:
+    def start_recording(self, room_id: str, *, body: StartRecording | Unset = UNSET) -> RecordingOperation:
         """Record a conference."""
         return cast(RecordingOperation, self._call(start_recording.sync_detailed, room_id=room_id, body=body))
 

@@ -494,6 +494,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/conferences/{room_id}/members/{uuid}/say": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Speak a text to one member
+         * @description Only the member hears it. It is queued like a file of `play` to the member, with the same webhooks: the one of the start has
+         *     the `text`.
+         */
+        post: operations["speakToMember"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/conferences/{room_id}/members/{uuid}/stop": {
         parameters: {
             query?: never;
@@ -689,7 +710,10 @@ export interface paths {
         put?: never;
         /**
          * Record a conference
-         * @description Its webhook is `conference.recording.started` when FreeSWITCH writes the file, or `conference.recording.failed`. The
+         * @description An announcement plays to all first, after what is playing and before what waits; `recording_status` is `announcing` until
+         *     it has ended. If it is not played to its end, the conference is not recorded: the webhook is
+         *     `conference.recording.failed` with the reason `announcement`. Members that join later do not hear it.
+         *     Its webhook is `conference.recording.started` when FreeSWITCH writes the file, or `conference.recording.failed`. The
          *     recording ends when it is stopped or when the last member leaves; then `conference.recording.stopped` comes.
          */
         post: operations["startRecording"];
@@ -713,6 +737,27 @@ export interface paths {
          * @description Its webhook is `conference.recording.stopped`.
          */
         post: operations["stopRecording"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/conferences/{room_id}/say": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Speak a text to a conference
+         * @description The text is queued like a file of `play`, after everything that already plays, and `pause`, `stop` and `volume` apply to it. The
+         *     webhook `conference.play.started` comes at once with the `text`, `conference.play.finished` after its end.
+         */
+        post: operations["speakToRoom"];
         delete?: never;
         options?: never;
         head?: never;
@@ -923,7 +968,8 @@ export interface paths {
         put?: never;
         /**
          * Join a call to a conference
-         * @description Its webhook is `conference.member.joined`, or `conference.member.join_failed`.
+         * @description Its webhook is `conference.member.joined`, or `conference.member.join_failed`. If the conference has a PIN, the caller
+         *     is asked for it first.
          */
         post: operations["joinRoom"];
         delete?: never;
@@ -1975,6 +2021,40 @@ export interface webhooks {
         patch?: never;
         trace?: never;
     };
+    "conference.member.talking": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A member began or stopped talking */
+        post: operations["onConferenceMemberTalking"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "conference.member.talking_muted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A member talks although it is muted */
+        post: operations["onConferenceMemberTalkingMuted"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "conference.member.uncoached": {
         parameters: {
             query?: never;
@@ -2247,6 +2327,23 @@ export interface webhooks {
         patch?: never;
         trace?: never;
     };
+    "conference.started": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The members of a conference no longer wait for a moderator */
+        post: operations["onConferenceStarted"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "conference.updated": {
         parameters: {
             query?: never;
@@ -2301,6 +2398,16 @@ export interface webhooks {
 }
 export interface components {
     schemas: {
+        /** @description What a conference hears before its recording begins: either a `url`, or a `text` with an optional `voice`. */
+        Announcement: {
+            text?: string | null;
+            /** @description The http or https URL of a file. */
+            url?: string | null;
+            /** @description A voice of the configuration. */
+            voice?: string | null;
+        };
+        /** @description An announcement whose URL or text has at most 512 bytes, or `false`. */
+        AnnouncementOrFalse: components["schemas"]["Announcement"] | boolean;
         /** @description An event that concerns no conference and no call. */
         AppEnvelope: {
             app_id: string;
@@ -2317,6 +2424,8 @@ export interface components {
             command_uid?: components["schemas"]["CommandUid"] | null;
             /** @description The members that are left out. */
             except?: components["schemas"]["SessionId"][] | null;
+            /** @description `true`: members with the role `moderator` are left out, too. */
+            except_moderators?: boolean | null;
         };
         /** @description A member for which a command failed. */
         BulkFailure: {
@@ -2432,9 +2541,9 @@ export interface components {
         CommandEntry: {
             /**
              * @description With `session`: `join`, `leave`, `mute`, `unmute`, `answer`, `hangup`, `kick`, `deaf`, `undeaf`, `move`,
-             *     `update`, `hold`, `unhold`, `play`, `stop`, `coach`, `uncoach`, `gather`, `gather/stop`, `dtmf`,
+             *     `update`, `hold`, `unhold`, `play`, `say`, `stop`, `coach`, `uncoach`, `gather`, `gather/stop`, `dtmf`,
              *     `recording/start`, `recording/stop`, `recording/pause`, `recording/resume`. Without it: `lock`, `unlock`, `play`,
-             *     `pause`, `stop`, `volume`, `update`, and the same commands of a recording.
+             *     `say`, `pause`, `stop`, `volume`, `update`, and the same commands of a recording.
              */
             command: string;
             session?: components["schemas"]["SessionId"] | null;
@@ -2602,7 +2711,7 @@ export interface components {
             event: "conference.member.reconnected";
         };
         ConferenceMemberRecordingFailedEvent: components["schemas"]["MemberEnvelope"] & {
-            data: components["schemas"]["RecordingChanged"];
+            data: components["schemas"]["RecordingFailed"];
             /** @enum {string} */
             event: "conference.member.recording.failed";
         };
@@ -2625,6 +2734,16 @@ export interface components {
             data: components["schemas"]["RecordingChanged"];
             /** @enum {string} */
             event: "conference.member.recording.stopped";
+        };
+        ConferenceMemberTalkingEvent: components["schemas"]["MemberEnvelope"] & {
+            data: components["schemas"]["MemberTalks"];
+            /** @enum {string} */
+            event: "conference.member.talking";
+        };
+        ConferenceMemberTalkingMutedEvent: components["schemas"]["MemberEnvelope"] & {
+            data: components["schemas"]["MemberTalksMuted"];
+            /** @enum {string} */
+            event: "conference.member.talking_muted";
         };
         ConferenceMemberUncoachedEvent: components["schemas"]["MemberEnvelope"] & {
             data: components["schemas"]["MemberCoachEnded"];
@@ -2682,7 +2801,7 @@ export interface components {
             event: "conference.play.volume_changed";
         };
         ConferenceRecordingFailedEvent: components["schemas"]["RoomEnvelope"] & {
-            data: components["schemas"]["RecordingChanged"];
+            data: components["schemas"]["RecordingFailed"];
             /** @enum {string} */
             event: "conference.recording.failed";
         };
@@ -2705,6 +2824,11 @@ export interface components {
             data: components["schemas"]["RecordingChanged"];
             /** @enum {string} */
             event: "conference.recording.stopped";
+        };
+        ConferenceStartedEvent: components["schemas"]["RoomEnvelope"] & {
+            data: components["schemas"]["RoomStarted"];
+            /** @enum {string} */
+            event: "conference.started";
         };
         /**
          * @description The status of a conference. It never moves backward.
@@ -3011,12 +3135,14 @@ export interface components {
             muted?: boolean | null;
             /** @description The conference. */
             room_id: components["schemas"]["RoomId"];
+            /** @description `true`: the caller is not asked for the PIN of the conference, because the app knows it already. */
+            skip_pin?: boolean | null;
         };
         /**
          * @description The reason why a call did not join.
          * @enum {string}
          */
-        JoinFailureReason: "timeout" | "refused" | "hangup" | "room_destroyed" | "moved" | "orphan" | "removed" | "action_failed";
+        JoinFailureReason: "timeout" | "refused" | "hangup" | "room_destroyed" | "moved" | "orphan" | "removed" | "action_failed" | "pin";
         KeypadOperation: {
             operation_id: string;
             status: components["schemas"]["KeypadStatus"];
@@ -3175,11 +3301,19 @@ export interface components {
             muted: boolean;
             recording_status?: components["schemas"]["RecordingStatus"] | null;
             uuid: components["schemas"]["SessionId"];
+            /** @description The member waits for a moderator: it hears nobody, and nobody hears it. Present only while this is `true`. */
+            waiting?: boolean;
         };
         /** @description The settings of a member; a row has only those that are set. */
         MemberSettings: {
             /** @description `true`: the conference ends when this member leaves, other than by a move. */
             end_on_exit?: boolean;
+            /**
+             * Format: int32
+             * @description The energy above which the member is heard; that of the conference profile if absent. 0 to 1800, unless another
+             *     client of FreeSWITCH chose it.
+             */
+            energy?: number;
             /**
              * @description The app's own texts by key: at most 16, with keys of 1 to 32 characters of `a-z 0-9 . _ -`, and values of at most
              *     128 characters.
@@ -3189,6 +3323,18 @@ export interface components {
             };
             /** @description `participant` if absent. */
             role?: components["schemas"]["MemberRole"];
+            /** @description A conference that waits for a moderator starts with this member, or does not; if absent, its role decides. */
+            start_on_enter?: boolean;
+            /**
+             * Format: int32
+             * @description The volume of what the member says, -4 to 4; 0 if absent.
+             */
+            volume_in?: number;
+            /**
+             * Format: int32
+             * @description The volume of what the member hears, -4 to 4; 0 if absent.
+             */
+            volume_out?: number;
         };
         MemberTalking: {
             /** Format: uuid */
@@ -3201,16 +3347,46 @@ export interface components {
             /** @enum {string} */
             event: "member.talking";
         };
+        MemberTalks: {
+            command_uid?: components["schemas"]["CommandUid"];
+            synthesized?: components["schemas"]["Synthesized"];
+            /** @description `false`: it stopped. */
+            talking: boolean;
+        };
+        MemberTalksMuted: {
+            command_uid?: components["schemas"]["CommandUid"];
+            synthesized?: components["schemas"]["Synthesized"];
+        };
         /** @description Changed settings of a member. Omitted settings stay. */
         MemberUpdate: {
             command_uid?: components["schemas"]["CommandUid"] | null;
             /** @description `true`: the conference ends when this member leaves, other than by a move. */
             end_on_exit?: boolean | null;
+            /**
+             * Format: int32
+             * @description The energy above which the member is heard; 0: always.
+             */
+            energy?: number | null;
             /** @description New values by key; `null` removes a label. Other labels stay. */
             labels?: {
                 [key: string]: string | null;
             } | null;
             role?: components["schemas"]["MemberRole"] | null;
+            /**
+             * @description `true`: a conference that waits for a moderator starts with this member. `false`: it does not, even with a
+             *     moderator. If it was never set, the role decides.
+             */
+            start_on_enter?: boolean | null;
+            /**
+             * Format: int32
+             * @description The volume of what the member says; 0: unchanged.
+             */
+            volume_in?: number | null;
+            /**
+             * Format: int32
+             * @description The volume of what the member hears; 0: unchanged.
+             */
+            volume_out?: number | null;
         };
         /** @description The changed settings. */
         MemberUpdated: components["schemas"]["MemberSettings"] & {
@@ -3240,6 +3416,8 @@ export interface components {
             name: string;
             /** @description The node of the conference; if omitted, the least loaded node that is up. */
             node?: string | null;
+            /** @description The PIN that a caller enters before its call joins. No response and no webhook shows it. */
+            pin?: string | null;
             session?: components["schemas"]["SessionId"] | null;
         };
         /** @description The call that joins, and the conference. */
@@ -3375,6 +3553,8 @@ export interface components {
          * @enum {string}
          */
         OperationStatus: "in_progress";
+        /** @description 4 to 16 digits, or `false`. */
+        PinOrFalse: string | boolean;
         /** @description A short tone, or the end of the call. */
         PlainAction: {
             /**
@@ -3424,14 +3604,17 @@ export interface components {
             operation_id: string;
             synthesized?: components["schemas"]["Synthesized"];
         };
-        /** @description A file that could not be played. */
+        /** @description A file or a text that could not be played: it has either a `url` or a `text`. */
         PlaybackError: {
             error: string;
-            url: string;
+            text?: string;
+            url?: string;
+            /** @description The voice of the text, if the request named one. */
+            voice?: string;
         };
         PlaybackFinished: {
             command_uid?: components["schemas"]["CommandUid"];
-            /** @description The files that could not be played. */
+            /** @description The files and texts that could not be played. */
             errors: components["schemas"]["PlaybackError"][];
             /** Format: uuid */
             operation_id: string;
@@ -3451,7 +3634,12 @@ export interface components {
             /** Format: uuid */
             operation_id: string;
             synthesized?: components["schemas"]["Synthesized"];
+            /** @description The text of a `say`. */
+            text?: string;
+            /** @description Empty for a text. */
             urls: string[];
+            /** @description The voice of the text, if the request named one. */
+            voice?: string;
         };
         /**
          * @description The state of playback.
@@ -3503,6 +3691,19 @@ export interface components {
             recording_id: string;
             synthesized?: components["schemas"]["Synthesized"];
         };
+        RecordingFailed: {
+            command_uid?: components["schemas"]["CommandUid"];
+            /** @description Omitted if FreeSWITCH did not record. */
+            reason?: components["schemas"]["RecordingFailureReason"];
+            /** Format: uuid */
+            recording_id: string;
+            synthesized?: components["schemas"]["Synthesized"];
+        };
+        /**
+         * @description The reason why a recording did not begin: its announcement was not played to the end, or it was stopped before.
+         * @enum {string}
+         */
+        RecordingFailureReason: "announcement" | "stopped";
         /**
          * @description The format of a recording's file.
          * @enum {string}
@@ -3520,7 +3721,7 @@ export interface components {
          * @description The state of a recording.
          * @enum {string}
          */
-        RecordingStatus: "starting" | "recording" | "paused" | "stopping";
+        RecordingStatus: "announcing" | "starting" | "recording" | "paused" | "stopping";
         Redelivery: {
             id: components["schemas"]["WebhookId"];
             status: components["schemas"]["DeliveryStatus"];
@@ -3541,7 +3742,7 @@ export interface components {
             reason?: string;
             synthesized?: components["schemas"]["Synthesized"];
         };
-        RoomDetail: components["schemas"]["RoomSettings"] & {
+        RoomDetail: components["schemas"]["ShownRoomSettings"] & {
             created_at: string;
             /** @description Present only while the conference is locked. */
             locked?: boolean;
@@ -3549,12 +3750,16 @@ export interface components {
             name: string;
             playback_operation_id: string;
             playback_status: components["schemas"]["PlaybackStatus"];
+            /** @description The text of a `say`. Omitted while none is spoken. */
+            playback_text?: string | null;
             playback_urls: string[];
             /** Format: int32 */
             playback_volume: number;
             recording_status?: components["schemas"]["RecordingStatus"] | null;
             room_id: components["schemas"]["RoomId"];
             stale?: boolean;
+            /** @description Present only while the conference waits for a moderator. */
+            waiting?: boolean;
         };
         /** @description An event of a conference. */
         RoomEnvelope: {
@@ -3577,7 +3782,7 @@ export interface components {
         RoomRef: {
             room_id: components["schemas"]["RoomId"];
         };
-        RoomRow: components["schemas"]["RoomSettings"] & {
+        RoomRow: components["schemas"]["ShownRoomSettings"] & {
             /**
              * Format: date-time
              * @description RFC 3339. A single conference has `created_at` in Unix seconds.
@@ -3591,11 +3796,14 @@ export interface components {
             recording_status?: components["schemas"]["RecordingStatus"] | null;
             room_id: components["schemas"]["RoomId"];
             stale?: boolean;
+            /** @description Present only while the conference waits for a moderator. */
+            waiting?: boolean;
         };
         /** @description The settings of a conference; a row has only those that are set. */
         RoomSettings: {
             /** @description The file that a lone member hears, again and again. */
             alone_url?: string | null;
+            announce_recording?: components["schemas"]["Announcement"] | null;
             /**
              * Format: int32
              * @description The conference ends when it has members and none has talked for this number of seconds; 0: never.
@@ -3618,11 +3826,34 @@ export interface components {
              * @description The most members, joining ones included; 0: no limit. A lower limit removes nobody.
              */
             max_members?: number;
+            /** @description The text that asks for the PIN. */
+            pin_prompt_text?: string | null;
+            /** @description The file that asks for the PIN. */
+            pin_prompt_url?: string | null;
+            /**
+             * Format: int32
+             * @description The attempts of a caller; 0: 3.
+             */
+            pin_tries?: number;
             tones?: components["schemas"]["Tones"];
+            /**
+             * @description `true`: members wait until a moderator enters, or another member with `start_on_enter`. Until then none hears
+             *     another. The wait begins again when all members have left.
+             */
+            wait_for_moderator?: boolean;
+            /** @description The file that each waiting member hears, again and again. */
+            wait_url?: string | null;
+        };
+        RoomStarted: {
+            command_uid?: components["schemas"]["CommandUid"];
+            /** @description The session of the member with which the conference starts; omitted if `wait_for_moderator` was switched off. */
+            started_by?: string;
+            synthesized?: components["schemas"]["Synthesized"];
         };
         /** @description Changed settings of a conference. Omitted settings stay. */
         RoomUpdate: {
             alone_url?: components["schemas"]["UrlOrFalse"] | null;
+            announce_recording?: components["schemas"]["AnnouncementOrFalse"] | null;
             command_uid?: components["schemas"]["CommandUid"] | null;
             /**
              * Format: int32
@@ -3643,10 +3874,24 @@ export interface components {
              * @description The most members, 2 to 10,000, joining ones included; 0: no limit. A lower limit removes nobody.
              */
             max_members?: number | null;
+            pin?: components["schemas"]["PinOrFalse"] | null;
+            pin_prompt_text?: components["schemas"]["TextOrFalse"] | null;
+            pin_prompt_url?: components["schemas"]["UrlOrFalse"] | null;
+            /**
+             * Format: int32
+             * @description The attempts of a caller, 1 to 10; 0: 3.
+             */
+            pin_tries?: number | null;
             tones?: components["schemas"]["TonesOrFalse"] | null;
+            /**
+             * @description `true`: members wait until a moderator enters. In a conference that has members, it holds from the next time that
+             *     all have left. `false` starts a waiting conference.
+             */
+            wait_for_moderator?: boolean | null;
+            wait_url?: components["schemas"]["UrlOrFalse"] | null;
         };
         /** @description The changed fields. */
-        RoomUpdated: components["schemas"]["RoomSettings"] & {
+        RoomUpdated: components["schemas"]["ShownRoomSettings"] & {
             command_uid?: components["schemas"]["CommandUid"];
             data?: Record<string, never>;
             detail?: string;
@@ -3660,6 +3905,14 @@ export interface components {
              * @description Seconds from the creation until the conference ends; 0: never.
              */
             timeout?: number;
+        };
+        /** @description A text to speak. */
+        Say: {
+            command_uid?: components["schemas"]["CommandUid"] | null;
+            /** @description At most 4,096 bytes. FreeSWITCH reads no markup in it. */
+            text: string;
+            /** @description A voice of the configuration: `speech.voice`, which is the default, or one of `speech.voices`. */
+            voice?: string | null;
         };
         /** @description A call: its node, and the UUID of its channel in lower case. */
         SessionId: string;
@@ -3678,6 +3931,11 @@ export interface components {
             stale?: boolean;
             state: components["schemas"]["CallState"];
             uuid: components["schemas"]["SessionId"];
+        };
+        /** @description The settings of a conference in a row. */
+        ShownRoomSettings: components["schemas"]["RoomSettings"] & {
+            /** @description `true`: a caller enters a PIN before its call joins. */
+            pin_required?: boolean;
         };
         /** @description The signing secret: `whsec_` and 24 to 64 bytes in base64. */
         SigningSecret: string;
@@ -3704,6 +3962,11 @@ export interface components {
              */
             duration: number;
         };
+        /** @description A request to record a conference. */
+        StartRecording: {
+            announcement?: components["schemas"]["Announcement"] | null;
+            command_uid?: components["schemas"]["CommandUid"] | null;
+        };
         /** @description An event about the stream itself. */
         StreamEnvelope: {
             app_id: string;
@@ -3727,7 +3990,7 @@ export interface components {
             retry?: number | null;
         };
         /** @enum {string} */
-        StreamFilter: "*" | "conference.*" | "conference.created" | "conference.updated" | "conference.destroyed" | "conference.member.*" | "conference.member.joined" | "conference.member.updated" | "conference.member.left" | "conference.member.reconnected" | "conference.member.move_failed" | "conference.member.muted" | "conference.member.unmuted" | "conference.member.deafened" | "conference.member.undeafened" | "conference.member.held" | "conference.member.unheld" | "conference.member.join_failed" | "conference.member.dtmf" | "conference.member.coached" | "conference.member.uncoached" | "conference.member.coach_failed" | "conference.member.gathered" | "conference.member.play.*" | "conference.member.play.started" | "conference.member.play.finished" | "conference.member.play.stopped" | "conference.play.*" | "conference.play.started" | "conference.play.finished" | "conference.play.paused" | "conference.play.resumed" | "conference.play.stopped" | "conference.play.volume_changed" | "conference.recording.*" | "conference.recording.started" | "conference.recording.stopped" | "conference.recording.paused" | "conference.recording.resumed" | "conference.recording.failed" | "conference.member.recording.*" | "conference.member.recording.started" | "conference.member.recording.stopped" | "conference.member.recording.paused" | "conference.member.recording.resumed" | "conference.member.recording.failed" | "conference.call.*" | "conference.call.ringing" | "conference.call.answered" | "conference.call.busy" | "conference.call.no_answer" | "conference.call.failed" | "conference.call.cancelled" | "call.*" | "call.new" | "call.answered" | "call.gathered" | "call.dtmf" | "call.hangup" | "member.*" | "member.talking" | "member.floor";
+        StreamFilter: "*" | "conference.*" | "conference.created" | "conference.updated" | "conference.started" | "conference.destroyed" | "conference.member.*" | "conference.member.joined" | "conference.member.updated" | "conference.member.left" | "conference.member.reconnected" | "conference.member.move_failed" | "conference.member.muted" | "conference.member.unmuted" | "conference.member.deafened" | "conference.member.undeafened" | "conference.member.held" | "conference.member.unheld" | "conference.member.join_failed" | "conference.member.dtmf" | "conference.member.talking" | "conference.member.talking_muted" | "conference.member.coached" | "conference.member.uncoached" | "conference.member.coach_failed" | "conference.member.gathered" | "conference.member.play.*" | "conference.member.play.started" | "conference.member.play.finished" | "conference.member.play.stopped" | "conference.play.*" | "conference.play.started" | "conference.play.finished" | "conference.play.paused" | "conference.play.resumed" | "conference.play.stopped" | "conference.play.volume_changed" | "conference.recording.*" | "conference.recording.started" | "conference.recording.stopped" | "conference.recording.paused" | "conference.recording.resumed" | "conference.recording.failed" | "conference.member.recording.*" | "conference.member.recording.started" | "conference.member.recording.stopped" | "conference.member.recording.paused" | "conference.member.recording.resumed" | "conference.member.recording.failed" | "conference.call.*" | "conference.call.ringing" | "conference.call.answered" | "conference.call.busy" | "conference.call.no_answer" | "conference.call.failed" | "conference.call.cancelled" | "call.*" | "call.new" | "call.answered" | "call.gathered" | "call.dtmf" | "call.hangup" | "member.*" | "member.talking" | "member.floor";
         StreamGapEvent: components["schemas"]["StreamEnvelope"] & {
             data: components["schemas"]["StreamInterrupted"];
             /** @enum {string} */
@@ -3767,6 +4030,8 @@ export interface components {
             /** @description Must not begin with `{` or contain `${`. */
             text: string;
         };
+        /** @description A text of at most 512 bytes, or `false`. */
+        TextOrFalse: string | boolean;
         /** @description The files that all members hear when another one enters or leaves. */
         Tones: {
             enter?: string;
@@ -3888,7 +4153,7 @@ export interface components {
             status?: number | null;
         };
         /** @enum {string} */
-        WebhookFilter: "*" | "conference.*" | "conference.created" | "conference.updated" | "conference.destroyed" | "conference.member.*" | "conference.member.joined" | "conference.member.updated" | "conference.member.left" | "conference.member.reconnected" | "conference.member.move_failed" | "conference.member.muted" | "conference.member.unmuted" | "conference.member.deafened" | "conference.member.undeafened" | "conference.member.held" | "conference.member.unheld" | "conference.member.join_failed" | "conference.member.dtmf" | "conference.member.coached" | "conference.member.uncoached" | "conference.member.coach_failed" | "conference.member.gathered" | "conference.member.play.*" | "conference.member.play.started" | "conference.member.play.finished" | "conference.member.play.stopped" | "conference.play.*" | "conference.play.started" | "conference.play.finished" | "conference.play.paused" | "conference.play.resumed" | "conference.play.stopped" | "conference.play.volume_changed" | "conference.recording.*" | "conference.recording.started" | "conference.recording.stopped" | "conference.recording.paused" | "conference.recording.resumed" | "conference.recording.failed" | "conference.member.recording.*" | "conference.member.recording.started" | "conference.member.recording.stopped" | "conference.member.recording.paused" | "conference.member.recording.resumed" | "conference.member.recording.failed" | "conference.call.*" | "conference.call.ringing" | "conference.call.answered" | "conference.call.busy" | "conference.call.no_answer" | "conference.call.failed" | "conference.call.cancelled" | "call.*" | "call.new" | "call.answered" | "call.gathered" | "call.dtmf" | "call.hangup" | "webhook.*" | "webhook.disabled" | "webhook.test";
+        WebhookFilter: "*" | "conference.*" | "conference.created" | "conference.updated" | "conference.started" | "conference.destroyed" | "conference.member.*" | "conference.member.joined" | "conference.member.updated" | "conference.member.left" | "conference.member.reconnected" | "conference.member.move_failed" | "conference.member.muted" | "conference.member.unmuted" | "conference.member.deafened" | "conference.member.undeafened" | "conference.member.held" | "conference.member.unheld" | "conference.member.join_failed" | "conference.member.dtmf" | "conference.member.talking" | "conference.member.talking_muted" | "conference.member.coached" | "conference.member.uncoached" | "conference.member.coach_failed" | "conference.member.gathered" | "conference.member.play.*" | "conference.member.play.started" | "conference.member.play.finished" | "conference.member.play.stopped" | "conference.play.*" | "conference.play.started" | "conference.play.finished" | "conference.play.paused" | "conference.play.resumed" | "conference.play.stopped" | "conference.play.volume_changed" | "conference.recording.*" | "conference.recording.started" | "conference.recording.stopped" | "conference.recording.paused" | "conference.recording.resumed" | "conference.recording.failed" | "conference.member.recording.*" | "conference.member.recording.started" | "conference.member.recording.stopped" | "conference.member.recording.paused" | "conference.member.recording.resumed" | "conference.member.recording.failed" | "conference.call.*" | "conference.call.ringing" | "conference.call.answered" | "conference.call.busy" | "conference.call.no_answer" | "conference.call.failed" | "conference.call.cancelled" | "call.*" | "call.new" | "call.answered" | "call.gathered" | "call.dtmf" | "call.hangup" | "webhook.*" | "webhook.disabled" | "webhook.test";
         /** @description The `webhook-id` of an event. */
         WebhookId: string;
         WebhookRecovered: {
@@ -5516,7 +5781,7 @@ export interface operations {
             403: components["responses"]["ForeignConference"];
             404: components["responses"]["MemberNotFound"];
             408: components["responses"]["RequestTimeout"];
-            /** @description The member is still joining, its playback queue is full (16 operations, 32 KiB of URLs), or the `command_uid` belongs to another command. */
+            /** @description The member is still joining, its playback queue is full (16 operations, 32 KiB of URLs and texts), or the `command_uid` belongs to another command. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -5761,6 +6026,67 @@ export interface operations {
             404: components["responses"]["ConferenceNotFound"];
             408: components["responses"]["RequestTimeout"];
             /** @description The member is not recorded, or joining or leaving, or the `command_uid` belongs to another command. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["Refused"];
+            503: components["responses"]["Unavailable"];
+            504: components["responses"]["Unanswered"];
+        };
+    };
+    speakToMember: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The conference. */
+                room_id: components["parameters"]["RoomIdPath"];
+                /** @description The call. */
+                uuid: components["parameters"]["UuidPath"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "text": "You are the only speaker now."
+                 *     }
+                 */
+                "application/json": components["schemas"]["Say"];
+            };
+        };
+        responses: {
+            /** @description The command is accepted. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "operation_id": "a1b2c3d4-e5f6-7890-abcd-ef1234567890",
+                     *       "status": "in_progress"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["PlaybackOperation"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["ForeignConference"];
+            404: components["responses"]["MemberNotFound"];
+            408: components["responses"]["RequestTimeout"];
+            /** @description The member is still joining, its playback queue is full (16 operations, 32 KiB of URLs and texts), or the `command_uid` belongs to another command. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -6326,10 +6652,13 @@ export interface operations {
             content: {
                 /**
                  * @example {
+                 *       "announcement": {
+                 *         "text": "This conference is recorded."
+                 *       },
                  *       "command_uid": "record-1"
                  *     }
                  */
-                "application/json": components["schemas"]["Command"];
+                "application/json": components["schemas"]["StartRecording"];
             };
         };
         responses: {
@@ -6353,7 +6682,7 @@ export interface operations {
             403: components["responses"]["ForeignConference"];
             404: components["responses"]["ConferenceNotFound"];
             408: components["responses"]["RequestTimeout"];
-            /** @description The conference has no members or is already recorded, or the `command_uid` belongs to another command. */
+            /** @description The conference has no members, waits for a moderator or is already recorded, the playback queue has no room for the announcement, or the `command_uid` belongs to another command. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -6413,6 +6742,65 @@ export interface operations {
             404: components["responses"]["ConferenceNotFound"];
             408: components["responses"]["RequestTimeout"];
             /** @description The conference is not recorded, or the `command_uid` belongs to another command. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["Refused"];
+            503: components["responses"]["Unavailable"];
+            504: components["responses"]["Unanswered"];
+        };
+    };
+    speakToRoom: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The conference. */
+                room_id: components["parameters"]["RoomIdPath"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "text": "The conference ends in five minutes."
+                 *     }
+                 */
+                "application/json": components["schemas"]["Say"];
+            };
+        };
+        responses: {
+            /** @description The command is accepted. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "operation_id": "a1b2c3d4-e5f6-7890-abcd-ef1234567890",
+                     *       "status": "in_progress"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["PlaybackOperation"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["ForeignConference"];
+            404: components["responses"]["ConferenceNotFound"];
+            408: components["responses"]["RequestTimeout"];
+            /** @description The conference has no members, the playback queue is full, or the `command_uid` belongs to another command. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -9343,6 +9731,52 @@ export interface operations {
             "2XX": components["responses"]["Received"];
         };
     };
+    onConferenceMemberTalking: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The same for every attempt: handle each id once. */
+                "webhook-id": components["parameters"]["WebhookId"];
+                /** @description The time of the attempt in Unix seconds: refuse requests older than five minutes. */
+                "webhook-timestamp": components["parameters"]["WebhookTimestamp"];
+                /** @description `v1,` and an HMAC-SHA256 in base64 over id, timestamp and body, joined by dots; two of them, separated by a space, while the secret is replaced. */
+                "webhook-signature": components["parameters"]["WebhookSignature"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConferenceMemberTalkingEvent"];
+            };
+        };
+        responses: {
+            "2XX": components["responses"]["Received"];
+        };
+    };
+    onConferenceMemberTalkingMuted: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The same for every attempt: handle each id once. */
+                "webhook-id": components["parameters"]["WebhookId"];
+                /** @description The time of the attempt in Unix seconds: refuse requests older than five minutes. */
+                "webhook-timestamp": components["parameters"]["WebhookTimestamp"];
+                /** @description `v1,` and an HMAC-SHA256 in base64 over id, timestamp and body, joined by dots; two of them, separated by a space, while the secret is replaced. */
+                "webhook-signature": components["parameters"]["WebhookSignature"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConferenceMemberTalkingMutedEvent"];
+            };
+        };
+        responses: {
+            "2XX": components["responses"]["Received"];
+        };
+    };
     onConferenceMemberUncoached: {
         parameters: {
             query?: never;
@@ -9705,6 +10139,29 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": components["schemas"]["ConferenceRecordingStoppedEvent"];
+            };
+        };
+        responses: {
+            "2XX": components["responses"]["Received"];
+        };
+    };
+    onConferenceStarted: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The same for every attempt: handle each id once. */
+                "webhook-id": components["parameters"]["WebhookId"];
+                /** @description The time of the attempt in Unix seconds: refuse requests older than five minutes. */
+                "webhook-timestamp": components["parameters"]["WebhookTimestamp"];
+                /** @description `v1,` and an HMAC-SHA256 in base64 over id, timestamp and body, joined by dots; two of them, separated by a space, while the secret is replaced. */
+                "webhook-signature": components["parameters"]["WebhookSignature"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConferenceStartedEvent"];
             };
         };
         responses: {

@@ -1,5 +1,6 @@
 """Contains all the data models used in inputs/outputs"""
 
+from .announcement import Announcement
 from .app_envelope import AppEnvelope
 from .bulk_command import BulkCommand
 from .bulk_failure import BulkFailure
@@ -124,6 +125,12 @@ from .conference_member_recording_stopped_event import (
 from .conference_member_recording_stopped_event_event import (
     ConferenceMemberRecordingStoppedEventEvent,
 )
+from .conference_member_talking_event import ConferenceMemberTalkingEvent
+from .conference_member_talking_event_event import ConferenceMemberTalkingEventEvent
+from .conference_member_talking_muted_event import ConferenceMemberTalkingMutedEvent
+from .conference_member_talking_muted_event_event import (
+    ConferenceMemberTalkingMutedEventEvent,
+)
 from .conference_member_uncoached_event import ConferenceMemberUncoachedEvent
 from .conference_member_uncoached_event_event import ConferenceMemberUncoachedEventEvent
 from .conference_member_undeafened_event import ConferenceMemberUndeafenedEvent
@@ -168,6 +175,8 @@ from .conference_recording_stopped_event import ConferenceRecordingStoppedEvent
 from .conference_recording_stopped_event_event import (
     ConferenceRecordingStoppedEventEvent,
 )
+from .conference_started_event import ConferenceStartedEvent
+from .conference_started_event_event import ConferenceStartedEventEvent
 from .conference_status import ConferenceStatus
 from .conference_type import ConferenceType
 from .conference_updated_event import ConferenceUpdatedEvent
@@ -236,6 +245,8 @@ from .member_settings_labels import MemberSettingsLabels
 from .member_talking import MemberTalking
 from .member_talking_event import MemberTalkingEvent
 from .member_talking_event_event import MemberTalkingEventEvent
+from .member_talks import MemberTalks
+from .member_talks_muted import MemberTalksMuted
 from .member_update import MemberUpdate
 from .member_update_labels_type_0 import MemberUpdateLabelsType0
 from .member_updated import MemberUpdated
@@ -270,6 +281,8 @@ from .playback_volume import PlaybackVolume
 from .playback_volume_changed import PlaybackVolumeChanged
 from .recording import Recording
 from .recording_changed import RecordingChanged
+from .recording_failed import RecordingFailed
+from .recording_failure_reason import RecordingFailureReason
 from .recording_format import RecordingFormat
 from .recording_list import RecordingList
 from .recording_operation import RecordingOperation
@@ -285,16 +298,20 @@ from .room_ref import RoomRef
 from .room_row import RoomRow
 from .room_settings import RoomSettings
 from .room_settings_labels import RoomSettingsLabels
+from .room_started import RoomStarted
 from .room_update import RoomUpdate
 from .room_update_labels_type_0 import RoomUpdateLabelsType0
 from .room_updated import RoomUpdated
 from .room_updated_data import RoomUpdatedData
 from .room_updated_post_actions_item import RoomUpdatedPostActionsItem
 from .room_updated_pre_actions_item import RoomUpdatedPreActionsItem
+from .say import Say
 from .session_list import SessionList
 from .session_row import SessionRow
+from .shown_room_settings import ShownRoomSettings
 from .sleep_action import SleepAction
 from .sleep_option import SleepOption
+from .start_recording import StartRecording
 from .stream_envelope import StreamEnvelope
 from .stream_event import StreamEvent
 from .stream_filter import StreamFilter
@@ -335,6 +352,7 @@ from .webhook_tested import WebhookTested
 from .webhooks import Webhooks
 
 __all__ = (
+    "Announcement",
     "AppEnvelope",
     "BulkCommand",
     "BulkFailure",
@@ -425,6 +443,10 @@ __all__ = (
     "ConferenceMemberRecordingStartedEventEvent",
     "ConferenceMemberRecordingStoppedEvent",
     "ConferenceMemberRecordingStoppedEventEvent",
+    "ConferenceMemberTalkingEvent",
+    "ConferenceMemberTalkingEventEvent",
+    "ConferenceMemberTalkingMutedEvent",
+    "ConferenceMemberTalkingMutedEventEvent",
     "ConferenceMemberUncoachedEvent",
     "ConferenceMemberUncoachedEventEvent",
     "ConferenceMemberUndeafenedEvent",
@@ -459,6 +481,8 @@ __all__ = (
     "ConferenceRecordingStartedEventEvent",
     "ConferenceRecordingStoppedEvent",
     "ConferenceRecordingStoppedEventEvent",
+    "ConferenceStartedEvent",
+    "ConferenceStartedEventEvent",
     "ConferenceStatus",
     "ConferenceType",
     "ConferenceUpdatedEvent",
@@ -527,6 +551,8 @@ __all__ = (
     "MemberTalking",
     "MemberTalkingEvent",
     "MemberTalkingEventEvent",
+    "MemberTalks",
+    "MemberTalksMuted",
     "MemberUpdate",
     "MemberUpdateLabelsType0",
     "MemberUpdated",
@@ -561,6 +587,8 @@ __all__ = (
     "PlaybackVolumeChanged",
     "Recording",
     "RecordingChanged",
+    "RecordingFailed",
+    "RecordingFailureReason",
     "RecordingFormat",
     "RecordingList",
     "RecordingOperation",
@@ -576,16 +604,20 @@ __all__ = (
     "RoomRow",
     "RoomSettings",
     "RoomSettingsLabels",
+    "RoomStarted",
     "RoomUpdate",
     "RoomUpdateLabelsType0",
     "RoomUpdated",
     "RoomUpdatedData",
     "RoomUpdatedPostActionsItem",
     "RoomUpdatedPreActionsItem",
+    "Say",
     "SessionList",
     "SessionRow",
+    "ShownRoomSettings",
     "SleepAction",
     "SleepOption",
+    "StartRecording",
     "StreamEnvelope",
     "StreamEvent",
     "StreamFilter",

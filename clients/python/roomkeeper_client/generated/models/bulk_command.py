@@ -18,6 +18,8 @@ class BulkCommand:
     command_uid: None | str | Unset = UNSET
     except_: list[str] | None | Unset = UNSET
     """ The members that are left out. """
+    except_moderators: bool | None | Unset = UNSET
+    """ `true`: members with the role `moderator` are left out, too. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -36,6 +38,12 @@ class BulkCommand:
         else:
             except_ = self.except_
 
+        except_moderators: bool | None | Unset
+        if isinstance(self.except_moderators, Unset):
+            except_moderators = UNSET
+        else:
+            except_moderators = self.except_moderators
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update({})
@@ -43,6 +51,8 @@ class BulkCommand:
             field_dict["command_uid"] = command_uid
         if except_ is not UNSET:
             field_dict["except"] = except_
+        if except_moderators is not UNSET:
+            field_dict["except_moderators"] = except_moderators
 
         return field_dict
 
@@ -76,9 +86,19 @@ class BulkCommand:
 
         except_ = _parse_except_(d.pop("except", UNSET))
 
+        def _parse_except_moderators(data: object) -> bool | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(bool | None | Unset, data)
+
+        except_moderators = _parse_except_moderators(d.pop("except_moderators", UNSET))
+
         bulk_command = cls(
             command_uid=command_uid,
             except_=except_,
+            except_moderators=except_moderators,
         )
 
         bulk_command.additional_properties = d

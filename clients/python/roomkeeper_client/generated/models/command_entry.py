@@ -17,10 +17,10 @@ class CommandEntry:
 
     command: str
     """ With `session`: `join`, `leave`, `mute`, `unmute`, `answer`, `hangup`, `kick`, `deaf`, `undeaf`, `move`,
-    `update`, `hold`, `unhold`, `play`, `stop`, `coach`, `uncoach`, `gather`, `gather/stop`, `dtmf`,
+    `update`, `hold`, `unhold`, `play`, `say`, `stop`, `coach`, `uncoach`, `gather`, `gather/stop`, `dtmf`,
     `recording/start`, `recording/stop`, `recording/pause`, `recording/resume`. Without it: `lock`, `unlock`,
     `play`,
-    `pause`, `stop`, `volume`, `update`, and the same commands of a recording. """
+    `say`, `pause`, `stop`, `volume`, `update`, and the same commands of a recording. """
     session: None | str | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 

@@ -13,7 +13,7 @@ from ..models.conference_member_recording_failed_event_event import (
 )
 
 if TYPE_CHECKING:
-    from ..models.recording_changed import RecordingChanged
+    from ..models.recording_failed import RecordingFailed
 
 
 T = TypeVar("T", bound="ConferenceMemberRecordingFailedEvent")
@@ -29,7 +29,7 @@ class ConferenceMemberRecordingFailedEvent:
     session_uuid: str
     """ A call: its node, and the UUID of its channel in lower case. """
     timestamp: datetime.datetime
-    data: RecordingChanged
+    data: RecordingFailed
     event: ConferenceMemberRecordingFailedEventEvent
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
@@ -66,7 +66,7 @@ class ConferenceMemberRecordingFailedEvent:
 
     @classmethod
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
-        from ..models.recording_changed import RecordingChanged
+        from ..models.recording_failed import RecordingFailed
 
         d = dict(src_dict)
         app_id = d.pop("app_id")
@@ -79,7 +79,7 @@ class ConferenceMemberRecordingFailedEvent:
 
         timestamp = datetime.datetime.fromisoformat(d.pop("timestamp"))
 
-        data = RecordingChanged.from_dict(d.pop("data"))
+        data = RecordingFailed.from_dict(d.pop("data"))
 
         event = check_conference_member_recording_failed_event_event(d.pop("event"))
 

@@ -13,7 +13,7 @@ from ..models.conference_recording_failed_event_event import (
 )
 
 if TYPE_CHECKING:
-    from ..models.recording_changed import RecordingChanged
+    from ..models.recording_failed import RecordingFailed
 
 
 T = TypeVar("T", bound="ConferenceRecordingFailedEvent")
@@ -27,7 +27,7 @@ class ConferenceRecordingFailedEvent:
     sequence: int
     """ Counts the events of the conference from 1 without a gap. """
     timestamp: datetime.datetime
-    data: RecordingChanged
+    data: RecordingFailed
     event: ConferenceRecordingFailedEventEvent
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
@@ -61,7 +61,7 @@ class ConferenceRecordingFailedEvent:
 
     @classmethod
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
-        from ..models.recording_changed import RecordingChanged
+        from ..models.recording_failed import RecordingFailed
 
         d = dict(src_dict)
         app_id = d.pop("app_id")
@@ -72,7 +72,7 @@ class ConferenceRecordingFailedEvent:
 
         timestamp = datetime.datetime.fromisoformat(d.pop("timestamp"))
 
-        data = RecordingChanged.from_dict(d.pop("data"))
+        data = RecordingFailed.from_dict(d.pop("data"))
 
         event = check_conference_recording_failed_event_event(d.pop("event"))
 

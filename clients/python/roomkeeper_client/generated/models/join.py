@@ -24,23 +24,38 @@ class Join:
     """ A conference: its node, and a UUID in lower case. """
     end_on_exit: bool | Unset = UNSET
     """ `true`: the conference ends when this member leaves, other than by a move. """
+    energy: int | Unset = UNSET
+    """ The energy above which the member is heard; that of the conference profile if absent. 0 to 1800, unless
+    another
+    client of FreeSWITCH chose it. """
     labels: MemberSettingsLabels | Unset = UNSET
     """ The app's own texts by key: at most 16, with keys of 1 to 32 characters of `a-z 0-9 . _ -`, and values of at
     most
     128 characters. """
     role: MemberRole | Unset = UNSET
     """ The role of a member. """
+    start_on_enter: bool | Unset = UNSET
+    """ A conference that waits for a moderator starts with this member, or does not; if absent, its role decides.
+    """
+    volume_in: int | Unset = UNSET
+    """ The volume of what the member says, -4 to 4; 0 if absent. """
+    volume_out: int | Unset = UNSET
+    """ The volume of what the member hears, -4 to 4; 0 if absent. """
     command_uid: None | str | Unset = UNSET
     muted: bool | None | Unset = UNSET
     """ `true`: the member joins muted, so the others do not hear it; `false`: it joins unmuted. If omitted, members
     of
     a conference created through this API join muted. """
+    skip_pin: bool | None | Unset = UNSET
+    """ `true`: the caller is not asked for the PIN of the conference, because the app knows it already. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         room_id = self.room_id
 
         end_on_exit = self.end_on_exit
+
+        energy = self.energy
 
         labels: dict[str, Any] | Unset = UNSET
         if not isinstance(self.labels, Unset):
@@ -49,6 +64,12 @@ class Join:
         role: str | Unset = UNSET
         if not isinstance(self.role, Unset):
             role = self.role
+
+        start_on_enter = self.start_on_enter
+
+        volume_in = self.volume_in
+
+        volume_out = self.volume_out
 
         command_uid: None | str | Unset
         if isinstance(self.command_uid, Unset):
@@ -62,6 +83,12 @@ class Join:
         else:
             muted = self.muted
 
+        skip_pin: bool | None | Unset
+        if isinstance(self.skip_pin, Unset):
+            skip_pin = UNSET
+        else:
+            skip_pin = self.skip_pin
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -71,14 +98,24 @@ class Join:
         )
         if end_on_exit is not UNSET:
             field_dict["end_on_exit"] = end_on_exit
+        if energy is not UNSET:
+            field_dict["energy"] = energy
         if labels is not UNSET:
             field_dict["labels"] = labels
         if role is not UNSET:
             field_dict["role"] = role
+        if start_on_enter is not UNSET:
+            field_dict["start_on_enter"] = start_on_enter
+        if volume_in is not UNSET:
+            field_dict["volume_in"] = volume_in
+        if volume_out is not UNSET:
+            field_dict["volume_out"] = volume_out
         if command_uid is not UNSET:
             field_dict["command_uid"] = command_uid
         if muted is not UNSET:
             field_dict["muted"] = muted
+        if skip_pin is not UNSET:
+            field_dict["skip_pin"] = skip_pin
 
         return field_dict
 
@@ -90,6 +127,8 @@ class Join:
         room_id = d.pop("room_id")
 
         end_on_exit = d.pop("end_on_exit", UNSET)
+
+        energy = d.pop("energy", UNSET)
 
         _labels = d.pop("labels", UNSET)
         labels: MemberSettingsLabels | Unset
@@ -104,6 +143,12 @@ class Join:
             role = UNSET
         else:
             role = check_member_role(_role)
+
+        start_on_enter = d.pop("start_on_enter", UNSET)
+
+        volume_in = d.pop("volume_in", UNSET)
+
+        volume_out = d.pop("volume_out", UNSET)
 
         def _parse_command_uid(data: object) -> None | str | Unset:
             if data is None:
@@ -123,13 +168,27 @@ class Join:
 
         muted = _parse_muted(d.pop("muted", UNSET))
 
+        def _parse_skip_pin(data: object) -> bool | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(bool | None | Unset, data)
+
+        skip_pin = _parse_skip_pin(d.pop("skip_pin", UNSET))
+
         join = cls(
             room_id=room_id,
             end_on_exit=end_on_exit,
+            energy=energy,
             labels=labels,
             role=role,
+            start_on_enter=start_on_enter,
+            volume_in=volume_in,
+            volume_out=volume_out,
             command_uid=command_uid,
             muted=muted,
+            skip_pin=skip_pin,
         )
 
         join.additional_properties = d

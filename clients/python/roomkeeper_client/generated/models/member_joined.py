@@ -28,12 +28,23 @@ class MemberJoined:
     muted: bool
     end_on_exit: bool | Unset = UNSET
     """ `true`: the conference ends when this member leaves, other than by a move. """
+    energy: int | Unset = UNSET
+    """ The energy above which the member is heard; that of the conference profile if absent. 0 to 1800, unless
+    another
+    client of FreeSWITCH chose it. """
     labels: MemberSettingsLabels | Unset = UNSET
     """ The app's own texts by key: at most 16, with keys of 1 to 32 characters of `a-z 0-9 . _ -`, and values of at
     most
     128 characters. """
     role: MemberRole | Unset = UNSET
     """ The role of a member. """
+    start_on_enter: bool | Unset = UNSET
+    """ A conference that waits for a moderator starts with this member, or does not; if absent, its role decides.
+    """
+    volume_in: int | Unset = UNSET
+    """ The volume of what the member says, -4 to 4; 0 if absent. """
+    volume_out: int | Unset = UNSET
+    """ The volume of what the member hears, -4 to 4; 0 if absent. """
     command_uid: str | Unset = UNSET
     """ An idempotency key, repeated in the webhook that the command leads to. Generated if omitted. A request with
     the same
@@ -57,6 +68,8 @@ class MemberJoined:
 
         end_on_exit = self.end_on_exit
 
+        energy = self.energy
+
         labels: dict[str, Any] | Unset = UNSET
         if not isinstance(self.labels, Unset):
             labels = self.labels.to_dict()
@@ -64,6 +77,12 @@ class MemberJoined:
         role: str | Unset = UNSET
         if not isinstance(self.role, Unset):
             role = self.role
+
+        start_on_enter = self.start_on_enter
+
+        volume_in = self.volume_in
+
+        volume_out = self.volume_out
 
         command_uid = self.command_uid
 
@@ -83,10 +102,18 @@ class MemberJoined:
         )
         if end_on_exit is not UNSET:
             field_dict["end_on_exit"] = end_on_exit
+        if energy is not UNSET:
+            field_dict["energy"] = energy
         if labels is not UNSET:
             field_dict["labels"] = labels
         if role is not UNSET:
             field_dict["role"] = role
+        if start_on_enter is not UNSET:
+            field_dict["start_on_enter"] = start_on_enter
+        if volume_in is not UNSET:
+            field_dict["volume_in"] = volume_in
+        if volume_out is not UNSET:
+            field_dict["volume_out"] = volume_out
         if command_uid is not UNSET:
             field_dict["command_uid"] = command_uid
         if from_ is not UNSET:
@@ -111,6 +138,8 @@ class MemberJoined:
 
         end_on_exit = d.pop("end_on_exit", UNSET)
 
+        energy = d.pop("energy", UNSET)
+
         _labels = d.pop("labels", UNSET)
         labels: MemberSettingsLabels | Unset
         if isinstance(_labels, Unset):
@@ -125,6 +154,12 @@ class MemberJoined:
         else:
             role = check_member_role(_role)
 
+        start_on_enter = d.pop("start_on_enter", UNSET)
+
+        volume_in = d.pop("volume_in", UNSET)
+
+        volume_out = d.pop("volume_out", UNSET)
+
         command_uid = d.pop("command_uid", UNSET)
 
         from_ = d.pop("from", UNSET)
@@ -137,8 +172,12 @@ class MemberJoined:
             did=did,
             muted=muted,
             end_on_exit=end_on_exit,
+            energy=energy,
             labels=labels,
             role=role,
+            start_on_enter=start_on_enter,
+            volume_in=volume_in,
+            volume_out=volume_out,
             command_uid=command_uid,
             from_=from_,
             synthesized=synthesized,

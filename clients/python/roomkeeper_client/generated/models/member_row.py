@@ -29,18 +29,32 @@ class MemberRow:
     """ A call: its node, and the UUID of its channel in lower case. """
     end_on_exit: bool | Unset = UNSET
     """ `true`: the conference ends when this member leaves, other than by a move. """
+    energy: int | Unset = UNSET
+    """ The energy above which the member is heard; that of the conference profile if absent. 0 to 1800, unless
+    another
+    client of FreeSWITCH chose it. """
     labels: MemberSettingsLabels | Unset = UNSET
     """ The app's own texts by key: at most 16, with keys of 1 to 32 characters of `a-z 0-9 . _ -`, and values of at
     most
     128 characters. """
     role: MemberRole | Unset = UNSET
     """ The role of a member. """
+    start_on_enter: bool | Unset = UNSET
+    """ A conference that waits for a moderator starts with this member, or does not; if absent, its role decides.
+    """
+    volume_in: int | Unset = UNSET
+    """ The volume of what the member says, -4 to 4; 0 if absent. """
+    volume_out: int | Unset = UNSET
+    """ The volume of what the member hears, -4 to 4; 0 if absent. """
     coach: None | str | Unset = UNSET
     deaf: bool | Unset = UNSET
     """ The member does not hear the conference. Present only while this is `true`. """
     held: bool | Unset = UNSET
     """ The member is on hold. Present only while this is `true`. """
     recording_status: None | RecordingStatus | Unset = UNSET
+    waiting: bool | Unset = UNSET
+    """ The member waits for a moderator: it hears nobody, and nobody hears it. Present only while this is `true`.
+    """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -56,6 +70,8 @@ class MemberRow:
 
         end_on_exit = self.end_on_exit
 
+        energy = self.energy
+
         labels: dict[str, Any] | Unset = UNSET
         if not isinstance(self.labels, Unset):
             labels = self.labels.to_dict()
@@ -63,6 +79,12 @@ class MemberRow:
         role: str | Unset = UNSET
         if not isinstance(self.role, Unset):
             role = self.role
+
+        start_on_enter = self.start_on_enter
+
+        volume_in = self.volume_in
+
+        volume_out = self.volume_out
 
         coach: None | str | Unset
         if isinstance(self.coach, Unset):
@@ -82,6 +104,8 @@ class MemberRow:
         else:
             recording_status = self.recording_status
 
+        waiting = self.waiting
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -95,10 +119,18 @@ class MemberRow:
         )
         if end_on_exit is not UNSET:
             field_dict["end_on_exit"] = end_on_exit
+        if energy is not UNSET:
+            field_dict["energy"] = energy
         if labels is not UNSET:
             field_dict["labels"] = labels
         if role is not UNSET:
             field_dict["role"] = role
+        if start_on_enter is not UNSET:
+            field_dict["start_on_enter"] = start_on_enter
+        if volume_in is not UNSET:
+            field_dict["volume_in"] = volume_in
+        if volume_out is not UNSET:
+            field_dict["volume_out"] = volume_out
         if coach is not UNSET:
             field_dict["coach"] = coach
         if deaf is not UNSET:
@@ -107,6 +139,8 @@ class MemberRow:
             field_dict["held"] = held
         if recording_status is not UNSET:
             field_dict["recording_status"] = recording_status
+        if waiting is not UNSET:
+            field_dict["waiting"] = waiting
 
         return field_dict
 
@@ -127,6 +161,8 @@ class MemberRow:
 
         end_on_exit = d.pop("end_on_exit", UNSET)
 
+        energy = d.pop("energy", UNSET)
+
         _labels = d.pop("labels", UNSET)
         labels: MemberSettingsLabels | Unset
         if isinstance(_labels, Unset):
@@ -140,6 +176,12 @@ class MemberRow:
             role = UNSET
         else:
             role = check_member_role(_role)
+
+        start_on_enter = d.pop("start_on_enter", UNSET)
+
+        volume_in = d.pop("volume_in", UNSET)
+
+        volume_out = d.pop("volume_out", UNSET)
 
         def _parse_coach(data: object) -> None | str | Unset:
             if data is None:
@@ -171,6 +213,8 @@ class MemberRow:
 
         recording_status = _parse_recording_status(d.pop("recording_status", UNSET))
 
+        waiting = d.pop("waiting", UNSET)
+
         member_row = cls(
             caller_id=caller_id,
             did=did,
@@ -178,12 +222,17 @@ class MemberRow:
             muted=muted,
             uuid=uuid,
             end_on_exit=end_on_exit,
+            energy=energy,
             labels=labels,
             role=role,
+            start_on_enter=start_on_enter,
+            volume_in=volume_in,
+            volume_out=volume_out,
             coach=coach,
             deaf=deaf,
             held=held,
             recording_status=recording_status,
+            waiting=waiting,
         )
 
         member_row.additional_properties = d

@@ -22,16 +22,29 @@ class MemberSettings:
 
     end_on_exit: bool | Unset = UNSET
     """ `true`: the conference ends when this member leaves, other than by a move. """
+    energy: int | Unset = UNSET
+    """ The energy above which the member is heard; that of the conference profile if absent. 0 to 1800, unless
+    another
+    client of FreeSWITCH chose it. """
     labels: MemberSettingsLabels | Unset = UNSET
     """ The app's own texts by key: at most 16, with keys of 1 to 32 characters of `a-z 0-9 . _ -`, and values of at
     most
     128 characters. """
     role: MemberRole | Unset = UNSET
     """ The role of a member. """
+    start_on_enter: bool | Unset = UNSET
+    """ A conference that waits for a moderator starts with this member, or does not; if absent, its role decides.
+    """
+    volume_in: int | Unset = UNSET
+    """ The volume of what the member says, -4 to 4; 0 if absent. """
+    volume_out: int | Unset = UNSET
+    """ The volume of what the member hears, -4 to 4; 0 if absent. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         end_on_exit = self.end_on_exit
+
+        energy = self.energy
 
         labels: dict[str, Any] | Unset = UNSET
         if not isinstance(self.labels, Unset):
@@ -41,15 +54,29 @@ class MemberSettings:
         if not isinstance(self.role, Unset):
             role = self.role
 
+        start_on_enter = self.start_on_enter
+
+        volume_in = self.volume_in
+
+        volume_out = self.volume_out
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update({})
         if end_on_exit is not UNSET:
             field_dict["end_on_exit"] = end_on_exit
+        if energy is not UNSET:
+            field_dict["energy"] = energy
         if labels is not UNSET:
             field_dict["labels"] = labels
         if role is not UNSET:
             field_dict["role"] = role
+        if start_on_enter is not UNSET:
+            field_dict["start_on_enter"] = start_on_enter
+        if volume_in is not UNSET:
+            field_dict["volume_in"] = volume_in
+        if volume_out is not UNSET:
+            field_dict["volume_out"] = volume_out
 
         return field_dict
 
@@ -59,6 +86,8 @@ class MemberSettings:
 
         d = dict(src_dict)
         end_on_exit = d.pop("end_on_exit", UNSET)
+
+        energy = d.pop("energy", UNSET)
 
         _labels = d.pop("labels", UNSET)
         labels: MemberSettingsLabels | Unset
@@ -74,10 +103,20 @@ class MemberSettings:
         else:
             role = check_member_role(_role)
 
+        start_on_enter = d.pop("start_on_enter", UNSET)
+
+        volume_in = d.pop("volume_in", UNSET)
+
+        volume_out = d.pop("volume_out", UNSET)
+
         member_settings = cls(
             end_on_exit=end_on_exit,
+            energy=energy,
             labels=labels,
             role=role,
+            start_on_enter=start_on_enter,
+            volume_in=volume_in,
+            volume_out=volume_out,
         )
 
         member_settings.additional_properties = d

@@ -23,9 +23,18 @@ class MemberUpdate:
     command_uid: None | str | Unset = UNSET
     end_on_exit: bool | None | Unset = UNSET
     """ `true`: the conference ends when this member leaves, other than by a move. """
+    energy: int | None | Unset = UNSET
+    """ The energy above which the member is heard; 0: always. """
     labels: MemberUpdateLabelsType0 | None | Unset = UNSET
     """ New values by key; `null` removes a label. Other labels stay. """
     role: MemberRole | None | Unset = UNSET
+    start_on_enter: bool | None | Unset = UNSET
+    """ `true`: a conference that waits for a moderator starts with this member. `false`: it does not, even with a
+    moderator. If it was never set, the role decides. """
+    volume_in: int | None | Unset = UNSET
+    """ The volume of what the member says; 0: unchanged. """
+    volume_out: int | None | Unset = UNSET
+    """ The volume of what the member hears; 0: unchanged. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -43,6 +52,12 @@ class MemberUpdate:
         else:
             end_on_exit = self.end_on_exit
 
+        energy: int | None | Unset
+        if isinstance(self.energy, Unset):
+            energy = UNSET
+        else:
+            energy = self.energy
+
         labels: dict[str, Any] | None | Unset
         if isinstance(self.labels, Unset):
             labels = UNSET
@@ -59,6 +74,24 @@ class MemberUpdate:
         else:
             role = self.role
 
+        start_on_enter: bool | None | Unset
+        if isinstance(self.start_on_enter, Unset):
+            start_on_enter = UNSET
+        else:
+            start_on_enter = self.start_on_enter
+
+        volume_in: int | None | Unset
+        if isinstance(self.volume_in, Unset):
+            volume_in = UNSET
+        else:
+            volume_in = self.volume_in
+
+        volume_out: int | None | Unset
+        if isinstance(self.volume_out, Unset):
+            volume_out = UNSET
+        else:
+            volume_out = self.volume_out
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update({})
@@ -66,10 +99,18 @@ class MemberUpdate:
             field_dict["command_uid"] = command_uid
         if end_on_exit is not UNSET:
             field_dict["end_on_exit"] = end_on_exit
+        if energy is not UNSET:
+            field_dict["energy"] = energy
         if labels is not UNSET:
             field_dict["labels"] = labels
         if role is not UNSET:
             field_dict["role"] = role
+        if start_on_enter is not UNSET:
+            field_dict["start_on_enter"] = start_on_enter
+        if volume_in is not UNSET:
+            field_dict["volume_in"] = volume_in
+        if volume_out is not UNSET:
+            field_dict["volume_out"] = volume_out
 
         return field_dict
 
@@ -96,6 +137,15 @@ class MemberUpdate:
             return cast(bool | None | Unset, data)
 
         end_on_exit = _parse_end_on_exit(d.pop("end_on_exit", UNSET))
+
+        def _parse_energy(data: object) -> int | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(int | None | Unset, data)
+
+        energy = _parse_energy(d.pop("energy", UNSET))
 
         def _parse_labels(data: object) -> MemberUpdateLabelsType0 | None | Unset:
             if data is None:
@@ -131,11 +181,42 @@ class MemberUpdate:
 
         role = _parse_role(d.pop("role", UNSET))
 
+        def _parse_start_on_enter(data: object) -> bool | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(bool | None | Unset, data)
+
+        start_on_enter = _parse_start_on_enter(d.pop("start_on_enter", UNSET))
+
+        def _parse_volume_in(data: object) -> int | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(int | None | Unset, data)
+
+        volume_in = _parse_volume_in(d.pop("volume_in", UNSET))
+
+        def _parse_volume_out(data: object) -> int | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(int | None | Unset, data)
+
+        volume_out = _parse_volume_out(d.pop("volume_out", UNSET))
+
         member_update = cls(
             command_uid=command_uid,
             end_on_exit=end_on_exit,
+            energy=energy,
             labels=labels,
             role=role,
+            start_on_enter=start_on_enter,
+            volume_in=volume_in,
+            volume_out=volume_out,
         )
 
         member_update.additional_properties = d

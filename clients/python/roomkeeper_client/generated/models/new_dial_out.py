@@ -27,12 +27,23 @@ class NewDialOut:
     allow it. """
     end_on_exit: bool | Unset = UNSET
     """ `true`: the conference ends when this member leaves, other than by a move. """
+    energy: int | Unset = UNSET
+    """ The energy above which the member is heard; that of the conference profile if absent. 0 to 1800, unless
+    another
+    client of FreeSWITCH chose it. """
     labels: MemberSettingsLabels | Unset = UNSET
     """ The app's own texts by key: at most 16, with keys of 1 to 32 characters of `a-z 0-9 . _ -`, and values of at
     most
     128 characters. """
     role: MemberRole | Unset = UNSET
     """ The role of a member. """
+    start_on_enter: bool | Unset = UNSET
+    """ A conference that waits for a moderator starts with this member, or does not; if absent, its role decides.
+    """
+    volume_in: int | Unset = UNSET
+    """ The volume of what the member says, -4 to 4; 0 if absent. """
+    volume_out: int | Unset = UNSET
+    """ The volume of what the member hears, -4 to 4; 0 if absent. """
     caller_name: None | str | Unset = UNSET
     """ The caller's name that the callee sees: letters, digits, spaces and `-._`. """
     command_uid: None | str | Unset = UNSET
@@ -57,6 +68,8 @@ class NewDialOut:
 
         end_on_exit = self.end_on_exit
 
+        energy = self.energy
+
         labels: dict[str, Any] | Unset = UNSET
         if not isinstance(self.labels, Unset):
             labels = self.labels.to_dict()
@@ -64,6 +77,12 @@ class NewDialOut:
         role: str | Unset = UNSET
         if not isinstance(self.role, Unset):
             role = self.role
+
+        start_on_enter = self.start_on_enter
+
+        volume_in = self.volume_in
+
+        volume_out = self.volume_out
 
         caller_name: None | str | Unset
         if isinstance(self.caller_name, Unset):
@@ -124,10 +143,18 @@ class NewDialOut:
         )
         if end_on_exit is not UNSET:
             field_dict["end_on_exit"] = end_on_exit
+        if energy is not UNSET:
+            field_dict["energy"] = energy
         if labels is not UNSET:
             field_dict["labels"] = labels
         if role is not UNSET:
             field_dict["role"] = role
+        if start_on_enter is not UNSET:
+            field_dict["start_on_enter"] = start_on_enter
+        if volume_in is not UNSET:
+            field_dict["volume_in"] = volume_in
+        if volume_out is not UNSET:
+            field_dict["volume_out"] = volume_out
         if caller_name is not UNSET:
             field_dict["caller_name"] = caller_name
         if command_uid is not UNSET:
@@ -157,6 +184,8 @@ class NewDialOut:
 
         end_on_exit = d.pop("end_on_exit", UNSET)
 
+        energy = d.pop("energy", UNSET)
+
         _labels = d.pop("labels", UNSET)
         labels: MemberSettingsLabels | Unset
         if isinstance(_labels, Unset):
@@ -170,6 +199,12 @@ class NewDialOut:
             role = UNSET
         else:
             role = check_member_role(_role)
+
+        start_on_enter = d.pop("start_on_enter", UNSET)
+
+        volume_in = d.pop("volume_in", UNSET)
+
+        volume_out = d.pop("volume_out", UNSET)
 
         def _parse_caller_name(data: object) -> None | str | Unset:
             if data is None:
@@ -254,8 +289,12 @@ class NewDialOut:
         new_dial_out = cls(
             to=to,
             end_on_exit=end_on_exit,
+            energy=energy,
             labels=labels,
             role=role,
+            start_on_enter=start_on_enter,
+            volume_in=volume_in,
+            volume_out=volume_out,
             caller_name=caller_name,
             command_uid=command_uid,
             from_=from_,

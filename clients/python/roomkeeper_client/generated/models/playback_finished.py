@@ -19,7 +19,7 @@ T = TypeVar("T", bound="PlaybackFinished")
 @_attrs_define
 class PlaybackFinished:
     errors: list[PlaybackError]
-    """ The files that could not be played. """
+    """ The files and texts that could not be played. """
     operation_id: UUID
     command_uid: str | Unset = UNSET
     """ An idempotency key, repeated in the webhook that the command leads to. Generated if omitted. A request with

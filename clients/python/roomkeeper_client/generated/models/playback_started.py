@@ -16,6 +16,7 @@ T = TypeVar("T", bound="PlaybackStarted")
 class PlaybackStarted:
     operation_id: UUID
     urls: list[str]
+    """ Empty for a text. """
     command_uid: str | Unset = UNSET
     """ An idempotency key, repeated in the webhook that the command leads to. Generated if omitted. A request with
     the same
@@ -24,6 +25,10 @@ class PlaybackStarted:
     executed again. If the rest of the body differs, the response is 409. """
     synthesized: bool | Unset = UNSET
     """ `true` if a snapshot revealed the change and no event reported it; omitted otherwise. """
+    text: str | Unset = UNSET
+    """ The text of a `say`. """
+    voice: str | Unset = UNSET
+    """ The voice of the text, if the request named one. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -34,6 +39,10 @@ class PlaybackStarted:
         command_uid = self.command_uid
 
         synthesized = self.synthesized
+
+        text = self.text
+
+        voice = self.voice
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
@@ -47,6 +56,10 @@ class PlaybackStarted:
             field_dict["command_uid"] = command_uid
         if synthesized is not UNSET:
             field_dict["synthesized"] = synthesized
+        if text is not UNSET:
+            field_dict["text"] = text
+        if voice is not UNSET:
+            field_dict["voice"] = voice
 
         return field_dict
 
@@ -61,11 +74,17 @@ class PlaybackStarted:
 
         synthesized = d.pop("synthesized", UNSET)
 
+        text = d.pop("text", UNSET)
+
+        voice = d.pop("voice", UNSET)
+
         playback_started = cls(
             operation_id=operation_id,
             urls=urls,
             command_uid=command_uid,
             synthesized=synthesized,
+            text=text,
+            voice=voice,
         )
 
         playback_started.additional_properties = d

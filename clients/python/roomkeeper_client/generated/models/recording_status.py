@@ -1,8 +1,9 @@
 from typing import Literal
 
-RecordingStatus = Literal["paused", "recording", "starting", "stopping"]
+RecordingStatus = Literal["announcing", "paused", "recording", "starting", "stopping"]
 
 RECORDING_STATUS_VALUES: set[RecordingStatus] = {
+    "announcing",
     "paused",
     "recording",
     "starting",

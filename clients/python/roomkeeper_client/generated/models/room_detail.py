@@ -11,6 +11,7 @@ from ..models.recording_status import RecordingStatus, check_recording_status
 from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
+    from ..models.announcement import Announcement
     from ..models.room_settings_labels import RoomSettingsLabels
     from ..models.tones import Tones
 
@@ -32,6 +33,7 @@ class RoomDetail:
     """ A conference: its node, and a UUID in lower case. """
     alone_url: None | str | Unset = UNSET
     """ The file that a lone member hears, again and again. """
+    announce_recording: Announcement | None | Unset = UNSET
     end_when_silent_for: int | Unset = UNSET
     """ The conference ends when it has members and none has talked for this number of seconds; 0: never. """
     labels: RoomSettingsLabels | Unset = UNSET
@@ -42,15 +44,35 @@ class RoomDetail:
     """ Seconds from the creation until the conference ends; 0: never. """
     max_members: int | Unset = UNSET
     """ The most members, joining ones included; 0: no limit. A lower limit removes nobody. """
+    pin_prompt_text: None | str | Unset = UNSET
+    """ The text that asks for the PIN. """
+    pin_prompt_url: None | str | Unset = UNSET
+    """ The file that asks for the PIN. """
+    pin_tries: int | Unset = UNSET
+    """ The attempts of a caller; 0: 3. """
     tones: Tones | Unset = UNSET
     """ The files that all members hear when another one enters or leaves. """
+    wait_for_moderator: bool | Unset = UNSET
+    """ `true`: members wait until a moderator enters, or another member with `start_on_enter`. Until then none
+    hears
+    another. The wait begins again when all members have left. """
+    wait_url: None | str | Unset = UNSET
+    """ The file that each waiting member hears, again and again. """
+    pin_required: bool | Unset = UNSET
+    """ `true`: a caller enters a PIN before its call joins. """
     locked: bool | Unset = UNSET
     """ Present only while the conference is locked. """
+    playback_text: None | str | Unset = UNSET
+    """ The text of a `say`. Omitted while none is spoken. """
     recording_status: None | RecordingStatus | Unset = UNSET
     stale: bool | Unset = UNSET
+    waiting: bool | Unset = UNSET
+    """ Present only while the conference waits for a moderator. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
+        from ..models.announcement import Announcement
+
         created_at = self.created_at
 
         members = self.members
@@ -73,6 +95,14 @@ class RoomDetail:
         else:
             alone_url = self.alone_url
 
+        announce_recording: dict[str, Any] | None | Unset
+        if isinstance(self.announce_recording, Unset):
+            announce_recording = UNSET
+        elif isinstance(self.announce_recording, Announcement):
+            announce_recording = self.announce_recording.to_dict()
+        else:
+            announce_recording = self.announce_recording
+
         end_when_silent_for = self.end_when_silent_for
 
         labels: dict[str, Any] | Unset = UNSET
@@ -83,11 +113,41 @@ class RoomDetail:
 
         max_members = self.max_members
 
+        pin_prompt_text: None | str | Unset
+        if isinstance(self.pin_prompt_text, Unset):
+            pin_prompt_text = UNSET
+        else:
+            pin_prompt_text = self.pin_prompt_text
+
+        pin_prompt_url: None | str | Unset
+        if isinstance(self.pin_prompt_url, Unset):
+            pin_prompt_url = UNSET
+        else:
+            pin_prompt_url = self.pin_prompt_url
+
+        pin_tries = self.pin_tries
+
         tones: dict[str, Any] | Unset = UNSET
         if not isinstance(self.tones, Unset):
             tones = self.tones.to_dict()
 
+        wait_for_moderator = self.wait_for_moderator
+
+        wait_url: None | str | Unset
+        if isinstance(self.wait_url, Unset):
+            wait_url = UNSET
+        else:
+            wait_url = self.wait_url
+
+        pin_required = self.pin_required
+
         locked = self.locked
+
+        playback_text: None | str | Unset
+        if isinstance(self.playback_text, Unset):
+            playback_text = UNSET
+        else:
+            playback_text = self.playback_text
 
         recording_status: None | str | Unset
         if isinstance(self.recording_status, Unset):
@@ -98,6 +158,8 @@ class RoomDetail:
             recording_status = self.recording_status
 
         stale = self.stale
+
+        waiting = self.waiting
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
@@ -115,6 +177,8 @@ class RoomDetail:
         )
         if alone_url is not UNSET:
             field_dict["alone_url"] = alone_url
+        if announce_recording is not UNSET:
+            field_dict["announce_recording"] = announce_recording
         if end_when_silent_for is not UNSET:
             field_dict["end_when_silent_for"] = end_when_silent_for
         if labels is not UNSET:
@@ -123,19 +187,36 @@ class RoomDetail:
             field_dict["max_duration"] = max_duration
         if max_members is not UNSET:
             field_dict["max_members"] = max_members
+        if pin_prompt_text is not UNSET:
+            field_dict["pin_prompt_text"] = pin_prompt_text
+        if pin_prompt_url is not UNSET:
+            field_dict["pin_prompt_url"] = pin_prompt_url
+        if pin_tries is not UNSET:
+            field_dict["pin_tries"] = pin_tries
         if tones is not UNSET:
             field_dict["tones"] = tones
+        if wait_for_moderator is not UNSET:
+            field_dict["wait_for_moderator"] = wait_for_moderator
+        if wait_url is not UNSET:
+            field_dict["wait_url"] = wait_url
+        if pin_required is not UNSET:
+            field_dict["pin_required"] = pin_required
         if locked is not UNSET:
             field_dict["locked"] = locked
+        if playback_text is not UNSET:
+            field_dict["playback_text"] = playback_text
         if recording_status is not UNSET:
             field_dict["recording_status"] = recording_status
         if stale is not UNSET:
             field_dict["stale"] = stale
+        if waiting is not UNSET:
+            field_dict["waiting"] = waiting
 
         return field_dict
 
     @classmethod
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
+        from ..models.announcement import Announcement
         from ..models.room_settings_labels import RoomSettingsLabels
         from ..models.tones import Tones
 
@@ -165,6 +246,25 @@ class RoomDetail:
 
         alone_url = _parse_alone_url(d.pop("alone_url", UNSET))
 
+        def _parse_announce_recording(data: object) -> Announcement | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                announce_recording_type_0 = Announcement.from_dict(data)
+
+                return announce_recording_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(Announcement | None | Unset, data)
+
+        announce_recording = _parse_announce_recording(
+            d.pop("announce_recording", UNSET)
+        )
+
         end_when_silent_for = d.pop("end_when_silent_for", UNSET)
 
         _labels = d.pop("labels", UNSET)
@@ -178,6 +278,26 @@ class RoomDetail:
 
         max_members = d.pop("max_members", UNSET)
 
+        def _parse_pin_prompt_text(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        pin_prompt_text = _parse_pin_prompt_text(d.pop("pin_prompt_text", UNSET))
+
+        def _parse_pin_prompt_url(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        pin_prompt_url = _parse_pin_prompt_url(d.pop("pin_prompt_url", UNSET))
+
+        pin_tries = d.pop("pin_tries", UNSET)
+
         _tones = d.pop("tones", UNSET)
         tones: Tones | Unset
         if isinstance(_tones, Unset):
@@ -185,7 +305,29 @@ class RoomDetail:
         else:
             tones = Tones.from_dict(_tones)
 
+        wait_for_moderator = d.pop("wait_for_moderator", UNSET)
+
+        def _parse_wait_url(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        wait_url = _parse_wait_url(d.pop("wait_url", UNSET))
+
+        pin_required = d.pop("pin_required", UNSET)
+
         locked = d.pop("locked", UNSET)
+
+        def _parse_playback_text(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        playback_text = _parse_playback_text(d.pop("playback_text", UNSET))
 
         def _parse_recording_status(data: object) -> None | RecordingStatus | Unset:
             if data is None:
@@ -206,6 +348,8 @@ class RoomDetail:
 
         stale = d.pop("stale", UNSET)
 
+        waiting = d.pop("waiting", UNSET)
+
         room_detail = cls(
             created_at=created_at,
             members=members,
@@ -216,14 +360,23 @@ class RoomDetail:
             playback_volume=playback_volume,
             room_id=room_id,
             alone_url=alone_url,
+            announce_recording=announce_recording,
             end_when_silent_for=end_when_silent_for,
             labels=labels,
             max_duration=max_duration,
             max_members=max_members,
+            pin_prompt_text=pin_prompt_text,
+            pin_prompt_url=pin_prompt_url,
+            pin_tries=pin_tries,
             tones=tones,
+            wait_for_moderator=wait_for_moderator,
+            wait_url=wait_url,
+            pin_required=pin_required,
             locked=locked,
+            playback_text=playback_text,
             recording_status=recording_status,
             stale=stale,
+            waiting=waiting,
         )
 
         room_detail.additional_properties = d

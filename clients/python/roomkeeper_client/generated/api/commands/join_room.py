@@ -137,7 +137,9 @@ def sync_detailed(
 ) -> Response[Failure | MemberCommand]:
     """Join a call to a conference
 
-     Its webhook is `conference.member.joined`, or `conference.member.join_failed`.
+     Its webhook is `conference.member.joined`, or `conference.member.join_failed`. If the conference has
+    a PIN, the caller
+    is asked for it first.
 
     Args:
         uuid (str): A call: its node, and the UUID of its channel in lower case.
@@ -171,7 +173,9 @@ def sync(
 ) -> Failure | MemberCommand | None:
     """Join a call to a conference
 
-     Its webhook is `conference.member.joined`, or `conference.member.join_failed`.
+     Its webhook is `conference.member.joined`, or `conference.member.join_failed`. If the conference has
+    a PIN, the caller
+    is asked for it first.
 
     Args:
         uuid (str): A call: its node, and the UUID of its channel in lower case.
@@ -200,7 +204,9 @@ async def asyncio_detailed(
 ) -> Response[Failure | MemberCommand]:
     """Join a call to a conference
 
-     Its webhook is `conference.member.joined`, or `conference.member.join_failed`.
+     Its webhook is `conference.member.joined`, or `conference.member.join_failed`. If the conference has
+    a PIN, the caller
+    is asked for it first.
 
     Args:
         uuid (str): A call: its node, and the UUID of its channel in lower case.
@@ -232,7 +238,9 @@ async def asyncio(
 ) -> Failure | MemberCommand | None:
     """Join a call to a conference
 
-     Its webhook is `conference.member.joined`, or `conference.member.join_failed`.
+     Its webhook is `conference.member.joined`, or `conference.member.join_failed`. If the conference has
+    a PIN, the caller
+    is asked for it first.
 
     Args:
         uuid (str): A call: its node, and the UUID of its channel in lower case.

@@ -6,16 +6,16 @@ import httpx
 
 from ... import errors
 from ...client import AuthenticatedClient, Client
-from ...models.command import Command
 from ...models.failure import Failure
 from ...models.recording_operation import RecordingOperation
+from ...models.start_recording import StartRecording
 from ...types import UNSET, Response, Unset
 
 
 def _get_kwargs(
     room_id: str,
     *,
-    body: Command | Unset = UNSET,
+    body: StartRecording | Unset = UNSET,
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
 
@@ -129,18 +129,23 @@ def sync_detailed(
     room_id: str,
     *,
     client: AuthenticatedClient | Client,
-    body: Command | Unset = UNSET,
+    body: StartRecording | Unset = UNSET,
 ) -> Response[Failure | RecordingOperation]:
     """Record a conference
 
-     Its webhook is `conference.recording.started` when FreeSWITCH writes the file, or
+     An announcement plays to all first, after what is playing and before what waits; `recording_status`
+    is `announcing` until
+    it has ended. If it is not played to its end, the conference is not recorded: the webhook is
+    `conference.recording.failed` with the reason `announcement`. Members that join later do not hear
+    it.
+    Its webhook is `conference.recording.started` when FreeSWITCH writes the file, or
     `conference.recording.failed`. The
     recording ends when it is stopped or when the last member leaves; then
     `conference.recording.stopped` comes.
 
     Args:
         room_id (str): A conference: its node, and a UUID in lower case.
-        body (Command | Unset): The optional fields of every command.
+        body (StartRecording | Unset): A request to record a conference.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -166,18 +171,23 @@ def sync(
     room_id: str,
     *,
     client: AuthenticatedClient | Client,
-    body: Command | Unset = UNSET,
+    body: StartRecording | Unset = UNSET,
 ) -> Failure | RecordingOperation | None:
     """Record a conference
 
-     Its webhook is `conference.recording.started` when FreeSWITCH writes the file, or
+     An announcement plays to all first, after what is playing and before what waits; `recording_status`
+    is `announcing` until
+    it has ended. If it is not played to its end, the conference is not recorded: the webhook is
+    `conference.recording.failed` with the reason `announcement`. Members that join later do not hear
+    it.
+    Its webhook is `conference.recording.started` when FreeSWITCH writes the file, or
     `conference.recording.failed`. The
     recording ends when it is stopped or when the last member leaves; then
     `conference.recording.stopped` comes.
 
     Args:
         room_id (str): A conference: its node, and a UUID in lower case.
-        body (Command | Unset): The optional fields of every command.
+        body (StartRecording | Unset): A request to record a conference.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -198,18 +208,23 @@ async def asyncio_detailed(
     room_id: str,
     *,
     client: AuthenticatedClient | Client,
-    body: Command | Unset = UNSET,
+    body: StartRecording | Unset = UNSET,
 ) -> Response[Failure | RecordingOperation]:
     """Record a conference
 
-     Its webhook is `conference.recording.started` when FreeSWITCH writes the file, or
+     An announcement plays to all first, after what is playing and before what waits; `recording_status`
+    is `announcing` until
+    it has ended. If it is not played to its end, the conference is not recorded: the webhook is
+    `conference.recording.failed` with the reason `announcement`. Members that join later do not hear
+    it.
+    Its webhook is `conference.recording.started` when FreeSWITCH writes the file, or
     `conference.recording.failed`. The
     recording ends when it is stopped or when the last member leaves; then
     `conference.recording.stopped` comes.
 
     Args:
         room_id (str): A conference: its node, and a UUID in lower case.
-        body (Command | Unset): The optional fields of every command.
+        body (StartRecording | Unset): A request to record a conference.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -233,18 +248,23 @@ async def asyncio(
     room_id: str,
     *,
     client: AuthenticatedClient | Client,
-    body: Command | Unset = UNSET,
+    body: StartRecording | Unset = UNSET,
 ) -> Failure | RecordingOperation | None:
     """Record a conference
 
-     Its webhook is `conference.recording.started` when FreeSWITCH writes the file, or
+     An announcement plays to all first, after what is playing and before what waits; `recording_status`
+    is `announcing` until
+    it has ended. If it is not played to its end, the conference is not recorded: the webhook is
+    `conference.recording.failed` with the reason `announcement`. Members that join later do not hear
+    it.
+    Its webhook is `conference.recording.started` when FreeSWITCH writes the file, or
     `conference.recording.failed`. The
     recording ends when it is stopped or when the last member leaves; then
     `conference.recording.stopped` comes.
 
     Args:
         room_id (str): A conference: its node, and a UUID in lower case.
-        body (Command | Unset): The optional fields of every command.
+        body (StartRecording | Unset): A request to record a conference.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+from ..models.conference_member_talking_muted_event_event import (
+    ConferenceMemberTalkingMutedEventEvent,
+    check_conference_member_talking_muted_event_event,
+)
+
+if TYPE_CHECKING:
+    from ..models.member_talks_muted import MemberTalksMuted
+
+
+T = TypeVar("T", bound="ConferenceMemberTalkingMutedEvent")
+
+
+@_attrs_define
+class ConferenceMemberTalkingMutedEvent:
+    app_id: str
+    room_id: str
+    """ A conference: its node, and a UUID in lower case. """
+    sequence: int
+    """ Counts the events of the conference from 1 without a gap. """
+    session_uuid: str
+    """ A call: its node, and the UUID of its channel in lower case. """
+    timestamp: datetime.datetime
+    data: MemberTalksMuted
+    event: ConferenceMemberTalkingMutedEventEvent
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        app_id = self.app_id
+
+        room_id = self.room_id
+
+        sequence = self.sequence
+
+        session_uuid = self.session_uuid
+
+        timestamp = self.timestamp.isoformat()
+
+        data = self.data.to_dict()
+
+        event: str = self.event
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "app_id": app_id,
+                "room_id": room_id,
+                "sequence": sequence,
+                "session_uuid": session_uuid,
+                "timestamp": timestamp,
+                "data": data,
+                "event": event,
+            }
+        )
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
+        from ..models.member_talks_muted import MemberTalksMuted
+
+        d = dict(src_dict)
+        app_id = d.pop("app_id")
+
+        room_id = d.pop("room_id")
+
+        sequence = d.pop("sequence")
+
+        session_uuid = d.pop("session_uuid")
+
+        timestamp = datetime.datetime.fromisoformat(d.pop("timestamp"))
+
+        data = MemberTalksMuted.from_dict(d.pop("data"))
+
+        event = check_conference_member_talking_muted_event_event(d.pop("event"))
+
+        conference_member_talking_muted_event = cls(
+            app_id=app_id,
+            room_id=room_id,
+            sequence=sequence,
+            session_uuid=session_uuid,
+            timestamp=timestamp,
+            data=data,
+            event=event,
+        )
+
+        conference_member_talking_muted_event.additional_properties = d
+        return conference_member_talking_muted_event
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties
