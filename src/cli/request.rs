@@ -9,7 +9,6 @@ use uuid::Uuid;
 
 use roomkeeper_core::ids::{CallId, RoomId};
 
-use super::arguments::JoinSettings;
 use super::table::{plain, sanitize};
 
 /// A request that changes something.
@@ -53,17 +52,9 @@ impl Request {
         self
     }
 
-    /// Adds the settings of a member that joins.
-    pub fn with_settings(mut self, settings: JoinSettings) -> Self {
-        if settings.moderator {
-            self = self.with("role", "moderator");
-        }
-        if let Some(starts) = settings.start_on_enter {
-            self = self.with("start_on_enter", starts);
-        }
-        if settings.end_on_exit {
-            self = self.with("end_on_exit", true);
-        }
+    /// Adds fields.
+    pub fn with_all(mut self, fields: Map<String, Value>) -> Self {
+        self.fields.extend(fields);
         self
     }
 
