@@ -10,7 +10,7 @@ use roomkeeper_core::ids::{CallId, RoomId};
 use super::arguments::{MemberArguments, MemberCommand, MemberOptions, MemberTarget};
 use super::calls::{gathered, stops_gathering};
 use super::client::Client;
-use super::request::{Request, Subject};
+use super::request::{Request, Subject, changes};
 use super::show::{self, Query};
 use super::{Failure, execute, lookup};
 
@@ -59,10 +59,13 @@ async fn parts(api: &Client, command: MemberCommand) -> Result<(MemberTarget, Bu
             target,
             Box::new(move |room, call| update(room, call, "volume").with_all(levels.fields())),
         ),
-        MemberCommand::Update { target, settings } => (
-            target,
-            Box::new(move |room, call| update(room, call, "update").with_all(settings.fields())),
-        ),
+        MemberCommand::Update { target, settings } => {
+            let fields = changes(settings.fields())?;
+            (
+                target,
+                Box::new(move |room, call| update(room, call, "update").with_all(fields)),
+            )
+        }
         MemberCommand::Play { target, urls } => (
             target,
             Box::new(move |room, call| {

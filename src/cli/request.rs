@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use roomkeeper_core::ids::{CallId, RoomId};
 
+use super::Failure;
 use super::table::{plain, sanitize};
 
 /// A request that changes something.
@@ -90,6 +91,17 @@ impl Request {
     pub fn fails_with(self, events: &[&'static str]) -> Self {
         self.confirmation(|confirmation| confirmation.failures.extend_from_slice(events))
     }
+}
+
+/// Returns the fields of a change.
+///
+/// # Errors
+/// [`Failure::NoSetting`]: there are none.
+pub fn changes(fields: Map<String, Value>) -> Result<Map<String, Value>, Failure> {
+    if fields.is_empty() {
+        return Err(Failure::NoSetting);
+    }
+    Ok(fields)
 }
 
 /// The object of the events that belong to a command.

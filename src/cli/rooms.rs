@@ -14,7 +14,7 @@ use super::arguments::{
     IdView, RoomArguments, RoomChange, RoomOptions, RoomReference, RoomsOptions, Wait,
 };
 use super::client::Client;
-use super::request::{Request, Subject};
+use super::request::{Request, Subject, changes};
 use super::show::{self, Query};
 use super::{Failure, consent, everyone, execute, fleet, lookup};
 
@@ -87,7 +87,7 @@ async fn run_for_app(api: &Client, command: RoomArguments, view: IdView) -> Resu
             (request, wait)
         }
         RoomArguments::Change(change) => {
-            let (target, wait, build) = parts(change);
+            let (target, wait, build) = parts(change)?;
             (build(lookup::room(api, &target.room).await?), wait)
         }
     };
@@ -98,19 +98,22 @@ async fn run_for_app(api: &Client, command: RoomArguments, view: IdView) -> Resu
 type Build = Box<dyn FnOnce(RoomId) -> Request>;
 
 /// The room, the wait and the request of each change. A new change is a line here.
-fn parts(change: RoomChange) -> (RoomReference, Wait, Build) {
-    match change {
+fn parts(change: RoomChange) -> Result<(RoomReference, Wait, Build), Failure> {
+    Ok(match change {
         RoomChange::Lock { target, wait } => (target, wait, Box::new(|room| lock(room, true))),
         RoomChange::Unlock { target, wait } => (target, wait, Box::new(|room| lock(room, false))),
         RoomChange::Update {
             target,
             settings,
             wait,
-        } => (
-            target,
-            wait,
-            Box::new(move |room| update(room, "update").with_all(settings.fields())),
-        ),
+        } => {
+            let fields = changes(settings.fields())?;
+            (
+                target,
+                wait,
+                Box::new(move |room| update(room, "update").with_all(fields)),
+            )
+        }
         RoomChange::Pin {
             target, pin, wait, ..
         } => (target, wait, Box::new(move |room| set_pin(room, pin))),
@@ -144,7 +147,7 @@ fn parts(change: RoomChange) -> (RoomReference, Wait, Build) {
         RoomChange::RecordStop { target, wait } => (target, wait, Box::new(stop_recording)),
         RoomChange::RecordPause { target, wait } => (target, wait, Box::new(pause_recording)),
         RoomChange::RecordResume { target, wait } => (target, wait, Box::new(resume_recording)),
-    }
+    })
 }
 
 fn create(name: String, node: Option<NodeId>, call: Option<CallId>) -> Request {

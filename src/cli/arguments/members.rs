@@ -88,10 +88,7 @@ pub enum MemberCommand {
         levels: Levels,
     },
     /// Changes settings of a member. An empty value removes a label.
-    #[command(
-        after_help = wait_help!("member update standup 527121101 --role moderator --wait", "member update standup 527121101 --label seat=3 --end-on-exit=false"),
-        mut_group("MemberSettings", |group| group.required(true))
-    )]
+    #[command(after_help = wait_help!("member update standup 527121101 --role moderator --wait", "member update standup 527121101 --label seat=3 --end-on-exit=false"))]
     Update {
         /// The member.
         #[command(flatten)]

@@ -162,10 +162,7 @@ pub enum RoomChange {
         wait: Wait,
     },
     /// Changes settings of a room. An empty value removes a setting, 0 a limit.
-    #[command(
-        after_help = wait_help!("room update standup --max-members 20 --label team=sales", "room update standup --alone-url '' --wait-for-moderator=false"),
-        mut_group("RoomSettings", |group| group.required(true).args(["announcement_url", "announcement_text"]))
-    )]
+    #[command(after_help = wait_help!("room update standup --max-members 20 --label team=sales", "room update standup --alone-url '' --wait-for-moderator=false"))]
     Update {
         /// The room.
         #[command(flatten)]
