@@ -332,10 +332,7 @@ async fn recording_begins_after_its_announcement() {
     ];
     let started = done(&world, &args);
     assert_eq!(started["event"]["event"], "conference.recording.started");
-    let announced = world
-        .receiver
-        .first(&room, "conference.play.started")
-        .await;
+    let announced = world.receiver.first(&room, "conference.play.started").await;
     assert_eq!(announced.body["data"]["text"], "This is recorded.");
 }
 
