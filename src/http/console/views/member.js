@@ -1,8 +1,8 @@
 // One member of a room: its flags, its time in the room, and a button for each command of the table.
 
 import { h } from "../dom.js";
-import { MEMBER_COMMANDS, MEMBER_FLAGS, pendingKey } from "../commands.js";
-import { commandButton, copyButton, elapsed, icon, mark } from "./parts.js";
+import { MEMBER_COMMANDS, MEMBER_FLAGS, pendingKey, signed } from "../commands.js";
+import { button, commandButton, copyButton, elapsed, icon, mark } from "./parts.js";
 
 export function memberItem(room, member, { state, now, act }) {
   const talking = state.talking.has(member.uuid);
@@ -23,10 +23,30 @@ export function memberItem(room, member, { state, now, act }) {
       state.floors.get(room.id) === member.uuid && mark("info", "Floor", { key: "floor" }),
       talking && mark("good", "Talking", { key: "talking" }),
       MEMBER_FLAGS.map(({ field, mark: text }) => member[field] && mark("plain", text, { key: field })),
+      member.volume !== 0 && mark("plain", `Volume ${signed(member.volume)}`, { key: "volume" }),
     ),
     timeIn(member, state, now),
-    h("span", { class: "member-buttons" }, MEMBER_COMMANDS.map((command) => memberButton(command, room, member, name, { state, now, act }))),
+    memberButtons(room, member, name, { state, now, act }),
   );
+}
+
+/** The buttons of a member: the common ones, and the others behind a switch that the user opens. It stays where it is. */
+function memberButtons(room, member, name, props) {
+  const shown = (more) => MEMBER_COMMANDS.filter((command) => (command.more === true) === more).map((command) => memberButton(command, room, member, name, props));
+  return h(
+    "span",
+    { class: "member-buttons" },
+    shown(false),
+    button({ label: "More", name: `More commands for ${name}`, kind: "small more", key: "more", "aria-expanded": "false", on: ({ currentTarget }) => toggleMore(currentTarget) }),
+    h("span", { class: "more-buttons", key: "more-buttons", hidden: true }, shown(true)),
+  );
+}
+
+/** Shows or hides the buttons behind the switch. The description has the first position only, so the page keeps it. */
+function toggleMore(element) {
+  const opens = element.getAttribute("aria-expanded") === "false";
+  element.setAttribute("aria-expanded", String(opens));
+  element.nextElementSibling.hidden = !opens;
 }
 
 /** The time in the room; empty for a member whose join the page has not seen, if the API does not report it. */
