@@ -37,10 +37,11 @@ fn relays(key: &str) -> RelaySettings {
 async fn relaying() -> SimNode {
     let mut config = SimConfig::default();
     config.node.relay_key = Some(KEY.to_owned());
-    config.node.default_media = Media {
+    let endless = Media {
         duration: Some(3_600_000_000),
         opening: 0,
     };
+    config.node.media = [("tone_stream://%(3000,0,440)".to_owned(), endless)].into();
     SimNode::start(config).await.unwrap()
 }
 

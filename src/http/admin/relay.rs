@@ -74,9 +74,8 @@ pub(super) struct RelayTestAnswer {
          example = json!({"from": "acW68", "to": "bdX79", "at": "2026-05-06T12:34:56.672025Z", "works": true, "cause": null, "answered_ms": 21, "sent": 100, "received": 99, "lost": 0, "jitter_ms": 1.4})),
         (status = 404, description = "One of the nodes does not exist.", body = Failure),
         (status = 409, description = "One of the nodes has no relay address, both are the same, or another test from the node is in progress.", body = Failure),
-        (status = 502, description = "A node refused a command.", body = Failure),
-        (status = 503, description = "One of the nodes is down.", body = Failure),
-        (status = 504, description = "A node did not answer in time.", body = Failure),
+        (status = 502, description = "FreeSWITCH refused the command.", body = Failure),
+        (status = 504, description = "FreeSWITCH did not answer in time. The command may have been executed.", body = Failure),
     )
 )]
 pub(super) async fn test(
