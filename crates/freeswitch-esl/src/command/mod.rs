@@ -37,7 +37,7 @@ pub use checked::{
     Voice,
 };
 pub use digits::{CollectDigits, DigitPrompt, STOP_KEY};
-pub use originate::{DialString, DialTemplate, Origination, QuotedText, SipHeaderName};
+pub use originate::{DialString, DialTemplate, Leg, Origination, QuotedText, SipHeaderName};
 pub use plan::{InlinePlan, JoinFlag, PlanStep};
 pub use reply::{ApiFailure, ApiReply, CommandReply};
 pub use sound::{SoundFile, SpokenText};

@@ -1,7 +1,9 @@
-//! `originate`: calls that FreeSWITCH makes.
+//! Calls that FreeSWITCH makes: by `originate`, and by the application `bridge` of a plan.
 //!
 //! ```text
-//! origination = "{" variable *( "," variable ) "}" dial-string SP plan " inline"
+//! origination = leg SP plan " inline"
+//! leg         = "{" variable *( "," variable ) "}" dial-string
+//! bridge-leg  = "{^^;" variable *( ";" variable ) "}" dial-string
 //! variable    = name "=" ( value / "'" quoted "'" )
 //! ```
 
@@ -11,9 +13,18 @@ use std::time::Duration;
 use super::checked::{ChannelUuid, Unfit, VarName, VarValue};
 use super::plan::InlinePlan;
 
-/// A call to make.
+/// A call to make, with the plan that it executes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origination {
+    /// The call.
+    pub leg: Leg,
+    /// The plan of the answered call.
+    pub plan: InlinePlan,
+}
+
+/// A call to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leg {
     /// The UUID that the call gets. While it lives, FreeSWITCH makes no second call under it.
     pub uuid: ChannelUuid,
     /// The time for an answer, in whole seconds.
@@ -28,32 +39,42 @@ pub struct Origination {
     pub variables: Vec<(VarName, VarValue)>,
     /// The destination.
     pub to: DialString,
-    /// The plan of the answered call.
-    pub plan: InlinePlan,
 }
 
 impl fmt::Display for Origination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.leg.write("{", ',', f)?;
+        write!(f, " {} inline", self.plan)
+    }
+}
+
+impl Leg {
+    /// Writes the leg as the argument of `bridge`. No value contains a `;`.
+    pub(super) fn write_bridged(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write("{^^;", ';', f)
+    }
+
+    fn write(&self, before: &str, comma: char, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{{origination_uuid={},{},originate_timeout={}",
+            "{before}origination_uuid={}{comma}{}{comma}originate_timeout={}",
             self.uuid,
             quirk_early_media_counts_as_answer(),
             self.timeout.as_secs().max(1)
         )?;
         if let Some(number) = &self.caller_number {
-            write!(f, ",origination_caller_id_number='{number}'")?;
+            write!(f, "{comma}origination_caller_id_number='{number}'")?;
         }
         if let Some(name) = &self.caller_name {
-            write!(f, ",origination_caller_id_name='{name}'")?;
+            write!(f, "{comma}origination_caller_id_name='{name}'")?;
         }
         for (name, value) in &self.variables {
-            write!(f, ",{name}={value}")?;
+            write!(f, "{comma}{name}={value}")?;
         }
         for (name, value) in &self.headers {
-            write!(f, ",sip_h_{name}='{value}'")?;
+            write!(f, "{comma}sip_h_{name}='{value}'")?;
         }
-        write!(f, "}}{} {} inline", self.to, self.plan)
+        write!(f, "}}{}", self.to)
     }
 }
 
@@ -200,7 +221,7 @@ mod tests {
     #[test]
     fn origination_is_rendered() {
         let template = DialTemplate::new("sofia/gateway/trunk/${number}", "number").unwrap();
-        let call = Origination {
+        let leg = Leg {
             uuid: ChannelUuid::new("75cdcc5c-a757-4d44-80d5-95d9e74567a2").unwrap(),
             timeout: Duration::from_secs(30),
             caller_number: Some(QuotedText::new("+4955").unwrap()),
@@ -214,6 +235,9 @@ mod tests {
                 VarValue::new("demo").unwrap(),
             )],
             to: template.fill("+4930").unwrap(),
+        };
+        let call = Origination {
+            leg: leg.clone(),
             plan: InlinePlan::new(PlanStep::Park),
         };
         assert_eq!(
@@ -221,6 +245,14 @@ mod tests {
             "originate {origination_uuid=75cdcc5c-a757-4d44-80d5-95d9e74567a2,ignore_early_media=true,\
              originate_timeout=30,origination_caller_id_number='+4955',origination_caller_id_name='Zoë 7',\
              roomkeeper_app=demo,sip_h_X-Ticket='a b'}sofia/gateway/trunk/+4930 park inline"
+        );
+        let plan = InlinePlan::new(PlanStep::Bridge(Box::new(leg))).then(PlanStep::Park);
+        assert_eq!(
+            plan.to_string(),
+            "m:!:bridge:%[^^;hangup_after_bridge=false;continue_on_fail=true;ringback=%(2000,4000,440,480)]\
+             {^^;origination_uuid=75cdcc5c-a757-4d44-80d5-95d9e74567a2;ignore_early_media=true;originate_timeout=30;\
+             origination_caller_id_number='+4955';origination_caller_id_name='Zoë 7';roomkeeper_app=demo;\
+             sip_h_X-Ticket='a b'}sofia/gateway/trunk/+4930!park"
         );
     }
 
