@@ -501,7 +501,7 @@ fn transfer_leg(
             for (name, value) in quirk_loopback_removes_itself() {
                 variables.push((VarName::new(name)?, VarValue::new(value)?));
             }
-            DialString::new(format!("loopback/{extension}/{context}"))?
+            DialString::new(format!("loopback/{extension}/{context}/XML"))?
         }
     };
     Ok(Leg {

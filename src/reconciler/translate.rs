@@ -20,7 +20,7 @@ use super::conference_list::{self, ListedMember};
 use super::table::{self, TableError};
 use super::variables::{
     BRIDGE_CAUSE_VARIABLE, DIGITS_VARIABLE, DISPOSITION_VARIABLE, LEG_VARIABLE, PARK_VARIABLE,
-    PEER_CAUSE_VARIABLE, PEER_STATUS_VARIABLE, RECORDING_VARIABLE,
+    PEER_STATUS_VARIABLE, RECORDING_VARIABLE,
 };
 use roomkeeper_core::switch_event::{
     ChannelChange, ChannelDump, ConferenceChange, Identity, ListedChannel, ListedConference,

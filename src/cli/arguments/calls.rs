@@ -98,7 +98,7 @@ pub enum CallArguments {
         #[arg(long, value_name = "NODE_ID")]
         node: Option<NodeId>,
         /// Only calls in this state.
-        #[arg(long, value_parser = ["ringing", "parked", "acting", "coaching", "joining", "in_room", "leaving"])]
+        #[arg(long, value_parser = ["ringing", "parked", "acting", "coaching", "transferring", "transferred", "joining", "in_room", "leaving"])]
         state: Option<String>,
         /// The refresh interval.
         #[command(flatten)]
