@@ -366,7 +366,14 @@ impl World {
 
     fn is_parked(&mut self, call: CallId, app: Option<&str>, by: Option<ParkId>) {
         let identity = identity(app);
-        self.channel(call, ChannelChange::Parked { identity, by });
+        self.channel(
+            call,
+            ChannelChange::Parked {
+                identity,
+                by,
+                bridge: None,
+            },
+        );
     }
 
     fn enters(&mut self, call: CallId, n: u128, instance: u128, speak: bool) {
@@ -475,7 +482,14 @@ fn call_without_variable_belongs_to_the_app_of_its_number() {
     let mut dialled = identity(None);
     dialled.did = Some("747713009".into());
     let (identity, by) = (dialled, None);
-    world.channel(call(1), ChannelChange::Parked { identity, by });
+    world.channel(
+        call(1),
+        ChannelChange::Parked {
+            identity,
+            by,
+            bridge: None,
+        },
+    );
     world.expect_notifications(&["call.new 747713009"]);
     let app = world.node_state.call(call(1)).unwrap().app().clone();
     assert_eq!(app.as_str(), "other");
@@ -572,6 +586,9 @@ fn joining_call_that_is_still_parked_is_not_refused() {
     assert!(world.node_state.channels_to_dump(&[listed]).is_empty());
     world.sequence += 1;
     let dump = ChannelDump {
+        transfers: false,
+        bridge: None,
+        is_leg: false,
         core: core(),
         sequence: world.sequence,
         channel: call(1).channel(),
@@ -1072,6 +1089,9 @@ fn turned_away_call_is_checked_when_its_park_fails() {
     );
     world.sequence += 1;
     let dump = ChannelDump {
+        transfers: false,
+        bridge: None,
+        is_leg: false,
         core: core(),
         sequence: world.sequence,
         channel: call(1).channel(),

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use freeswitch_esl::command::{
-    ChannelUuid, ConferenceName, InlinePlan, JoinFlag, Leg, MemberLevel, PlanStep, ProfileName, Unfit,
-    VarName, VarValue,
+    ChannelUuid, ConferenceName, InlinePlan, JoinFlag, Leg, MemberLevel, PlanStep, ProfileName,
+    Unfit, VarName, VarValue,
 };
 
 use super::variables::{META_VARIABLE, PARK_VARIABLE, RESULT_VARIABLES};

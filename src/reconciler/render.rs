@@ -7,9 +7,9 @@ use crate::media::link::Links;
 use freeswitch_esl::command::{
     Api, AppName, ChannelUuid, CollectDigits, Command, ConferenceCommand, ConferenceName,
     ConferenceSound, ConferenceVarName, DialString, DialTemplate, DigitPrompt, DtmfTones,
-    ExecutionId, HangupCause, JoinFlag, Leg, Line, MarkedResult, MediaUrl, MemberAction, MemberLevel,
-    MemberSelector, Origination, ProfileName, QuotedText, RecordVerb, RecordingPath, SipHeaderName,
-    SoundFile, SpokenText, Unfit, VarName, VarValue, Voice,
+    ExecutionId, HangupCause, JoinFlag, Leg, Line, MarkedResult, MediaUrl, MemberAction,
+    MemberLevel, MemberSelector, Origination, ProfileName, QuotedText, RecordVerb, RecordingPath,
+    SipHeaderName, SoundFile, SpokenText, Unfit, VarName, VarValue, Voice,
 };
 use roomkeeper_core::action::Step;
 use roomkeeper_core::call::StepId;
@@ -28,7 +28,8 @@ use roomkeeper_core::room::{
 
 use super::plans;
 use super::variables::{
-    APP_VARIABLE, DIAL_VARIABLE, DIGITS_VARIABLE, LEG_VARIABLE, META_VARIABLE, RECORDING_VARIABLE, STEP_VARIABLE,
+    APP_VARIABLE, DIAL_VARIABLE, DIGITS_VARIABLE, LEG_VARIABLE, META_VARIABLE, RECORDING_VARIABLE,
+    STEP_VARIABLE,
 };
 use roomkeeper_core::conference_meta as meta;
 use roomkeeper_core::switch_command::{SwitchAction, SwitchCommand};

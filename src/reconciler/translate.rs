@@ -63,7 +63,9 @@ pub fn switch_event(event: &Event) -> Option<SwitchEvent> {
             by: parked_by(e),
             bridge: bridge(|name| variable(e, name)),
         })?,
-        EventKind::ChannelBridge => channel(event, |e| ChannelChange::Bridged { by: parked_by(e) })?,
+        EventKind::ChannelBridge => {
+            channel(event, |e| ChannelChange::Bridged { by: parked_by(e) })?
+        }
         EventKind::ChannelHangup | EventKind::ChannelHangupComplete => {
             dialled(event, |e| ChannelChange::HungUp {
                 cause: cause(e).unwrap_or_else(|| "UNKNOWN".to_owned()),
@@ -141,9 +143,7 @@ fn response(event: &Event) -> Option<String> {
 
 /// The value of a channel variable in an event.
 fn variable(event: &Event, name: &str) -> Option<String> {
-    event
-        .get(&format!("variable_{name}"))
-        .map(Cow::into_owned)
+    event.get(&format!("variable_{name}")).map(Cow::into_owned)
 }
 
 fn parked_by(event: &Event) -> Option<ParkId> {

@@ -48,7 +48,15 @@ const NUMBER_LENGTH: std::ops::RangeInclusive<usize> = 3..=64;
 
 /// The states of a live call.
 const STATES: [&str; 9] = [
-    "ringing", "parked", "acting", "coaching", "transferring", "transferred", "joining", "in_room", "leaving",
+    "ringing",
+    "parked",
+    "acting",
+    "coaching",
+    "transferring",
+    "transferred",
+    "joining",
+    "in_room",
+    "leaving",
 ];
 
 pub(super) fn routes() -> OpenApiRouter<Shared> {

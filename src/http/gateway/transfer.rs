@@ -153,7 +153,12 @@ fn request(fields: &Fields) -> Result<TransferRequest, ApiError> {
         (None, Some(extension)) => {
             TransferTarget::Extension(extension, fields.required("context")?)
         }
-        (None, None) => return Err(ApiError::field("to", "is required, or extension and context")),
+        (None, None) => {
+            return Err(ApiError::field(
+                "to",
+                "is required, or extension and context",
+            ));
+        }
     };
     Ok(TransferRequest {
         to,

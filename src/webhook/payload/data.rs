@@ -2,9 +2,7 @@
 
 use serde::Serialize;
 
-use roomkeeper_core::call::{
-    CallEvent, GatherResult, PressedDigit, TransferChange, TransferEvent,
-};
+use roomkeeper_core::call::{CallEvent, GatherResult, PressedDigit, TransferChange, TransferEvent};
 use roomkeeper_core::dial::TransferTarget;
 use roomkeeper_core::ids::{
     CallId, CommandUid, EndpointId, MemberId, OperationId, RecordingId, RoomId,
@@ -130,8 +128,13 @@ pub(super) struct TransferData<'a> {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum OtherSide<'a> {
-    Destination { to: String },
-    Extension { extension: &'a str, context: &'a str },
+    Destination {
+        to: String,
+    },
+    Extension {
+        extension: &'a str,
+        context: &'a str,
+    },
 }
 
 /// A file or a text that was not played.

@@ -8,8 +8,8 @@
 use std::fmt;
 
 use super::MemberLevel;
-use super::originate::Leg;
 use super::checked::{ChannelUuid, ConferenceName, ProfileName, VarName, VarValue};
+use super::originate::Leg;
 
 /// A plan of one step or more, which a channel executes in order.
 #[derive(Debug, Clone, PartialEq, Eq)]

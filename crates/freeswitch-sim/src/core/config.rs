@@ -84,6 +84,8 @@ pub struct NodeConfig {
     pub dialplan: BTreeMap<String, Vec<(String, String)>>,
     /// The plan of extensions without an entry; empty: there is no route.
     pub default_plan: Vec<(String, String)>,
+    /// Contexts that the dialplan does not have: they have no extension.
+    pub missing_contexts: Vec<String>,
 }
 
 impl Default for NodeConfig {
@@ -134,6 +136,7 @@ impl Default for NodeConfig {
                 ("busy".into(), plan(&[("hangup", "USER_BUSY")])),
             ]),
             default_plan: plan(&[("answer", ""), ("park", "")]),
+            missing_contexts: Vec::new(),
         }
     }
 }

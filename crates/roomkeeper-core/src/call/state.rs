@@ -426,9 +426,10 @@ impl CallState {
         match self.status {
             CallStatus::Acting(_) => self.run.as_ref().map(|run| run.deadline),
             CallStatus::Coaching => self.coaching.as_ref().and_then(|work| work.deadline),
-            CallStatus::Transferring | CallStatus::Transferred => {
-                self.transfer.as_ref().and_then(|transfer| transfer.deadline)
-            }
+            CallStatus::Transferring | CallStatus::Transferred => self
+                .transfer
+                .as_ref()
+                .and_then(|transfer| transfer.deadline),
             CallStatus::Leaving(None) => self.pending_park.map(|park| park.0 + MAX_QUEUE_TIME),
             CallStatus::Ringing
             | CallStatus::Parked

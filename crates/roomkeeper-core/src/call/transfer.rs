@@ -188,7 +188,11 @@ impl Transition<'_> {
 
     /// FreeSWITCH refused to begin a transfer: the call never left the park.
     pub(super) fn transfer_refused(&mut self, id: ParkId) {
-        let is_current = self.state.transfer.as_ref().is_some_and(|t| t.id == Some(id));
+        let is_current = self
+            .state
+            .transfer
+            .as_ref()
+            .is_some_and(|t| t.id == Some(id));
         if !is_current || self.state.status != CallStatus::Transferring {
             return;
         }
@@ -205,13 +209,9 @@ impl Transition<'_> {
             return;
         };
         self.effects.push(CallEffect::CheckAgain);
+        // The event of the answer or of the end may be lost: the dump of the channel decides. A caller may try again.
+        transfer.deadline = None;
         self.state.changed = true;
-        transfer.deadline = match transfer.ending {
-            // A caller may try again; and the command is repeated if the dump of the channel shows that the plan runs.
-            Some(_) => None,
-            // The event of the answer may be lost: the dump decides.
-            None => Some(self.now + ENDING),
-        };
     }
 
     fn report_transfer(
@@ -232,7 +232,11 @@ impl Transition<'_> {
 }
 
 /// The failure of a transfer that was not answered.
-fn failure(is_moved: bool, requested: Option<TransferEnd>, bridge: Option<Bridge>) -> TransferChange {
+fn failure(
+    is_moved: bool,
+    requested: Option<TransferEnd>,
+    bridge: Option<Bridge>,
+) -> TransferChange {
     let (cause, sip_status) = match bridge {
         Some(Bridge::Failed { cause, sip_status }) => (Some(cause), sip_status),
         Some(Bridge::Answered { .. }) | None => (None, None),

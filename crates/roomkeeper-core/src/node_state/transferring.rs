@@ -14,9 +14,17 @@ use super::intent::Request;
 use super::{Context, NodeState};
 
 impl NodeState {
-    pub(super) fn check_transfer(&self, call: CallId, action: &Action) -> Result<Decision, Refusal> {
+    pub(super) fn check_transfer(
+        &self,
+        call: CallId,
+        action: &Action,
+    ) -> Result<Decision, Refusal> {
         let state = self.call(call).ok_or(Refusal::CallNotFound)?;
-        if !self.rules.dial.allows_transfer(state.app(), &action.request) {
+        if !self
+            .rules
+            .dial
+            .allows_transfer(state.app(), &action.request)
+        {
             return Err(Refusal::DestinationNotAllowed);
         }
         match state.status() {
@@ -26,7 +34,10 @@ impl NodeState {
             CallStatus::Parked => {}
             CallStatus::InRoom(_) => {
                 let room = self.joined(call)?;
-                if self.room(room).is_some_and(|room| room.coaches().contains_key(&call)) {
+                if self
+                    .room(room)
+                    .is_some_and(|room| room.coaches().contains_key(&call))
+                {
                     return Err(Refusal::AlreadyCoached);
                 }
             }
@@ -102,9 +113,7 @@ impl NodeState {
     ) {
         let must_park = |call: &CallState| match call.status() {
             CallStatus::Parked => call.status_at() < sequence,
-            CallStatus::Leaving(None) => {
-                call.pending_park().is_none() && call.transfer().is_none()
-            }
+            CallStatus::Leaving(None) => call.pending_park().is_none() && call.transfer().is_none(),
             CallStatus::Ringing
             | CallStatus::Acting(_)
             | CallStatus::Coaching
