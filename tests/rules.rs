@@ -52,6 +52,8 @@ mod say;
 mod settings;
 #[path = "rules/talk.rs"]
 mod talk;
+#[path = "rules/transfer.rs"]
+mod transfer;
 #[path = "rules/waiting.rs"]
 mod waiting;
 
@@ -321,6 +323,14 @@ impl World {
                     CallEvent::Gathered(result) => {
                         let uid = result.command_uid.as_ref().unwrap();
                         format!("call.{} [{uid}]", gathered(&result))
+                    }
+                    CallEvent::Transfer(event) => {
+                        let synthesized = if notification.synthesized {
+                            " synthesized"
+                        } else {
+                            ""
+                        };
+                        format!("{}{synthesized}", transfer::words(&event))
                     }
                     CallEvent::Hangup { cause, duration } => {
                         format!("call.hangup {cause} {}ms", duration.as_millis())
