@@ -34,12 +34,17 @@ rows! {
 }
 
 async fn transfer(row: &Row<'_>, call: &Call, body: Value) -> Answer {
-    row.command(call, "transfer", body).await
+    command(row, call, "transfer", body).await
+}
+
+async fn command(row: &Row<'_>, call: &Call, what: &str, body: Value) -> Answer {
+    row.post(&format!("/sessions/{}/commands/{what}", call.id), body)
+        .await
 }
 
 async fn cancel(row: &Row<'_>, call: &Call, uid: &str) -> Answer {
     let body = json!({ "command_uid": uid });
-    row.command(call, "transfer/cancel", body).await
+    command(row, call, "transfer/cancel", body).await
 }
 
 /// A call that is connected with somebody.
@@ -154,7 +159,7 @@ async fn other_side_that_hangs_up_parks_the_call(row: &Row<'_>) {
 async fn caller_that_hangs_up_ends_the_transfer(row: &Row<'_>) {
     let call = transferred(row).await;
     let other = other_side(row, &call).await;
-    let answer = row.command(&call, "hangup", Value::Null).await;
+    let answer = command(row, &call, "hangup", json!({})).await;
     assert_eq!(answer.status, 202, "{}", answer.body);
     row.webhook(&call.id, "call.hangup").await;
     assert_eq!(row.count(&call.id, "call.transfer_ended"), 0);
@@ -178,8 +183,8 @@ async fn transferred_call_refuses_other_commands(row: &Row<'_>) {
     let wrong = "the session is being transferred, or is connected by a transfer";
     let again = transfer(row, &call, json!({ "to": ANSWERING })).await;
     let join = row.request_join(&call, &room).await;
-    let leave = row.command(&call, "conference/leave", Value::Null).await;
-    let dtmf = row.command(&call, "dtmf", json!({ "digits": "1" })).await;
+    let leave = row.command(&call, "leave", Value::Null).await;
+    let dtmf = command(row, &call, "dtmf", json!({ "digits": "1" })).await;
     let gather = row
         .command(&call, "gather", json!({ "max_digits": 1 }))
         .await;
