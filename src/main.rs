@@ -14,8 +14,8 @@ use roomkeeper::cli::arguments::{
 };
 use roomkeeper::cli::tail::{EventQuery, Format};
 use roomkeeper::cli::{
-    self, Arguments, Failure, apps, audit, calls, contexts, lookup, nodes, pages, replay, rooms,
-    tail, terminal, webhooks,
+    self, Arguments, Failure, apps, audit, calls, contexts, lookup, members, nodes, pages, replay,
+    rooms, tail, terminal, webhooks,
 };
 use roomkeeper::config::{Config, ConfigErrors};
 use roomkeeper::lab::callers::{self, CallersConfig};
@@ -48,7 +48,7 @@ fn main() -> ExitCode {
         } => run_lab(options),
         Command::Sim(options) => run_sim(options),
         Command::Room(options) => ask(rooms::run(options)),
-        Command::Member(options) => ask(rooms::run_member(options)),
+        Command::Member(options) => ask(members::run(options)),
         Command::Call(options) => ask(calls::run(options)),
         Command::Webhook(options) => ask(webhooks::run(options)),
         Command::Rooms(options) => ask(rooms::run_rooms(options)),

@@ -2,18 +2,20 @@
 // The whole file is a test, but the lint does not recognize helpers as such.
 #![allow(clippy::unwrap_used)]
 
-#[path = "cli/batches.rs"]
-mod batches;
 #[path = "cli/command.rs"]
 mod command;
 #[path = "cli/contexts.rs"]
 mod contexts;
+#[path = "cli/everyone.rs"]
+mod everyone;
 #[path = "cli/examples.rs"]
 mod examples;
 #[path = "cli/fleet.rs"]
 mod fleet;
 #[path = "support/program/mod.rs"]
 mod program;
+#[path = "cli/settings.rs"]
+mod settings;
 mod support;
 #[path = "cli/waits.rs"]
 mod waits;
@@ -205,55 +207,6 @@ async fn refusal_of_controller_is_shown() {
         assert_eq!(code, Some(1), "{args:?}: {errors}");
         assert!(errors.contains(words), "{args:?}: {errors}");
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn all_members_are_muted_and_unmuted() {
-    let world = world().await;
-    let room = world.room("standup").await;
-    assert_eq!(
-        shown(&world, &["room", "mute-all", "standup", "--wait"]),
-        "There is nothing to do.\n"
-    );
-    let mut calls = Vec::new();
-    for number in ["527121101", "527121102", "527121103"] {
-        let call = world.call(number).await;
-        world.join(&call, &room).await;
-        calls.push(call);
-    }
-    shown(
-        &world,
-        &["member", "unmute", "standup", "527121102", "--wait"],
-    );
-    let muted = async || {
-        let members = world
-            .controller
-            .get(&format!("/conferences/{room}/members"))
-            .await;
-        let members = members.body["members"].as_array().unwrap().clone();
-        members
-            .iter()
-            .filter(|member| member["muted"] == true)
-            .count()
-    };
-    // Only those that are muted are unmuted.
-    let done = document(
-        &world,
-        &["room", "unmute-all", "standup", "--wait", "--json"],
-    );
-    let results = done["results"].as_array().unwrap();
-    assert_eq!(results.len(), 2, "{done}");
-    for result in results {
-        assert_eq!(result["event"]["event"], "conference.member.unmuted");
-    }
-    assert_eq!(muted().await, 0);
-    let done = shown(&world, &["room", "mute-all", "standup", "--wait"]);
-    assert_eq!(done.lines().count(), 3, "{done}");
-    for call in &calls {
-        let line = format!("mute {call}: confirmed (conference.member.muted)");
-        assert!(done.contains(&line), "{done}");
-    }
-    assert_eq!(muted().await, 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]

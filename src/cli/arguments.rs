@@ -56,21 +56,23 @@ mod access;
 mod admin;
 mod calls;
 mod contexts;
+mod members;
 mod output;
 mod rooms;
+mod settings;
 mod webhooks;
 
 pub(in crate::cli) use access::listener_url;
 pub use access::{AdminListener, AdminOptions, ApiAccess, ApiOptions, ContextChoice, FleetOptions};
 pub use admin::{AppArguments, AppOptions, AuditOptions, NodeArguments, NodesOptions};
-pub use calls::{
-    CallArguments, CallOptions, CallReference, GatherOptions, JoinSettings, SessionsOptions,
-};
+pub use calls::{CallArguments, CallOptions, CallReference, SessionsOptions};
 pub use contexts::{ContextArguments, ContextOptions, ContextSettings};
+pub use members::{MemberArguments, MemberCommand, MemberOptions, MemberTarget};
 pub use output::{IdView, View, Wait, Watch};
-pub use rooms::{
-    MemberArguments, MemberOptions, MemberTarget, RoomArguments, RoomChange, RoomOptions,
-    RoomReference, RoomsOptions,
+pub use rooms::{Everyone, RoomArguments, RoomChange, RoomOptions, RoomReference, RoomsOptions};
+pub use settings::{
+    AnnouncementOptions, GatherOptions, JoinSettings, Levels, MemberSettings, Removable,
+    RoomSettings, Spoken, Tones,
 };
 pub use webhooks::{WebhookArguments, WebhookOptions, WebhookReference};
 

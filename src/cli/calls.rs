@@ -3,12 +3,10 @@
 //! Owns the requests of these commands. Leaves out their effect, which the controller decides, and the tables
 //! ([`super::show`]).
 
-use serde_json::Value;
-
 use roomkeeper_core::ids::CallId;
 
 use super::access::Fleet;
-use super::arguments::{CallArguments, CallOptions, GatherOptions, IdView, SessionsOptions};
+use super::arguments::{CallArguments, CallOptions, IdView, SessionsOptions};
 use super::client::Client;
 use super::request::{Request, Subject};
 use super::show::{self, CallFilter, Query};
@@ -130,28 +128,22 @@ async fn run_for_app(api: &Client, command: CallArguments, view: IdView) -> Resu
             wait,
         } => {
             let call = lookup::call(api, &target.call).await?;
-            (gather(call, digits), wait)
+            let request = command_to(call, "gather").with_all(digits.fields());
+            (gathered(request, call), wait)
         }
         CallArguments::GatherStop { target, wait } => {
             let call = lookup::call(api, &target.call).await?;
-            let mut request = gathered(command_to(call, "gather/stop"), call);
+            let mut request = stops_gathering(command_to(call, "gather/stop"), call);
             request.words = format!("gather-stop {call}");
-            // The event of the request has the id of the request.
-            let request = request.confirmation(|each| each.command_uid = None);
             (request, wait)
         }
         CallArguments::Dtmf {
             target,
-            digits,
-            duration,
+            tones,
             wait,
         } => {
             let call = lookup::call(api, &target.call).await?;
-            let mut request = command_to(call, "dtmf").with("digits", digits);
-            if let Some(duration) = duration {
-                request = request.with("duration_ms", duration);
-            }
-            (request, wait)
+            (command_to(call, "dtmf").with_all(tones.fields()), wait)
         }
         CallArguments::Join {
             target,
@@ -165,7 +157,7 @@ async fn run_for_app(api: &Client, command: CallArguments, view: IdView) -> Resu
             let room = lookup::room(api, &room).await?;
             let mut request = command_to(call, "conference/join")
                 .with("room_id", room.to_string())
-                .with_settings(settings);
+                .with_all(settings.fields());
             if unmuted {
                 request = request.with("muted", false);
             }
@@ -188,36 +180,18 @@ async fn run_for_app(api: &Client, command: CallArguments, view: IdView) -> Resu
     execute::run(api, request, wait, view.view.json).await
 }
 
-fn gather(call: CallId, options: GatherOptions) -> Request {
-    let mut request = command_to(call, "gather").with("max_digits", options.max_digits);
-    let text = |text: Option<String>| text.map(Value::from);
-    let number = |number: Option<u32>| number.map(Value::from);
-    for (field, value) in [
-        ("prompt_url", text(options.prompt_url.map(String::from))),
-        ("prompt_text", text(options.prompt_text)),
-        ("terminator", text(options.terminator)),
-        ("min_digits", number(options.min_digits.map(u32::from))),
-        ("timeout_ms", number(options.timeout_ms)),
-        (
-            "inter_digit_timeout_ms",
-            number(options.inter_digit_timeout_ms),
-        ),
-        ("tries", number(options.tries.map(u32::from))),
-    ] {
-        if let Some(value) = value {
-            request = request.with(field, value);
-        }
-    }
-    gathered(request, call)
-}
-
 /// Adds the event with the digits, which is that of a member while the call is in a room.
-fn gathered(request: Request, call: CallId) -> Request {
+pub(super) fn gathered(request: Request, call: CallId) -> Request {
     let request = request.confirmed_by(Subject::Call(call), "call.gathered");
     request.confirmation(|each| {
         each.events.push("conference.member.gathered");
         each.answer_field = Some("operation_id");
     })
+}
+
+/// Adds the same event, which has the id of the request for digits.
+pub(super) fn stops_gathering(request: Request, call: CallId) -> Request {
+    gathered(request, call).confirmation(|each| each.command_uid = None)
 }
 
 fn command_to(call: CallId, command: &str) -> Request {

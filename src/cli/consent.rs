@@ -27,16 +27,33 @@ pub fn ask(question: &str, yes: bool) -> Result<(), Failure> {
 /// # Errors
 /// As for [`ask`].
 pub fn ask_to_delete(given: &str, room: RoomId, yes: bool) -> Result<(), Failure> {
-    let id = room.to_string();
-    let room = if id.starts_with(given) {
-        id
-    } else {
-        format!("{given} ({id})")
-    };
+    let room = named(given, room);
     ask(
         &format!("Delete the room {room} and park its members?"),
         yes,
     )
+}
+
+/// Asks whether to hang up the members of a room, with its name and id.
+///
+/// # Errors
+/// As for [`ask`].
+pub fn ask_to_hang_up(given: &str, room: RoomId, yes: bool) -> Result<(), Failure> {
+    let room = named(given, room);
+    ask(
+        &format!("End the calls of the members of the room {room}?"),
+        yes,
+    )
+}
+
+/// The id of a room, with its name if the user gave that.
+fn named(given: &str, room: RoomId) -> String {
+    let id = room.to_string();
+    if id.starts_with(given) {
+        id
+    } else {
+        format!("{given} ({id})")
+    }
 }
 
 fn decide(

@@ -43,7 +43,7 @@ pub async fn run(api: &Client, command: CallArguments, view: IdView) -> Result<(
             let mut request = Request::post(path, format!("dial {to}"))
                 .with("to", to)
                 .with("muted", muted)
-                .with_settings(settings)
+                .with_all(settings.fields())
                 .with_uid();
             for (field, text) in [("from", from), ("caller_name", caller_name)] {
                 if let Some(text) = text {

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use indicatif::ProgressBar;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -11,14 +10,8 @@ use crate::shutdown::stop_signal;
 use super::arguments::Wait;
 use super::client::{Client, ClientError};
 use super::follow::Follower;
-use super::request::{Confirmation, Outcome, Request, Verdict};
+use super::request::{Outcome, Request, Verdict};
 use super::{Failure, print, print_to_stderr, terminal};
-
-/// The maximum number of requests for one command of many when the controller sends `Retry-After`.
-const MAX_TRIES: usize = 20;
-
-/// The longest `Retry-After` that is obeyed.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(10);
 
 /// Executes a command and prints its outcome.
 ///
@@ -35,95 +28,6 @@ pub async fn run(client: &Client, request: Request, wait: Wait, json: bool) -> R
         outcome.line(&request)
     };
     Ok(print(&text)?)
-}
-
-/// Executes several commands of one kind, in order, and prints the outcome of each. One that fails does not keep the
-/// others from being executed, unless they would fail for the same reason.
-///
-/// # Errors
-/// [`Failure`]: at least one of them failed.
-pub async fn run_all(
-    client: &Client,
-    requests: Vec<Request>,
-    wait: Wait,
-    json: bool,
-) -> Result<(), Failure> {
-    let total = requests.len();
-    let words = format!("{total} commands");
-    let progress = terminal::spinner(&words);
-    let mut report = Report::default();
-    let work = execute_all(client, requests, wait, json, &progress, &mut report);
-    let done = until_signal(&words, work).await;
-    progress.finish_and_clear();
-    let Report { documents, failed } = report;
-    // The commands before an error or a signal were executed.
-    if json && (done.is_ok() || !documents.is_empty()) {
-        print(&format!("{:#}\n", json!({ "results": documents })))?;
-    } else if total == 0 {
-        print("There is nothing to do.\n")?;
-    }
-    done?;
-    match failed {
-        0 => Ok(()),
-        _ => Err(Failure::Command(format!(
-            "{failed} of {total} commands failed"
-        ))),
-    }
-}
-
-#[derive(Default)]
-struct Report {
-    documents: Vec<Value>,
-    failed: usize,
-}
-
-async fn execute_all(
-    client: &Client,
-    requests: Vec<Request>,
-    wait: Wait,
-    json: bool,
-    progress: &ProgressBar,
-    report: &mut Report,
-) -> Result<(), Failure> {
-    let names = requests
-        .iter()
-        .filter_map(|request| request.confirmation.as_ref())
-        .flat_map(Confirmation::names);
-    let mut follower = match wait.limit() {
-        Some(_) if !requests.is_empty() => Some(Follower::open(client, names).await?),
-        Some(_) | None => None,
-    };
-    for request in &requests {
-        let outcome = match (&mut follower, wait.limit()) {
-            (Some(follower), Some(limit)) => {
-                let answer = patiently(client, request).await;
-                confirmed(request, answer, follower, limit).await
-            }
-            _ => patiently(client, request)
-                .await
-                .map(Outcome::from)
-                .map_err(Failure::from),
-        };
-        let (line, mut document) = match outcome {
-            Ok(outcome) => (outcome.line(request), outcome.document()),
-            // The others would fail for the same reason.
-            Err(Failure::Client(error)) if error.exit_code() != 1 => return Err(error.into()),
-            Err(error) => {
-                report.failed += 1;
-                let error = super::chain(&error);
-                progress.suspend(|| print_to_stderr(&format!("{}: {error}", request.words)));
-                (String::new(), json!({ "error": error }))
-            }
-        };
-        if let Value::Object(fields) = &mut document {
-            fields.insert("command".to_owned(), request.words.clone().into());
-        }
-        report.documents.push(document);
-        if !json {
-            progress.suspend(|| print(&line))?;
-        }
-    }
-    Ok(())
 }
 
 /// Executes a command and waits for its confirmation, if that is wanted.
@@ -147,7 +51,11 @@ impl From<Value> for Outcome {
     }
 }
 
-async fn send(client: &Client, request: &Request) -> Result<Value, ClientError> {
+/// Sends a request and returns its answer.
+///
+/// # Errors
+/// [`ClientError`].
+pub(super) async fn send(client: &Client, request: &Request) -> Result<Value, ClientError> {
     let query: Vec<(&str, &str)> = request
         .query
         .iter()
@@ -158,24 +66,6 @@ async fn send(client: &Client, request: &Request) -> Result<Value, ClientError> 
     client
         .request(method, &request.path, &query, body.as_ref())
         .await
-}
-
-/// Sends a command of many, and again when the controller says that it came too early.
-async fn patiently(client: &Client, request: &Request) -> Result<Value, ClientError> {
-    let mut tries = 1;
-    loop {
-        match send(client, request).await {
-            Err(ClientError::Refused {
-                status: StatusCode::TOO_MANY_REQUESTS,
-                retry_after: Some(wait),
-                ..
-            }) if tries < MAX_TRIES && wait <= MAX_RETRY_AFTER => {
-                tries += 1;
-                tokio::time::sleep(wait).await;
-            }
-            answer => return answer,
-        }
-    }
 }
 
 /// Waits for the event that confirms a command, on a stream that was opened before the command was sent.
@@ -231,7 +121,7 @@ async fn confirmed(
 }
 
 /// Runs `work` until a signal comes. A signal does not undo a command that was sent.
-async fn until_signal<T>(
+pub(super) async fn until_signal<T>(
     words: &str,
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {

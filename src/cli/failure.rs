@@ -46,6 +46,9 @@ pub enum Failure {
     /// A command that only one app can give, with the commands that are possible.
     #[error("--all-apps is possible for {0} only")]
     NotForAllApps(&'static str),
+    /// A change of settings without any.
+    #[error("there is nothing to change: give at least one setting, see --help")]
+    NoSetting,
     /// The user answered no.
     #[error("nothing was changed")]
     Declined,
@@ -71,7 +74,7 @@ impl Failure {
             | Self::Command(_)
             | Self::Declined => 1,
             // As for arguments that clap refuses.
-            Self::Ambiguous(_) | Self::NeedsYes(_) | Self::NotForAllApps(_) => 2,
+            Self::Ambiguous(_) | Self::NeedsYes(_) | Self::NotForAllApps(_) | Self::NoSetting => 2,
             // EX_USAGE, as for `serve` and `check`.
             Self::Config(_) | Self::Context(_) => 64,
             // EX_TEMPFAIL.

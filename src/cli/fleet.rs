@@ -69,8 +69,9 @@ pub async fn run_room(admin: &Client, command: RoomArguments, view: IdView) -> R
         }
         RoomArguments::Create { .. }
         | RoomArguments::Change(_)
-        | RoomArguments::MuteAll { .. }
-        | RoomArguments::UnmuteAll { .. } => Err(Failure::NotForAllApps("list, show and delete")),
+        | RoomArguments::MuteAll(_)
+        | RoomArguments::UnmuteAll(_)
+        | RoomArguments::HangupAll { .. } => Err(Failure::NotForAllApps("list, show and delete")),
     }
 }
 

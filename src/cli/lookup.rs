@@ -78,8 +78,15 @@ pub async fn call(api: &Client, text: &str) -> Result<CallId, Failure> {
 /// # Errors
 /// [`Failure`]: there is no such member, or there are several.
 pub async fn member(api: &Client, room: RoomId, text: &str) -> Result<CallId, Failure> {
-    let rows = members(api, room).await?;
-    let candidates = Candidate::from_rows(&rows["members"], "uuid", "caller_id");
+    member_in(&members(api, room).await?["members"], text)
+}
+
+/// Finds a member in the rows of its room.
+///
+/// # Errors
+/// [`Failure`]: there is no such member, or there are several.
+pub fn member_in(rows: &Value, text: &str) -> Result<CallId, Failure> {
+    let candidates = Candidate::from_rows(rows, "uuid", "caller_id");
     parsed(Kind::Member, text, &candidates)
 }
 

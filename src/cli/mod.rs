@@ -19,7 +19,8 @@
 //! | [`terminal`] | the terminal's width, colours and progress bars |
 //! | [`line`](mod@line) | an event as one line |
 //! | `dial` | the commands for dial-outs |
-//! | [`rooms`], [`calls`], [`webhooks`], [`apps`], [`nodes`], [`audit`], [`contexts`] | their commands |
+//! | [`everyone`] | commands to the members of a room by one request |
+//! | [`rooms`], [`members`], [`calls`], [`webhooks`], [`apps`], [`nodes`], [`audit`], [`contexts`] | their commands |
 //! | [`show`], [`fleet`] | the rooms and calls of an app, and of all apps |
 //! | [`replay`] | replay of a recording |
 //! | [`pages`] | completions for shells, manual pages |
@@ -34,12 +35,14 @@ pub mod consent;
 pub mod context_file;
 pub mod contexts;
 mod dial;
+pub mod everyone;
 pub mod execute;
 mod failure;
 pub mod fleet;
 pub mod follow;
 pub mod line;
 pub mod lookup;
+pub mod members;
 pub mod nodes;
 mod output;
 pub mod pages;

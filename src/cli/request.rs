@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use roomkeeper_core::ids::{CallId, RoomId};
 
-use super::arguments::JoinSettings;
+use super::Failure;
 use super::table::{plain, sanitize};
 
 /// A request that changes something.
@@ -53,17 +53,9 @@ impl Request {
         self
     }
 
-    /// Adds the settings of a member that joins.
-    pub fn with_settings(mut self, settings: JoinSettings) -> Self {
-        if settings.moderator {
-            self = self.with("role", "moderator");
-        }
-        if let Some(starts) = settings.start_on_enter {
-            self = self.with("start_on_enter", starts);
-        }
-        if settings.end_on_exit {
-            self = self.with("end_on_exit", true);
-        }
+    /// Adds fields.
+    pub fn with_all(mut self, fields: Map<String, Value>) -> Self {
+        self.fields.extend(fields);
         self
     }
 
@@ -99,6 +91,17 @@ impl Request {
     pub fn fails_with(self, events: &[&'static str]) -> Self {
         self.confirmation(|confirmation| confirmation.failures.extend_from_slice(events))
     }
+}
+
+/// Returns the fields of a change.
+///
+/// # Errors
+/// [`Failure::NoSetting`]: there are none.
+pub fn changes(fields: Map<String, Value>) -> Result<Map<String, Value>, Failure> {
+    if fields.is_empty() {
+        return Err(Failure::NoSetting);
+    }
+    Ok(fields)
 }
 
 /// The object of the events that belong to a command.

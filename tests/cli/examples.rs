@@ -96,6 +96,13 @@ const SCRIPT: &[&str] = &[
     "member hold",
     "member unhold",
     "member volume",
+    "member update",
+    "member say",
+    "member play",
+    "member stop",
+    "member gather",
+    "member gather-stop",
+    "member dtmf",
     "room unmute-all",
     "room mute-all",
     "room record",
@@ -106,6 +113,7 @@ const SCRIPT: &[&str] = &[
     "member record-pause",
     "member record-resume",
     "member record-stop",
+    "room say",
     "room play",
     "room pause",
     "room volume",
@@ -114,6 +122,8 @@ const SCRIPT: &[&str] = &[
     "member move",
     "call leave",
     "room pin",
+    "room update",
+    "room hangup-all",
     "room delete",
     "call hangup",
     "webhook list",
@@ -257,6 +267,14 @@ impl Stage {
                     self.world.join(&self.call, &self.room).await;
                 }
             }
+            "member gather-stop" => {
+                let path = format!("/conferences/{}/members/{}/gather", self.room, self.call);
+                let digits = json!({"max_digits": 4});
+                self.world
+                    .controller
+                    .ask("POST", &path, Some(&digits))
+                    .await;
+            }
             "call leave" | "member kick" if !self.is_in_room().await => {
                 self.world.join(&self.call, &self.room).await;
             }
@@ -266,7 +284,7 @@ impl Stage {
                     self.call = self.world.call("527121101").await;
                 }
             }
-            "room play" => {
+            "room play" | "member play" => {
                 let media = Media {
                     duration: Some(600_000_000),
                     opening: 0,
@@ -323,7 +341,7 @@ async fn examples_run_against_a_controller() {
             let words = shlex::split(&line).unwrap();
             let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
             // There is no terminal to answer the question.
-            if *command == "room delete" && !words.contains(&"--yes") {
+            if ["room delete", "room hangup-all"].contains(command) && !words.contains(&"--yes") {
                 words.push("--yes");
             }
             let out = run(&stage.world, &words);

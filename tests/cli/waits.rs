@@ -92,6 +92,8 @@ async fn failed_join_has_reason() {
         )
         .await;
     assert_eq!(gone.status, 202, "{}", gone.body);
+    // The event of the join, if it arrived first, would confirm it.
+    world.receiver.first(&call, "call.hangup").await;
     drop(held);
     assert_eq!(join.ends().await, Some(1), "{}", join.errors());
     assert!(

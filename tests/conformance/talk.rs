@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::program::poll;
+use crate::program::receiver::Receiver;
 use crate::program::switch::Switch;
 use crate::row::{Call, Row, rows};
 
@@ -34,44 +35,41 @@ async fn talk_is_reported_only_to_an_endpoint_that_names_it(row: &Row<'_>) {
     let row = row.in_own_world(|_| ()).await;
     let (room, call) = row.room_with_member().await;
     sends_sound(&row, &call);
-    let url = format!("{}?talk", row.running.world.receiver.url);
-    let body = json!({ "url": url, "secret": SECRET, "events": [TALKING, MUTED] });
+    let receiver = Receiver::start().await;
+    let events = [TALKING, MUTED, "conference.created"];
+    let body = json!({ "url": receiver.url, "secret": SECRET, "events": events });
     let made = row.post("/webhooks", body).await;
     assert_eq!(made.status, 201, "{}", made.body);
-    // The endpoint is in force a moment later: until then, FreeSWITCH says that the member talks and no webhook follows.
-    poll::until("the first talk is reported", poll::TIMEOUT, async || {
-        if row.count(&room, TALKING) > 0 {
-            return Some(());
-        }
-        let list = row.fs(&format!("conference {room} list")).await;
-        let line = list.lines().find(|line| line.contains(&call.channel))?;
-        let command = if line.contains("talking") {
-            "mute"
-        } else {
-            "unmute"
-        };
-        set_speech(&row, &room, &call, command).await;
-        None
+    // The endpoint is in force a moment later. Until then, talk is not reported.
+    poll::until("the endpoint is in force", poll::TIMEOUT, async || {
+        row.room().await;
+        (!receiver.all().is_empty()).then_some(())
     })
     .await;
-    let first = row.webhook(&room, TALKING).await;
+    set_speech(&row, &room, &call, "unmute").await;
+    let first = receiver.nth(&room, TALKING, 1).await;
     row.check_webhook(&first, &room, Some(&call), json!({ "talking": true }));
     set_speech(&row, &room, &call, "mute").await;
-    let second = row.nth_webhook(&room, TALKING, 2).await;
+    let second = receiver.nth(&room, TALKING, 2).await;
     row.check_webhook(&second, &room, Some(&call), json!({ "talking": false }));
     // It joined before the endpoint was known, so FreeSWITCH does not look at it while it is muted.
-    assert_eq!(row.count(&room, MUTED), 0);
+    let told = |event| {
+        let delivered = receiver.delivered(&room).into_iter();
+        delivered.filter(|webhook| webhook.event() == event).count()
+    };
+    assert_eq!(told(MUTED), 0);
     let other = row.call().await;
     row.join(&other, &room).await;
     sends_sound(&row, &other);
-    let muted = row.webhook(&room, MUTED).await;
+    let muted = receiver.first(&room, MUTED).await;
     row.check_webhook(&muted, &room, Some(&other), json!({}));
-    assert_eq!(row.count(&room, TALKING), 2, "a muted member is not heard");
+    assert_eq!(told(TALKING), 2, "a muted member is not heard");
     set_speech(&row, &room, &other, "unmute").await;
-    let third = row.nth_webhook(&room, TALKING, 3).await;
+    let third = receiver.nth(&room, TALKING, 3).await;
     row.check_webhook(&third, &room, Some(&other), json!({ "talking": true }));
     set_speech(&row, &room, &other, "mute").await;
-    let fourth = row.nth_webhook(&room, TALKING, 4).await;
+    let fourth = receiver.nth(&room, TALKING, 4).await;
     row.check_webhook(&fourth, &room, Some(&other), json!({ "talking": false }));
-    row.nth_webhook(&room, MUTED, 2).await;
+    receiver.nth(&room, MUTED, 2).await;
+    assert_eq!(row.count(&room, TALKING) + row.count(&room, MUTED), 0);
 }

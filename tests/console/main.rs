@@ -11,6 +11,7 @@ mod program;
 mod support;
 
 mod browser;
+mod controls;
 mod foreign;
 mod gate;
 

@@ -1,12 +1,12 @@
 //! The arguments of `call`.
 
 use clap::Subcommand;
-use url::Url;
 
 use roomkeeper_core::ids::{CallId, NodeId};
 
 use super::access::{ApiOptions, FleetOptions};
 use super::output::{IdView, Wait, Watch};
+use super::settings::{GatherOptions, JoinSettings, Tones};
 
 /// The command for calls.
 #[derive(clap::Args, Debug)]
@@ -43,49 +43,6 @@ pub struct SessionsOptions {
 pub struct CallReference {
     /// The call: its caller's number if unique, its id, or a unique prefix of its id, with or without the node.
     pub call: String,
-}
-
-/// The digits to ask for.
-#[derive(clap::Args, Clone, Debug)]
-pub struct GatherOptions {
-    /// The last of these digits ends the input.
-    #[arg(long, value_name = "N")]
-    pub max_digits: u8,
-    /// Fewer digits are no input.
-    #[arg(long, value_name = "N")]
-    pub min_digits: Option<u8>,
-    /// The key that ends the input; # if omitted, none if empty.
-    #[arg(long, value_name = "KEY")]
-    pub terminator: Option<String>,
-    /// The file that the caller hears first, by http or https.
-    #[arg(long, value_name = "URL", conflicts_with = "prompt_text")]
-    pub prompt_url: Option<Url>,
-    /// The text that the caller hears first.
-    #[arg(long, value_name = "TEXT")]
-    pub prompt_text: Option<String>,
-    /// The time for the first digit, in milliseconds.
-    #[arg(long, value_name = "MS")]
-    pub timeout_ms: Option<u32>,
-    /// The time for each further digit, in milliseconds.
-    #[arg(long, value_name = "MS")]
-    pub inter_digit_timeout_ms: Option<u32>,
-    /// The number of attempts.
-    #[arg(long, value_name = "N")]
-    pub tries: Option<u8>,
-}
-
-/// The settings of a member that joins.
-#[derive(clap::Args, Clone, Copy, Debug)]
-pub struct JoinSettings {
-    /// The member is a moderator. A room that waits for one starts with it.
-    #[arg(long)]
-    pub moderator: bool,
-    /// A room that waits for a moderator starts with this member, or does not; if omitted, its role decides.
-    #[arg(long, value_name = "true|false")]
-    pub start_on_enter: Option<bool>,
-    /// The room ends when the member leaves.
-    #[arg(long)]
-    pub end_on_exit: bool,
 }
 
 /// A command for calls.
@@ -257,11 +214,9 @@ pub enum CallArguments {
         /// The call.
         #[command(flatten)]
         target: CallReference,
-        /// Keys of a telephone; w pauses for half a second, W for a second.
-        digits: String,
-        /// The duration of each tone in milliseconds.
-        #[arg(long, value_name = "MS")]
-        duration: Option<u16>,
+        /// The tones.
+        #[command(flatten)]
+        tones: Tones,
         /// The wait.
         #[command(flatten)]
         wait: Wait,

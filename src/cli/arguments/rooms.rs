@@ -1,4 +1,4 @@
-//! The arguments of `room` and `member`.
+//! The arguments of `room`.
 
 use clap::Subcommand;
 use url::Url;
@@ -7,6 +7,7 @@ use roomkeeper_core::ids::NodeId;
 
 use super::access::{ApiOptions, FleetOptions};
 use super::output::{IdView, Wait, Watch};
+use super::settings::{AnnouncementOptions, RoomSettings, Spoken};
 
 /// The command for rooms.
 #[derive(clap::Args, Debug)]
@@ -45,6 +46,23 @@ pub struct RoomReference {
     pub room: String,
 }
 
+/// The members of a room, for a command to all of them.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Everyone {
+    /// The room.
+    #[command(flatten)]
+    pub target: RoomReference,
+    /// Leaves out this member: its caller's number if unique, its call's id, or a unique prefix of that id. Can be repeated.
+    #[arg(long, value_name = "MEMBER")]
+    pub except: Vec<String>,
+    /// Leaves out moderators.
+    #[arg(long)]
+    pub except_moderators: bool,
+    /// The wait, for each member.
+    #[command(flatten)]
+    pub wait: Wait,
+}
+
 /// A command for rooms.
 #[derive(Subcommand, Debug)]
 pub enum RoomArguments {
@@ -79,12 +97,9 @@ pub enum RoomArguments {
         /// Creates the room on the node of this call.
         #[arg(long, value_name = "CALL")]
         call: Option<String>,
-        /// Members wait until a moderator joins.
-        #[arg(long)]
-        wait_for_moderator: bool,
-        /// The file that each of them hears meanwhile, by http or https.
-        #[arg(long, value_name = "URL", requires = "wait_for_moderator")]
-        wait_url: Option<Url>,
+        /// The settings.
+        #[command(flatten)]
+        settings: Box<RoomSettings>,
         /// The wait.
         #[command(flatten)]
         wait: Wait,
@@ -102,25 +117,21 @@ pub enum RoomArguments {
         #[command(flatten)]
         wait: Wait,
     },
-    /// Mutes every member of a room.
-    #[command(after_help = wait_help!("room mute-all standup --wait"))]
-    MuteAll {
-        /// The room.
-        #[command(flatten)]
-        target: RoomReference,
-        /// The wait, for each member.
-        #[command(flatten)]
-        wait: Wait,
-    },
-    /// Unmutes every member of a room.
+    /// Mutes the members of a room by one request.
+    #[command(after_help = wait_help!("room mute-all standup --wait", "room mute-all standup --except-moderators --except 527121101"))]
+    MuteAll(Everyone),
+    /// Unmutes the members of a room by one request.
     #[command(after_help = wait_help!("room unmute-all standup"))]
-    UnmuteAll {
-        /// The room.
+    UnmuteAll(Everyone),
+    /// Ends the calls of the members of a room by one request. The room stays.
+    #[command(after_help = wait_help!("room hangup-all standup", "room hangup-all standup --except-moderators --yes --wait"))]
+    HangupAll {
+        /// The members.
         #[command(flatten)]
-        target: RoomReference,
-        /// The wait, for each member.
-        #[command(flatten)]
-        wait: Wait,
+        members: Everyone,
+        /// Hangs up without a question.
+        #[arg(long, short)]
+        yes: bool,
     },
     /// A change of an existing room.
     #[command(flatten)]
@@ -150,6 +161,19 @@ pub enum RoomChange {
         #[command(flatten)]
         wait: Wait,
     },
+    /// Changes settings of a room. An empty value removes a setting, 0 a limit.
+    #[command(after_help = wait_help!("room update standup --max-members 20 --label team=sales", "room update standup --alone-url '' --wait-for-moderator=false"))]
+    Update {
+        /// The room.
+        #[command(flatten)]
+        target: RoomReference,
+        /// The settings.
+        #[command(flatten)]
+        settings: Box<RoomSettings>,
+        /// The wait.
+        #[command(flatten)]
+        wait: Wait,
+    },
     /// Sets or removes the PIN that callers enter before they join a room.
     #[command(after_help = wait_help!("room pin standup 4711", "room pin standup --remove"))]
     Pin {
@@ -175,6 +199,19 @@ pub enum RoomChange {
         /// The files, by http or https.
         #[arg(required = true, value_name = "URL")]
         urls: Vec<Url>,
+        /// The wait.
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// Speaks a text to a room, after what plays already. With --wait it ends when the text has been spoken.
+    #[command(after_help = wait_help!("room say standup 'The conference ends in five minutes.'"))]
+    Say {
+        /// The room.
+        #[command(flatten)]
+        target: RoomReference,
+        /// The text.
+        #[command(flatten)]
+        text: Spoken,
         /// The wait.
         #[command(flatten)]
         wait: Wait,
@@ -218,6 +255,9 @@ pub enum RoomChange {
         /// The room.
         #[command(flatten)]
         target: RoomReference,
+        /// The announcement; that of the room if omitted.
+        #[command(flatten)]
+        announcement: AnnouncementOptions,
         /// The wait.
         #[command(flatten)]
         wait: Wait,
@@ -252,122 +292,4 @@ pub enum RoomChange {
         #[command(flatten)]
         wait: Wait,
     },
-}
-
-/// The command for members.
-#[derive(clap::Args, Debug)]
-pub struct MemberOptions {
-    /// The connection.
-    #[command(flatten)]
-    pub access: ApiOptions,
-    /// The output format.
-    #[command(flatten)]
-    pub view: IdView,
-    /// The command.
-    #[command(subcommand)]
-    pub command: MemberArguments,
-}
-
-/// A member of a room, for a command.
-#[derive(clap::Args, Clone, Debug)]
-pub struct MemberTarget {
-    /// The room: its name, its id, or a unique prefix of its id, with or without the node.
-    pub room: String,
-    /// The member: its caller's number if unique, its call's id, or a unique prefix of that id.
-    pub member: String,
-    /// The wait.
-    #[command(flatten)]
-    pub wait: Wait,
-}
-
-/// A command for members.
-#[derive(Subcommand, Debug)]
-pub enum MemberArguments {
-    /// Shows the members of a room.
-    #[command(after_help = client_help!("member list standup", "member list standup --json"))]
-    List {
-        /// The room.
-        #[command(flatten)]
-        target: RoomReference,
-    },
-    /// Mutes a member: the others no longer hear it.
-    #[command(after_help = wait_help!("member mute standup 527121101 --wait"))]
-    Mute(MemberTarget),
-    /// Unmutes a member.
-    #[command(after_help = wait_help!("member unmute standup 527121101"))]
-    Unmute(MemberTarget),
-    /// Deafens a member: it no longer hears the room.
-    #[command(after_help = wait_help!("member deaf standup 527121101 --wait"))]
-    Deaf(MemberTarget),
-    /// Undeafens a member.
-    #[command(after_help = wait_help!("member undeaf standup 527121101"))]
-    Undeaf(MemberTarget),
-    /// Puts a member on hold: it neither hears the room nor is heard.
-    #[command(after_help = wait_help!("member hold standup 527121101 --wait"))]
-    Hold {
-        /// The member.
-        #[command(flatten)]
-        target: MemberTarget,
-        /// The URL of the music. If omitted, the member hears silence.
-        #[arg(long)]
-        music: Option<String>,
-    },
-    /// Takes a member off hold.
-    #[command(after_help = wait_help!("member unhold standup 527121101"))]
-    Unhold(MemberTarget),
-    /// Sets how loud a member is heard, how loud it hears, and from which energy on it is heard.
-    #[command(after_help = wait_help!("member volume standup 527121101 --in 2 --wait"))]
-    Volume {
-        /// The member.
-        #[command(flatten)]
-        target: MemberTarget,
-        /// The volume of what the member says, -4 to 4.
-        #[arg(long = "in", value_name = "VOLUME", allow_negative_numbers = true, required_unless_present_any = ["volume_out", "energy"])]
-        volume_in: Option<i8>,
-        /// The volume of what the member hears, -4 to 4.
-        #[arg(long = "out", value_name = "VOLUME", allow_negative_numbers = true)]
-        volume_out: Option<i8>,
-        /// The energy above which the member is heard, 0 to 1800.
-        #[arg(long)]
-        energy: Option<u16>,
-    },
-    /// Moves a member to another room of its node.
-    #[command(after_help = wait_help!("member move standup 527121101 breakout --wait"))]
-    Move {
-        /// The member.
-        #[command(flatten)]
-        target: MemberTarget,
-        /// The other room, in the same forms.
-        to: String,
-        /// Enters the other room muted (true) or unmuted (false). If omitted, the member stays as it is.
-        #[arg(long)]
-        muted: Option<bool>,
-    },
-    /// Starts the recording of a single member.
-    #[command(after_help = wait_help!("member record standup 527121101 --wait"))]
-    Record(MemberTarget),
-    /// Ends the recording of a member.
-    #[command(after_help = wait_help!("member record-stop standup 527121101 --wait"))]
-    RecordStop(MemberTarget),
-    /// Pauses the recording of a member: the file has silence for that time.
-    #[command(after_help = wait_help!("member record-pause standup 527121101 --wait"))]
-    RecordPause(MemberTarget),
-    /// Resumes the recording of a member.
-    #[command(after_help = wait_help!("member record-resume standup 527121101 --wait"))]
-    RecordResume(MemberTarget),
-    /// Lets a parked call coach a member: the member alone hears it.
-    #[command(after_help = wait_help!("member coach standup 527121101 527121109 --wait"))]
-    Coach {
-        /// The member.
-        #[command(flatten)]
-        target: MemberTarget,
-        /// The coach: its caller's number if unique, its id, or a unique prefix of that id.
-        coach: String,
-    },
-    /// Ends the coaching of a member. The coach is parked.
-    #[command(after_help = wait_help!("member uncoach standup 527121101 --wait"))]
-    Uncoach(MemberTarget),
-    /// Removes a member from its room. Its call is parked and stays up.
-    #[command(after_help = wait_help!("member kick standup acW68-04c64c27 --wait"))]
-    Kick(MemberTarget),
 }

@@ -5,15 +5,12 @@
 // is too early (429) waits for the cooldown, visibly, and is then sent by itself.
 
 import { path } from "./api.js";
-import { MEMBER_FLAGS, pendingKey } from "./commands.js";
+import { commandOf, pendingKey } from "./commands.js";
 import { sender } from "./sending.js";
 import { counts, roomsByName } from "./selectors.js";
 import { ask } from "./views/dialogs.js";
 
 const NAME = "[A-Za-z0-9][A-Za-z0-9_\\-]{0,63}";
-
-/** The number of commands that "mute all" sends at the same time. */
-const PARALLEL = 4;
 
 export function createActions({ api, ids, dispatch, getState, go, readNodes, refused }) {
   const send = sender({ dispatch, getState, uid: ids.commandUid, refused });
@@ -32,6 +29,36 @@ export function createActions({ api, ids, dispatch, getState, go, readNodes, ref
       if (answer && answer.status !== "in_progress") answered({ event: "conference.updated", room_id: id, data: { locked: want } });
     },
 
+    /** Cancels a call to the outside that was not answered yet. */
+    cancelDial: ({ id, name }, { id: dial, to }) =>
+      send.press(`cancel:${dial}`, true, `cancel the call to ${to} into ${name}`, () => api.delete(`${room(id)}${path`/calls/${dial}`}`)),
+
+    pauseRecording: ({ id, name }, want) =>
+      send.press(`record-pause:${id}`, want, `${want ? "pause" : "resume"} the recording of ${name}`, (body) => api.post(`${room(id)}/recording/${want ? "pause" : "resume"}`, body)),
+
+    changeMusic({ id, name, aloneUrl, waitUrl, waits }) {
+      const before = { alone_url: aloneUrl ?? "", wait_for_moderator: waits ? "yes" : "", wait_url: waitUrl ?? "" };
+      const url = (name, label) => ({ id: name, label, required: false, maxlength: "512", value: before[name], hint: "http or https. Empty: none." });
+      ask({
+        title: `Music of ${name}`,
+        fields: [
+          url("alone_url", "Music for a lone member (URL)"),
+          { id: "wait_for_moderator", label: "Members wait for a moderator", type: "select", required: false, value: before.wait_for_moderator, options: [{ value: "", label: "No" }, { value: "yes", label: "Yes" }] },
+          url("wait_url", "Music for waiting members (URL)"),
+        ],
+        submit: "Save",
+        async action(values, waitsOf) {
+          // Only what the user changed, because others change settings, too. `false` removes one.
+          const changed = Object.entries(values).filter(([field, value]) => value !== before[field]);
+          if (changed.length === 0) return;
+          const settings = Object.fromEntries(changed.map(([field, value]) => [field, field === "wait_for_moderator" ? value === "yes" : value || false]));
+          const key = `music:${id}`;
+          const answer = await send.submit(key, true, `change the music of ${name}`, (body) => api.patch(room(id), { ...body, ...settings }), waitsOf);
+          if (answer?.status === "unchanged") dispatch({ type: "settled", key });
+        },
+      });
+    },
+
     record: ({ id, name }, want) =>
       send.press(`record:${id}`, want, `${want ? "record" : "stop recording"} ${name}`, (body) => api.post(`${room(id)}/recording/${want ? "start" : "stop"}`, body)),
 
@@ -45,7 +72,10 @@ export function createActions({ api, ids, dispatch, getState, go, readNodes, ref
         ],
         submit: "Call",
         // The webhooks of its progress follow for as long as the telephone rings.
-        action: ({ to, from }) => api.post(`${room(id)}/calls`, { command_uid: ids.commandUid(), to: to.trim(), ...(from?.trim() && { from: from.trim() }) }),
+        async action({ to, from }) {
+          await api.post(`${room(id)}/calls`, { command_uid: ids.commandUid(), to: to.trim(), ...(from?.trim() && { from: from.trim() }) });
+          dispatch({ type: "doubt", room: id });
+        },
       });
     },
 
@@ -87,53 +117,51 @@ export function createActions({ api, ids, dispatch, getState, go, readNodes, ref
 }
 
 function memberActions({ api, getState, dispatch, send }) {
-  const post = (command, at, inRoom, member) => (body) =>
-    api.post(at.address(encodeURIComponent(inRoom.id), encodeURIComponent(member.uuid)), { ...body, ...command.body });
-
-  function sendCommand(command, inRoom, member, how = send.press) {
+  async function sendCommand(command, values, inRoom, member, how) {
     const at = command.stepFor(member);
     const want = command.field === null ? true : at === command.steps[0];
-    return how(pendingKey(command, member.uuid), want, `${at.command} ${member.callerId}`, post(command, at, inRoom, member));
-  }
-
-  /** Sets a flag of all members, a few at a time. */
-  async function setAll(flag, inRoom, want) {
-    const at = flag.steps[want ? 0 : 1];
-    const label = `${at.command} all in ${inRoom.name}`;
-    const key = `${flag.id}-all:${inRoom.id}`;
-    const members = () => [...(getState().members.get(inRoom.id)?.values() ?? [])];
-    const todo = members().filter((member) => member[flag.field] !== want);
-    const failures = [];
-    // The deadline is that of each command.
-    dispatch({ type: "requested", key, want, label, at: Date.now(), until: Infinity });
-    const submit = (...args) => send.submit(...args).catch((error) => failures.push(error));
-    async function work() {
-      for (let member = todo.pop(); member && getState().pending.has(key); member = todo.pop()) {
-        // It may have changed meanwhile.
-        const now = getState().members.get(inRoom.id)?.get(member.uuid);
-        if (now && now[flag.field] !== want) await sendCommand(flag, inRoom, now, submit);
-      }
-    }
-    await Promise.all(Array.from({ length: PARALLEL }, work));
-    dispatch({ type: "settled", key });
-    if (failures.length > 0) send.showError(`${label}: ${failures.length} failed`, failures[0]);
+    const address = at.address(encodeURIComponent(inRoom.id), encodeURIComponent(member.uuid));
+    const fields = at.body ? at.body(values) : values;
+    const key = pendingKey(command, member.uuid);
+    const answer = await how(key, want, `${at.command} ${member.callerId}`, (body) => (at.patch ? api.patch : api.post)(address, { ...body, ...fields }));
+    // No event comes.
+    if (answer?.status === "unchanged") dispatch({ type: "settled", key });
   }
 
   return {
-    setAll: (field, inRoom, want) => setAll(MEMBER_FLAGS.find((flag) => flag.field === field), inRoom, want),
+    /** Mutes or unmutes all members by one request. Each of them is pending until its own event. */
+    async muteAll(inRoom, want, exceptModerators) {
+      const mute = commandOf("mute");
+      const label = `${want ? "mute" : "unmute"} all in ${inRoom.name}`;
+      const members = [...(getState().members.get(inRoom.id)?.values() ?? [])];
+      const changed = members.filter((member) => member.muted !== want && !(exceptModerators && member.moderator));
+      const keys = new Map(changed.map((member) => [member.uuid, pendingKey(mute, member.uuid)]));
+      const key = `mute-all:${inRoom.id}`;
+      const begin = (body) => {
+        for (const one of keys.values()) dispatch({ type: "requested", key: one, want, label, at: Date.now() });
+        return api.post(path`/conferences/${inRoom.id}` + (want ? "/mute" : "/unmute"), { ...body, except_moderators: exceptModerators });
+      };
+      const answer = await send.press(key, want, label, begin);
+      dispatch({ type: "settled", key });
+      const failed = answer ? answer.failed : changed.map(({ uuid }) => ({ session: uuid }));
+      for (const { session } of failed) if (keys.has(session)) dispatch({ type: "settled", key: keys.get(session) });
+      if (answer?.failed.length > 0) dispatch({ type: "notice", kind: "error", text: `${label}: ${failed.length} failed: ${failed[0].error}` });
+    },
 
     /** Sends a command of the table, after its question if it has one. */
     runCommand(command, inRoom, member) {
-      if (!command.confirm && !command.fields) return sendCommand(command, inRoom, member);
+      const at = command.stepFor(member);
+      if (!command.confirm && !at.fields) return sendCommand(command, {}, inRoom, member, send.press);
       const name = member.callerId || "this call";
-      const [title, text, submit] = command.confirm ?? [`${command.steps[0].label} {}`, null, command.steps[0].label];
+      const plain = at.label.replace(" …", "");
+      const [title, text, submit] = command.confirm ?? [`${plain}: {}`, at.text ?? null, plain];
       return ask({
         title: title.replace("{}", name),
         text,
-        fields: command.fields?.({ state: getState(), room: inRoom, member }) ?? [],
+        fields: at.fields?.({ state: getState(), room: inRoom, member }) ?? [],
         submit,
         danger: command.danger === true,
-        action: (body, waits) => sendCommand({ ...command, body }, inRoom, member, (...args) => send.submit(...args, waits)),
+        action: (values, waits) => sendCommand(command, values, inRoom, member, (...args) => send.submit(...args, waits)),
       });
     },
   };
@@ -163,6 +191,14 @@ function playback({ api, send }) {
       volumes.delete(id);
       return good;
     },
+
+    say: ({ id, name }) =>
+      ask({
+        title: `Say to ${name}`,
+        fields: [{ id: "text", label: "Text", type: "lines", maxlength: "4096", hint: "Spoken to all members, after what plays already." }],
+        submit: "Say",
+        action: ({ text }, waits) => send.submit(`say:${id}`, true, `say to ${name}`, (body) => api.post(`${room(id)}/say`, { ...body, text }), waits),
+      }),
 
     play: ({ id, name }) =>
       ask({

@@ -17,7 +17,7 @@ const LEFT = {
   orphan: "left, because FreeSWITCH lost the call",
 };
 
-const SETTINGS = ["detail", "data", "timeout", "pre_actions", "post_actions", "wait_for_moderator", "wait_url"];
+const SETTINGS = ["detail", "data", "timeout", "pre_actions", "post_actions", "wait_for_moderator", "wait_url", "alone_url"];
 
 /** Adds an event to the log of its room, and remembers its time. `before`: the state without the event. */
 export function logEvent(state, before, body, at) {
@@ -66,7 +66,7 @@ function origin(uid, page) {
 function describe(state, before, { event, session_uuid: session, data = {} }) {
   const known = state.calls.get(session ?? "") ?? before.calls.get(session ?? "");
   const who = session ? known?.callerId || session : "";
-  const change = flagChange(event);
+  const change = flagChange({ event, data });
   if (change) return { who, text: change.announcement };
   const text = ofMember(event, data) ?? ofPlayback(event, data) ?? ofRoom(event, data);
   return text === null ? null : { who, text };
@@ -88,10 +88,8 @@ function ofMember(event, data) {
       return `was not transferred: ${(data.reason ?? "unknown").replaceAll("_", " ")}`;
     case "call.transfer_ended":
       return "is parked after a transfer";
-    case "conference.member.coached":
-      return "got a coach";
-    case "conference.member.uncoached":
-      return "has no coach any longer";
+    case "conference.member.updated":
+      return typeof data.volume_in === "number" ? `has the volume ${data.volume_in}` : null;
     case "conference.member.coach_failed":
       return `did not get a coach: ${(data.reason ?? "unknown").replaceAll("_", " ")}`;
     case "conference.member.recording.started":
@@ -112,7 +110,7 @@ function ofMember(event, data) {
 function ofPlayback(event, data) {
   switch (event) {
     case "conference.play.started":
-      return `Playback queued: ${(data.urls ?? []).join(", ")}`;
+      return `Playback queued: ${typeof data.text === "string" ? data.text : (data.urls ?? []).join(", ")}`;
     case "conference.play.paused":
       return "Playback paused";
     case "conference.play.resumed":

@@ -13,14 +13,29 @@ export const nodeOf = (id) => id.slice(0, id.indexOf("-"));
 /** Applies an event. Idempotent: an event carries a new value, not a change. */
 export function apply(state, body, at) {
   const next = applyEvent(state, body, at);
-  return body.session_uuid ? settle(next, keysConfirmedBy(body.event, body.session_uuid)) : next;
+  return body.session_uuid ? settle(next, keysConfirmedBy(body)) : next;
 }
 
 function applyEvent(state, body, at) {
   const { event, room_id: room, session_uuid: session, data = {} } = body;
-  const change = flagChange(event);
-  if (change) return flagChanged(state, room, session, change);
+  const change = flagChange(body);
+  const flagged = change ? flagChanged(state, room, session, change) : state;
   switch (event) {
+    case "conference.member.updated":
+      return typeof data.volume_in === "number" ? withMember(flagged, room, session, { volume: data.volume_in }) : flagged;
+    case "conference.member.coached":
+      return coaching(flagged, data.coach, "parked", "coaching");
+    case "conference.member.uncoached":
+    case "conference.member.coach_failed":
+      return settle(coaching(flagged, data.coach, "coaching", "parked"), [`coach:${session}`]);
+    case "conference.call.ringing":
+      return doubt(state, room);
+    case "conference.call.answered":
+    case "conference.call.busy":
+    case "conference.call.no_answer":
+    case "conference.call.failed":
+    case "conference.call.cancelled":
+      return settle(doubt(state, room), [`cancel:${data.call_id}`]);
     case "conference.created": {
       const next = withRoom(state, room, (before) => ({ ...blank(room, at), ...before, name: data.name ?? before?.name ?? "" }));
       // The event has no settings.
@@ -49,8 +64,8 @@ function applyEvent(state, body, at) {
       return settle(state, [`move:${session}`]);
     case "conference.play.started":
       return settle(
-        withRoom(state, room, (one) => one && { ...one, playing: queued(one.playing, data.operation_id, data.urls ?? []) }),
-        [`play:${room}`],
+        withRoom(state, room, (one) => one && { ...one, playing: queued(one.playing, data.operation_id, soundsOf(data)) }),
+        [`play:${room}`, `say:${room}`],
       );
     case "conference.play.paused":
     case "conference.play.resumed": {
@@ -68,11 +83,13 @@ function applyEvent(state, body, at) {
     case "conference.recording.started":
       return settleIf(withRoom(state, room, (one) => one && { ...one, recording: "recording" }), `record:${room}`, true);
     case "conference.recording.paused":
-    case "conference.recording.resumed":
-      return withRoom(state, room, (one) => one && { ...one, recording: event === "conference.recording.paused" ? "paused" : "recording" });
+    case "conference.recording.resumed": {
+      const paused = event === "conference.recording.paused";
+      return settleIf(withRoom(state, room, (one) => one && { ...one, recording: paused ? "paused" : "recording" }), `record-pause:${room}`, paused);
+    }
     case "conference.recording.stopped":
     case "conference.recording.failed":
-      return settle(withRoom(state, room, (one) => one && { ...one, recording: null }), [`record:${room}`]);
+      return settle(withRoom(state, room, (one) => one && { ...one, recording: null }), [`record:${room}`, `record-pause:${room}`]);
     case "call.new":
       return withCall(state, session, (before) => ({
         ...stranger(session, at),
@@ -106,12 +123,20 @@ function applyEvent(state, body, at) {
     }
     default:
       // A newer server may send more events.
-      return state;
+      return flagged;
   }
 }
 
+/** What a playback plays: its files, or its text. */
+export const soundsOf = ({ urls = [], text }) => (typeof text === "string" ? [text] : urls);
+
+/** The state of a call that begins or ends to coach, if it still has the other one. */
+function coaching(state, session, from, to) {
+  return withCall(state, session, (call) => (call?.state === from ? { ...call, state: to } : call));
+}
+
 function blank(id, at) {
-  return { id, name: "", node: nodeOf(id), createdAt: at, locked: false, waits: false, waiting: false, playing: null, volume: null, recording: null, stale: false };
+  return { id, name: "", node: nodeOf(id), createdAt: at, locked: false, waits: false, waiting: false, aloneUrl: null, waitUrl: null, playing: null, volume: null, recording: null, stale: false, dials: [] };
 }
 
 function stranger(uuid, at) {
@@ -139,7 +164,7 @@ function updated(state, room, data, at) {
     ...(typeof data.locked === "boolean" && { locked: data.locked }),
   }));
   // Whether it waits from now on depends on its members.
-  if (typeof data.wait_for_moderator === "boolean") return doubt(next, room);
+  if (["wait_for_moderator", "wait_url", "alone_url"].some((name) => name in data)) return settle(doubt(next, room), [`music:${room}`]);
   return typeof data.locked === "boolean" ? settleIf(next, `lock:${room}`, data.locked) : next;
 }
 
@@ -158,7 +183,7 @@ function joined(state, body, at) {
   const there = next.members.get(room);
   const settled = settle(next, [`join:${session}`]);
   if (!there) return settled;
-  const member = { uuid: session, callerId: data.caller_id ?? "", did: data.did ?? "", joinedAt: timeOf(body, at), ...flagsOf(data) };
+  const member = { uuid: session, callerId: data.caller_id ?? "", did: data.did ?? "", joinedAt: timeOf(body, at), volume: data.volume_in ?? 0, ...flagsOf(data) };
   return { ...settled, members: new Map(settled.members).set(room, new Map(there).set(session, member)) };
 }
 
@@ -218,9 +243,11 @@ const nameOf = (state, session) => state.calls.get(session)?.callerId || session
 export function announceEvent(state, before, { event, room_id: room, session_uuid: session, data = {} }) {
   const name = state.rooms.get(room)?.name ?? before.rooms.get(room)?.name ?? "";
   const who = nameOf(before.calls.has(session) ? before : state, session ?? "");
-  const change = flagChange(event);
+  const change = flagChange({ event, data });
   if (change) return announce(state, `${who} ${change.announcement}`);
   switch (event) {
+    case "conference.member.updated":
+      return typeof data.volume_in === "number" ? announce(state, `${who} has the volume ${data.volume_in}`) : state;
     case "conference.member.joined":
       return announce(state, `${who} joined ${name}`);
     case "conference.member.left":
@@ -250,10 +277,6 @@ export function announceEvent(state, before, { event, room_id: room, session_uui
       return notice(state, "error", `${who} was not transferred: ${(data.reason ?? "unknown").replaceAll("_", " ")}`);
     case "call.transfer_ended":
       return announce(state, `${who} is parked after a transfer`);
-    case "conference.member.coached":
-      return announce(state, `${who} has a coach in ${name}`);
-    case "conference.member.uncoached":
-      return announce(state, `${who} has no coach any longer`);
     case "conference.member.coach_failed":
       return notice(state, "error", `${who} did not get a coach: ${(data.reason ?? "unknown").replaceAll("_", " ")}`);
     case "conference.member.recording.started":

@@ -63,6 +63,8 @@ export function confirmByState(state) {
         return !room || room.locked === want;
       case "record":
         return !room || (room.recording === "recording" || room.recording === "paused") === want;
+      case "record-pause":
+        return !room?.recording || (room.recording === "paused") === want;
       case "stop":
         return !room?.playing;
       case "pause":

@@ -1,7 +1,7 @@
 // Reads rooms, calls and members: everything after a gap, one room when its events were incomplete.
 
 import { path } from "./api.js";
-import { callOfRow, memberOfRow, roomOfRow } from "./state.js";
+import { callOfRow, dialOfRow, memberOfRow, roomOfRow } from "./state.js";
 import { pause } from "./stream.js";
 
 /** The maximum number of pages of memberships that are read of a room. */
@@ -51,11 +51,13 @@ export function createReader({ api, memberships, dispatch, getState, failed, ope
     const id = (readNumber += 1);
     dispatch({ type: "read.begin", id });
     try {
-      const [detail, members] = await Promise.all([
+      const [detail, dials, members] = await Promise.all([
         api.get(path`/conferences/${room}`),
+        openRoom() === room ? api.get(path`/conferences/${room}/calls`) : null,
         looked ? api.all(path`/conferences/${room}/members`, "members", 1000) : null,
       ]);
-      dispatch({ type: "read.done", id, room, detail: roomOfRow(detail), members: members?.rows.map(memberOfRow) });
+      const found = { ...roomOfRow(detail), dials: dials?.calls.map(dialOfRow) ?? null };
+      dispatch({ type: "read.done", id, room, detail: found, members: members?.rows.map(memberOfRow) });
       if (looked) await readJoinTimes(room);
     } catch (error) {
       // A room that no longer exists is shown as ended.

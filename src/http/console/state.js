@@ -9,7 +9,7 @@
 
 import { logEvent, logGap } from "./activity.js";
 import { flagsOf } from "./commands.js";
-import { announceEvent, apply, nodeOf, without } from "./events.js";
+import { announceEvent, apply, doubt, nodeOf, soundsOf, without } from "./events.js";
 import { announce, closeNotice, initialNotices, notice } from "./notices.js";
 import { confirmByState, cooledDown, requested, settle, tick } from "./pending.js";
 
@@ -23,11 +23,11 @@ export function initial(now, page = "") {
     link: { status: "connecting", since: now, retryAt: null, error: null },
     loaded: false,
     cut: false,
-    /** room id → {id, name, node, createdAt, locked, playing, volume, recording} */
+    /** room id → {id, name, node, createdAt, locked, playing, volume, recording, dials, …} */
     rooms: new Map(),
     /** session → {uuid, node, did, callerId, direction, state, roomId, createdAt, joinedAt} */
     calls: new Map(),
-    /** room id → (session → {uuid, callerId, did, joinedAt, muted, …}), for rooms that are open on the page */
+    /** room id → (session → {uuid, callerId, did, joinedAt, volume, muted, …}), for rooms that are open on the page */
     members: new Map(),
     /** sessions of talking members of all rooms: an event comes only when they start */
     talking: new Set(),
@@ -69,11 +69,15 @@ export function roomOfRow(row) {
     /** True if its members wait for a moderator, each time that it begins. */
     waits: row.wait_for_moderator === true,
     waiting: row.waiting === true,
+    aloneUrl: row.alone_url ?? null,
+    waitUrl: row.wait_url ?? null,
     playing: playingOf(row),
     // A row of a list has no volume.
     volume: row.playback_volume ?? null,
     recording: row.recording_status ?? null,
     stale: row.stale === true,
+    // Another request reads them.
+    dials: null,
   };
 }
 
@@ -82,7 +86,12 @@ function playingOf(row) {
   if (status === "stopped") return null;
   // A row of a list has no playback operation.
   const id = row.playback_operation_id;
-  return { status, urls: row.playback_urls ?? [], operations: id ? [id] : null };
+  return { status, urls: soundsOf({ urls: row.playback_urls, text: row.playback_text }), operations: id ? [id] : null };
+}
+
+/** A call to the outside that was not answered yet. */
+export function dialOfRow(row) {
+  return { id: row.call_id, to: row.to, status: row.status, attempt: row.attempt, attempts: row.attempts };
 }
 
 export function callOfRow(row) {
@@ -107,6 +116,7 @@ export function memberOfRow(row) {
     did: row.did,
     // Null: unknown.
     joinedAt: row.joined_at ? Date.parse(row.joined_at) : null,
+    volume: row.volume_in ?? 0,
     ...flagsOf(row),
   };
 }
@@ -143,6 +153,8 @@ export function reduce(state, action) {
       return settle(state, [action.key]);
     case "tick":
       return tick(state, action.at);
+    case "doubt":
+      return doubt(state, action.room);
     case "notice":
       return notice(state, action.kind, action.text);
     case "notice.close":
@@ -235,7 +247,8 @@ function keepJoin(call, before) {
 
 /** Keeps what a response lacks: a row of a list has no volume; a response has at most the head of the playback queue. */
 function keepDetails(row, before) {
-  return keepQueue(row.volume === null && before ? { ...row, volume: before.volume } : row, before);
+  const known = row.dials === null ? { ...row, dials: before?.dials ?? [] } : row;
+  return keepQueue(known.volume === null && before ? { ...known, volume: before.volume } : known, before);
 }
 
 function keepQueue(room, before) {

@@ -96,13 +96,17 @@ test("each command of a member has a path, an event and words", () => {
   for (const command of MEMBER_COMMANDS) {
     assert.equal(commandOf(command.id), command);
     for (const step of command.steps) {
-      assert.match(step.address("ROOM", "CALL"), new RegExp(`CALL.*/${step.command}$`));
+      assert.match(step.address("ROOM", "CALL"), step.patch ? /members\/CALL$/ : new RegExp(`CALL.*/${step.command}$`));
       assert.match(step.event, /^(conference\.member|call)\./);
       assert.ok(step.label && step.pending && step.announcement);
     }
-    const member = flagsOf({ [command.field]: true });
-    assert.equal(command.stepFor(member), command.field ? command.steps[1] : command.steps[0]);
+    assert.equal(command.stepFor({ [command.field]: true }), command.field ? command.steps[1] : command.steps[0]);
   }
-  assert.deepEqual(keysConfirmedBy("conference.member.left", "s"), ["move:s", "kick:s"]);
-  assert.deepEqual(keysConfirmedBy("conference.member.muted", "s"), [], "a flag is confirmed by its value");
+  const keys = (event, data = {}) => keysConfirmedBy({ event, session_uuid: "s", data });
+  assert.deepEqual(keys("conference.member.left"), ["move:s", "kick:s"]);
+  assert.deepEqual(keys("conference.member.muted"), [], "a flag is confirmed by its value");
+  assert.deepEqual(keys("conference.member.updated", { volume_in: 0 }), ["volume-in:s"]);
+  assert.deepEqual(keys("conference.member.updated", { labels: {} }), [], "another setting");
+  const row = { muted: true, role: "moderator", coach: "c" };
+  assert.deepEqual(flagsOf(row), { muted: true, deaf: false, held: false, moderator: true, coached: true });
 });

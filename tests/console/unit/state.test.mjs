@@ -5,7 +5,7 @@ import { test } from "node:test";
 
 import { CONFIRM_MS } from "./console/pending.js";
 import { counts, waiting } from "./console/selectors.js";
-import { initial, reduce, roomOfRow } from "./console/state.js";
+import { dialOfRow, initial, reduce, roomOfRow } from "./console/state.js";
 
 const ROOM = "acW68-room-550e8400-e29b-41d4-a716-446655440000";
 const CALL = "acW68-0b6b4f0a-6a4e-4a3e-9d4e-6f6b0c9d2a11";
@@ -45,6 +45,9 @@ test("a member joins, is counted and listed, and leaves", () => {
     muted: true,
     deaf: false,
     held: false,
+    moderator: false,
+    coached: false,
+    volume: 0,
   });
   assert.equal(waiting(state).length, 0);
   assert.equal(state.announcement.text, "527 joined standup");
@@ -107,6 +110,63 @@ test("mute is pending until its event arrives", () => {
   state = run(state, makeEvent("conference.member.muted", {}, CALL));
   assert.equal(state.members.get(ROOM).get(CALL).muted, true);
   assert.equal(state.pending.size, 0);
+});
+
+test("one event changes the role and the volume of a member", () => {
+  let state = run(room(), join(CALL));
+  for (const what of ["role", "volume-in"]) state = run(state, { type: "requested", key: `${what}:${CALL}`, want: true, label: what, at: 1000 });
+  state = run(state, makeEvent("conference.member.updated", { labels: { team: "a" } }, CALL));
+  assert.equal(state.pending.size, 2, "another setting confirms nothing");
+  state = run(state, makeEvent("conference.member.updated", { role: "moderator", volume_in: 2 }, CALL));
+  const member = state.members.get(ROOM).get(CALL);
+  assert.equal(member.moderator, true);
+  assert.equal(member.volume, 2);
+  assert.equal(state.pending.size, 0);
+  state = run(state, makeEvent("conference.member.updated", { role: "participant" }, CALL));
+  assert.equal(state.members.get(ROOM).get(CALL).moderator, false);
+});
+
+test("a coach is no waiting call while it coaches", () => {
+  let state = run(room(), makeEvent("call.new", { caller_id: "528" }, OTHER), join(CALL));
+  assert.equal(waiting(state).length, 1);
+  state = run(state, makeEvent("conference.member.coached", { coach: OTHER }, CALL));
+  assert.equal(state.members.get(ROOM).get(CALL).coached, true);
+  assert.equal(waiting(state).length, 0);
+  state = run(state, makeEvent("conference.member.uncoached", { coach: OTHER, reason: "requested" }, CALL));
+  assert.equal(state.members.get(ROOM).get(CALL).coached, false);
+  assert.equal(waiting(state).length, 1);
+  // A coaching that did not begin ends the command.
+  state = run(state, { type: "requested", key: `coach:${CALL}`, want: true, label: "coach 527", at: 1000 });
+  state = run(state, makeEvent("conference.member.coach_failed", { coach: OTHER, reason: "hangup" }, CALL));
+  assert.equal(state.pending.size, 0);
+});
+
+test("a recording pauses and resumes, and a text is shown as what plays", () => {
+  let state = run(room(), makeEvent("conference.recording.started", { recording_id: "r" }));
+  const pause = (want) => ({ type: "requested", key: `record-pause:${ROOM}`, want, label: "pause", at: 1000 });
+  state = run(state, pause(true), makeEvent("conference.recording.paused", { recording_id: "r" }));
+  assert.equal(state.rooms.get(ROOM).recording, "paused");
+  assert.equal(state.pending.size, 0);
+  state = run(state, pause(false), makeEvent("conference.recording.paused", { recording_id: "r" }));
+  assert.equal(state.pending.size, 1, "the same event again does not confirm the opposite");
+  state = run(state, makeEvent("conference.recording.resumed", { recording_id: "r" }));
+  assert.equal(state.pending.size, 0);
+  state = run(state, makeEvent("conference.play.started", { operation_id: "a", urls: [], text: "Hello" }));
+  assert.deepEqual(state.rooms.get(ROOM).playing.urls, ["Hello"]);
+});
+
+test("a dial-out is read again after each of its events, and its end ends its cancellation", () => {
+  let state = room();
+  const detail = (calls) => ({ ...state.rooms.get(ROOM), dials: calls });
+  state = run(state, { type: "read.begin", id: 3 }, { type: "read.done", id: 3, room: ROOM, detail: detail([dialOfRow({ call_id: OTHER, to: "+4930", status: "ringing", attempt: 1, attempts: 2 })]) });
+  assert.deepEqual(state.rooms.get(ROOM).dials, [{ id: OTHER, to: "+4930", status: "ringing", attempt: 1, attempts: 2 }]);
+  // A list of all rooms has none of them.
+  state = run(state, { type: "read.begin", id: 4 }, { type: "read.done", id: 4, rooms: [roomOfRow({ room_id: ROOM, name: "standup", created_at: "2026-05-06T12:34:56Z" })], calls: [] });
+  assert.equal(state.rooms.get(ROOM).dials.length, 1);
+  state = run(state, { type: "requested", key: `cancel:${OTHER}`, want: true, label: "cancel", at: 1000 });
+  state = run(state, makeEvent("conference.call.cancelled", { call_id: OTHER, to: "+4930" }));
+  assert.equal(state.pending.size, 0);
+  assert.ok(state.doubtful.has(ROOM));
 });
 
 test("a room waits for a moderator until it has started, and again when it is empty", () => {

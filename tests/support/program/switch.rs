@@ -117,10 +117,20 @@ impl Switch {
     }
 
     pub fn real(server: RealServer, line: Line) -> Self {
+        let app = match line {
+            // A unique app, so that another controller on the same server takes these calls for foreign ones.
+            Line::Originate(_) => format!(
+                "{}-{}",
+                real_app(),
+                &Uuid::new_v4().simple().to_string()[..8]
+            ),
+            // The server's dialplan names the app.
+            Line::Inbound | Line::Sip(_) => real_app(),
+        };
         Self::Real {
             server,
             line,
-            app: real_app(),
+            app,
             calls: Mutex::default(),
             phones: Mutex::default(),
         }
@@ -381,7 +391,7 @@ fn unique_number() -> String {
     format!("7{:09}", Uuid::new_v4().as_u128() % 1_000_000_000)
 }
 
-/// The app of calls on the real server.
+/// The app of calls on the real server, or the beginning of its name where the tests choose it.
 pub fn real_app() -> String {
     std::env::var("ROOMKEEPER_TEST_APP").unwrap_or_else(|_| "demo".to_owned())
 }

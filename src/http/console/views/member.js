@@ -1,7 +1,7 @@
 // One member of a room: its flags, its time in the room, and a button for each command of the table.
 
 import { h } from "../dom.js";
-import { MEMBER_COMMANDS, MEMBER_FLAGS, pendingKey } from "../commands.js";
+import { MEMBER_COMMANDS, MEMBER_FLAGS, pendingKey, signed } from "../commands.js";
 import { commandButton, copyButton, elapsed, icon, mark } from "./parts.js";
 
 export function memberItem(room, member, { state, now, act }) {
@@ -23,9 +23,21 @@ export function memberItem(room, member, { state, now, act }) {
       state.floors.get(room.id) === member.uuid && mark("info", "Floor", { key: "floor" }),
       talking && mark("good", "Talking", { key: "talking" }),
       MEMBER_FLAGS.map(({ field, mark: text }) => member[field] && mark("plain", text, { key: field })),
+      member.volume !== 0 && mark("plain", `Volume ${signed(member.volume)}`, { key: "volume" }),
     ),
     timeIn(member, state, now),
-    h("span", { class: "member-buttons" }, MEMBER_COMMANDS.map((command) => memberButton(command, room, member, name, { state, now, act }))),
+    memberButtons(room, member, name, { state, now, act }),
+  );
+}
+
+/** The buttons of a member: the common ones, and the others behind a switch that the user opens. */
+function memberButtons(room, member, name, props) {
+  const shown = (more) => MEMBER_COMMANDS.filter((command) => (command.more === true) === more).map((command) => memberButton(command, room, member, name, props));
+  return h(
+    "span",
+    { class: "member-buttons" },
+    shown(false),
+    h("details", { class: "more", key: "more" }, h("summary", { class: "button small", "aria-label": `More commands for ${name}` }, "More"), h("span", { class: "more-buttons" }, shown(true))),
   );
 }
 

@@ -6,6 +6,9 @@ import { memberItem } from "./member.js";
 import { button, commandButton, copyButton, empty, failure, heading, icon, mark, since } from "./parts.js";
 import { backLink, marksOf } from "./rooms.js";
 
+/** The box that leaves moderators out of commands to all members. */
+const EXCEPT = "except-moderators";
+
 /** The bounds of the volume in the API. */
 const [QUIETEST, LOUDEST] = [-50, 7];
 
@@ -39,6 +42,7 @@ export function roomView({ state, id, now, act, count }) {
       ),
       controls(room, { state, now, act, count }),
       playbackBar(room, { state, now, act }),
+      dialOuts(room, { state, now, act }),
       memberHead(room, members, { state, now, act, count }),
       state.membersError === id && failure("Cannot read the members.", () => act.readRoom(id)),
       !members && state.membersError !== id && empty("Loading …"),
@@ -73,9 +77,40 @@ function controls(room, { state, now, act, count }) {
       title: room.recording ? null : why,
       on: () => act.record(room, !room.recording),
     }),
+    (room.recording === "recording" || room.recording === "paused") &&
+      control(room, "record-pause", {
+        ...shared,
+        label: room.recording === "paused" ? "Resume recording" : "Pause recording",
+        icon: room.recording === "paused" ? "record" : "pause",
+        busy: (want) => (want ? "Pausing …" : "Resuming …"),
+        on: () => act.pauseRecording(room, room.recording !== "paused"),
+      }),
+    control(room, "say", { ...shared, label: "Say …", icon: "mic", disabled: isEmpty, title: why, busy: "Sending …", on: () => act.say(room) }),
     control(room, "play", { ...shared, label: "Play …", icon: "play", disabled: isEmpty, title: why, busy: "Sending …", on: () => act.play(room) }),
     button({ label: "Call …", icon: "plus", key: "dial", name: `Call somebody into ${room.name}`, on: () => act.dial(room) }),
+    control(room, "music", { ...shared, label: "Music …", icon: "volume", busy: "Saving …", on: () => act.changeMusic(room) }),
     volumeControl(room, state, act),
+  );
+}
+
+/** What happens with a call to the outside. */
+const DIALS = { dialling: "is being called", ringing: "rings", waiting: "will be called again", cancelling: "is being cancelled" };
+
+/** The calls to the outside that were not answered yet, each with a button that cancels it. */
+function dialOuts(room, { state, now, act }) {
+  if (!room.dials?.length) return null;
+  return h(
+    "ul",
+    { class: "dials", key: "dials", role: "list", "aria-label": "Calls to the outside" },
+    room.dials.map((dial) => {
+      const key = `cancel:${dial.id}`;
+      return h(
+        "li",
+        { key: dial.id, class: "dial" },
+        h("span", null, h("b", { class: "caller" }, dial.to), ` ${DIALS[dial.status] ?? dial.status}`, dial.attempts > 1 && `, attempt ${dial.attempt} of ${dial.attempts}`),
+        commandButton({ entry: state.pending.get(key), busy: "Cancelling …", now, cancel: () => act.cancel(key), label: "Cancel", name: `Cancel the call to ${dial.to}`, kind: "small", key: "cancel", on: () => act.cancelDial(room, dial) }),
+      );
+    }),
   );
 }
 
@@ -144,13 +179,20 @@ function memberHead(room, members, { state, now, act, count }) {
       kind: "small",
       disabled: useless || entry !== undefined,
       key: label,
-      on: () => act.setAll("muted", room, want),
+      on: () => act.muteAll(room, want, document.getElementById(EXCEPT).checked),
     });
   return h(
     "div",
     { class: "member-head" },
     h("h3", { id: "members-title" }, count === 1 ? "1 member" : `${count} members`),
-    all.length > 0 && h("span", { class: "row-buttons" }, every("Mute all", true, muted === all.length), every("Unmute all", false, muted === 0)),
+    all.length > 0 &&
+      h(
+        "span",
+        { class: "row-buttons" },
+        every("Mute all", true, muted === all.length),
+        every("Unmute all", false, muted === 0),
+        h("label", { class: "except", for: EXCEPT }, h("input", { id: EXCEPT, type: "checkbox" }), "except moderators"),
+      ),
   );
 }
 
