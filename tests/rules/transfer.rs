@@ -76,7 +76,7 @@ impl World {
 
     fn is_bridged(&mut self) {
         let transfer = self.node_state.call(call(1)).unwrap().transfer().unwrap();
-        let by = transfer.id;
+        let by = transfer.id.map(ParkId);
         self.channel(call(1), ChannelChange::Bridged { by });
     }
 
@@ -99,7 +99,7 @@ impl World {
             identity: identity(Some("demo")),
             parked: !transfers,
             parked_by: transfer
-                .and_then(|transfer| transfer.id)
+                .and_then(|transfer| transfer.id.map(ParkId))
                 .or(self.last_transfer_park()),
             listens_to: None,
             transfers,

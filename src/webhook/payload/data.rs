@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
-use roomkeeper_core::call::{CallEvent, GatherResult, PressedDigit, TransferChange, TransferEvent};
-use roomkeeper_core::dial::TransferTarget;
+use roomkeeper_core::call::{
+    CallEvent, GatherResult, PressedDigit, TransferChange, TransferEvent, TransferTarget,
+};
 use roomkeeper_core::ids::{
     CallId, CommandUid, EndpointId, MemberId, OperationId, RecordingId, RoomId,
 };

@@ -9,7 +9,7 @@ use std::fmt;
 
 use super::MemberLevel;
 use super::checked::{ChannelUuid, ConferenceName, ProfileName, VarName, VarValue};
-use super::originate::Leg;
+use super::leg::Leg;
 
 /// A plan of one step or more, which a channel executes in order.
 #[derive(Debug, Clone, PartialEq, Eq)]

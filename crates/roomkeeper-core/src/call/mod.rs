@@ -20,6 +20,7 @@ mod transfer;
 mod transferring;
 mod transition;
 
+pub use crate::dial::TransferTarget;
 pub use crate::gather::{GatherResult, PressedDigit};
 pub use coaching::{COACH_TIMEOUT, Coaching};
 pub use effect::{CallEffect, CallEvent, CallNotification};

@@ -44,7 +44,7 @@ impl Transition<'_> {
         let Some(transfer) = &mut self.state.transfer else {
             return;
         };
-        transfer.id = Some(id);
+        transfer.id = Some(id.0);
         transfer.deadline = Some(self.now + transfer.timeout() + OVERDUE);
         let (request, leg) = (transfer.request.clone(), transfer.leg);
         self.state.pending_park = Some(id);
@@ -59,7 +59,7 @@ impl Transition<'_> {
         let Some(transfer) = self.state.transfer.as_ref() else {
             return;
         };
-        if is_late || transfer.id.is_none() || transfer.id != id {
+        if is_late || transfer.id.is_none() || transfer.id.map(ParkId) != id {
             return;
         }
         // A dump shows that the command that ends it was lost.
@@ -86,7 +86,7 @@ impl Transition<'_> {
     /// Returns true if the other side should have answered, or FreeSWITCH have given up.
     fn is_overdue(&self) -> bool {
         self.state.transfer.as_ref().is_some_and(|transfer| {
-            let begun = transfer.id.map(|id| self.now.since(id.0));
+            let begun = transfer.id.map(|begun| self.now.since(begun));
             transfer.ending.is_none() && begun >= Some(transfer.timeout() + OVERDUE)
         })
     }
@@ -120,7 +120,7 @@ impl Transition<'_> {
         let is_moved = parked.is_none();
         let (by, bridge) = parked.unwrap_or_default();
         // Before the plan ran, the channel carries the result of an earlier one.
-        let bridge = bridge.filter(|_| by >= transfer.id);
+        let bridge = bridge.filter(|_| by >= transfer.id.map(ParkId));
         let is_answered = matches!(bridge, Some(Bridge::Answered { .. }));
         let ending = transfer.ending.clone();
         if is_answered && self.state.status == CallStatus::Transferring {
@@ -192,7 +192,7 @@ impl Transition<'_> {
             .state
             .transfer
             .as_ref()
-            .is_some_and(|t| t.id == Some(id));
+            .is_some_and(|t| t.id == Some(id.0));
         if !is_current || self.state.status != CallStatus::Transferring {
             return;
         }

@@ -12,8 +12,6 @@ use crate::ids::{ChannelId, CommandUid};
 use crate::room::dial::{DialOutcome, UNKNOWN_CAUSE};
 use crate::time::Timestamp;
 
-use super::state::ParkId;
-
 /// The time that FreeSWITCH may need beyond the timeout of a transfer to report its end.
 pub(super) const OVERDUE: Duration = Duration::from_secs(10);
 
@@ -27,9 +25,10 @@ pub struct Transfer {
     pub request: Box<TransferRequest>,
     /// The channel of the other side, which is no call of the app.
     pub leg: ChannelId,
-    /// The id that the call parks with afterwards, in microseconds; `None` until the call has left its room.
-    #[serde(default, skip_serializing_if = "Option::is_none", with = "park_id")]
-    pub id: Option<ParkId>,
+    /// The time of its command, which is the id that the call parks with afterwards; `None` until the call has left its
+    /// room.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<Timestamp>,
     /// The reason for which it is being ended, and the caller's id of that command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ending: Option<(TransferEnd, Option<CommandUid>)>,
@@ -66,27 +65,6 @@ impl Transfer {
     /// Returns the time for an answer.
     pub const fn timeout(&self) -> Duration {
         Duration::from_secs(self.request.timeout as u64)
-    }
-}
-
-/// The stored form of an id.
-mod park_id {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    use super::{ParkId, Timestamp};
-
-    pub(super) fn serialize<S: Serializer>(
-        id: &Option<ParkId>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        id.map(|id| id.0.as_micros()).serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<ParkId>, D::Error> {
-        let micros = Option::<u64>::deserialize(deserializer)?;
-        Ok(micros.map(Timestamp::from_micros).map(ParkId))
     }
 }
 
