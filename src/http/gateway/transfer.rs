@@ -31,23 +31,54 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(cancel))
 }
 
-/// The other side of a transfer: `to`, or `extension` and `context`.
+/// The other side of a transfer.
 #[derive(ToSchema)]
 #[schema(as = Transfer)]
+#[serde(untagged)]
 #[allow(dead_code, reason = "describes the body")]
-struct TransferBody {
+enum TransferBody {
+    Destination(DestinationBody),
+    Extension(ExtensionBody),
+}
+
+/// A transfer to a number or a SIP address.
+#[derive(ToSchema)]
+#[schema(as = TransferToDestination)]
+#[allow(dead_code, reason = "describes the body")]
+struct DestinationBody {
     /// A number (`^\+?[0-9*]{1,32}$`) or a SIP address such as `alice@example.com`. The operator's configuration must
     /// allow it, as for a dial-out.
     #[schema(
         pattern = r"^(sip:)?(\+?[0-9*]{1,32}|[A-Za-z0-9+_.-]{1,64}@[A-Za-z0-9][A-Za-z0-9.-]{0,252}(:[1-9][0-9]{0,4})?)$"
     )]
-    to: Option<String>,
-    /// An extension of the node's dialplan.
+    to: String,
+    /// The caller's number that the other side sees; that of the call if omitted.
+    #[schema(pattern = r"^\+?[0-9*]{1,32}$")]
+    from: Option<String>,
+    /// The caller's name that the other side sees: letters, digits, spaces and `-._`; that of the call if omitted.
+    #[schema(
+        max_length = 64,
+        pattern = r"^[A-Za-z0-9._-]([A-Za-z0-9 ._-]*[A-Za-z0-9._-])?$"
+    )]
+    caller_name: Option<String>,
+    /// Seconds for an answer.
+    #[schema(minimum = 1, maximum = 600, default = 60)]
+    timeout: Option<u16>,
+    #[schema(value_type = Option<CommandUidText>)]
+    command_uid: Option<String>,
+}
+
+/// A transfer to an extension of the nodes' dialplan.
+#[derive(ToSchema)]
+#[schema(as = TransferToExtension)]
+#[allow(dead_code, reason = "describes the body")]
+struct ExtensionBody {
+    /// The extension.
     #[schema(pattern = "^[A-Za-z0-9+*_.-]{1,64}$")]
-    extension: Option<String>,
+    extension: String,
     /// The context of the extension. The operator's configuration must allow it.
     #[schema(pattern = "^[A-Za-z0-9_.-]{1,64}$")]
-    context: Option<String>,
+    context: String,
     /// The caller's number that the other side sees; that of the call if omitted.
     #[schema(pattern = r"^\+?[0-9*]{1,32}$")]
     from: Option<String>,
