@@ -10,6 +10,8 @@ mod announcement;
 mod coaching;
 #[path = "rules/connect.rs"]
 mod connect;
+#[path = "rules/count.rs"]
+mod count;
 #[path = "rules/dial.rs"]
 mod dial;
 #[path = "rules/digits.rs"]

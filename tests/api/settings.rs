@@ -275,6 +275,7 @@ async fn settings_of_a_room_are_in_its_intents() {
         "tones": {"enter": "https://1.1.1.1/in.wav", "exit": false}, "alone_url": "https://1.1.1.1/m.wav",
         "wait_for_moderator": true, "wait_url": "https://1.1.1.1/w.wav",
         "announce_recording": {"text": "This is\nrecorded", "url": null, "voice": null},
+        "announce_count": {"text": "{count}\nare here", "voice": null},
     });
     world.script(Ok(Accepted::UpdateRoom(UpdateAccepted::Updated)));
     assert_eq!(
@@ -283,7 +284,7 @@ async fn settings_of_a_room_are_in_its_intents() {
     );
     let none = json!({
         "max_members": 0, "max_duration": 0, "end_when_silent_for": 0, "tones": false, "alone_url": false,
-        "wait_for_moderator": false, "wait_url": false, "announce_recording": false,
+        "wait_for_moderator": false, "wait_url": false, "announce_recording": false, "announce_count": false,
     });
     world.script(Ok(Accepted::UpdateRoom(UpdateAccepted::Updated)));
     assert_eq!(
@@ -303,10 +304,11 @@ async fn settings_of_a_room_are_in_its_intents() {
         "tones": {"enter": "https://1.1.1.1/in.wav"}, "alone_url": "https://1.1.1.1/m.wav",
         "wait_for_moderator": true, "wait_url": "https://1.1.1.1/w.wav",
         "announce_recording": {"text": "This is recorded"},
+        "announce_count": {"text": "{count} are here"},
     });
     let none = json!({
         "max_members": 0, "timeout": 0, "end_when_silent_for": 0, "tones": {}, "alone_url": null,
-        "wait_for_moderator": false, "wait_url": null, "announce_recording": null,
+        "wait_for_moderator": false, "wait_url": null, "announce_recording": null, "announce_count": null,
     });
     assert_eq!(updates, [set, none]);
 }
@@ -358,6 +360,27 @@ async fn wrong_settings_of_a_room_give_400_with_their_field() {
             json!({"announce_recording": {"url": "https://127.0.0.1/a"}}),
             "announce_recording.url",
         ),
+        (json!({"announce_count": "{count}"}), "announce_count"),
+        (
+            json!({"announce_count": {"text": "count"}}),
+            "announce_count.text",
+        ),
+        (
+            json!({"announce_count": {"text": "${a} {count}"}}),
+            "announce_count.text",
+        ),
+        (
+            json!({"announce_count": {"text": "{{count}}"}}),
+            "announce_count.text",
+        ),
+        (
+            json!({"announce_count": {"text": "{count}".repeat(74)}}),
+            "announce_count.text",
+        ),
+        (
+            json!({"announce_count": {"text": "{count}", "voice": "nobody"}}),
+            "announce_count.voice",
+        ),
         (json!({"wait_for_moderator": 1}), "wait_for_moderator"),
         (json!({"wait_url": true}), "wait_url"),
         (json!({ "wait_url": long }), "wait_url"),
@@ -371,6 +394,23 @@ async fn wrong_settings_of_a_room_give_400_with_their_field() {
         assert_eq!(answer.fails(400)["detail"]["field"], field, "{body}");
     }
     assert_eq!(world.intents(), []);
+}
+
+#[tokio::test]
+async fn number_of_members_needs_a_node_that_speaks() {
+    let (world, room, _) = world().await;
+    world.set_node("acW68", |node| node.speaks = false);
+    let body = json!({"name": "x", "announce_count": {"text": "{count}"}});
+    let created = world.post("/api/v1/conferences", body.clone()).await;
+    for answer in [created, world.patch(&room_path(room), body).await] {
+        assert_eq!(answer.fails(400)["detail"]["field"], "announce_count.text");
+    }
+    assert_eq!(world.intents(), []);
+    // It can be removed all the same.
+    world.script(Ok(Accepted::UpdateRoom(UpdateAccepted::Updated)));
+    let none = json!({"announce_count": false});
+    let answer = world.patch(&room_path(room), none).await;
+    assert_eq!(answer.status.as_u16(), 202);
 }
 
 #[tokio::test]

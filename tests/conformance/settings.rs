@@ -19,6 +19,7 @@ rows! {
         join_409_the_conference_is_full,
         tones_are_in_freeswitch_also_in_a_new_instance,
         alone_url_plays_to_a_lone_member,
+        announce_count_is_spoken_to_each_later_member_once,
         end_when_silent_for_ends_the_conference,
         max_duration_ends_the_conference,
     ]
@@ -271,6 +272,41 @@ async fn alone_url_plays_to_a_lone_member(row: &Row<'_>) {
     assert_eq!(row.status(&room).await.body.get("alone_url"), None);
     // Music is no playback.
     assert_eq!(row.status(&room).await.body["playback_status"], "stopped");
+}
+
+async fn announce_count_is_spoken_to_each_later_member_once(row: &Row<'_>) {
+    let announcement = json!({ "text": "{count} people", "voice": "slt" });
+    let setting = json!({ "announce_count": announcement });
+    if row.fs("module_exists mod_flite").await != "true" {
+        let (room, _) = row.room_with_member().await;
+        let refused = patch_room(row, &room, setting).await;
+        return refused.names_field("announce_count.text");
+    }
+    let room = new_room(row, setting).await;
+    assert_eq!(row.status(&room).await.body["announce_count"], announcement);
+    let (started, finished) = (
+        "conference.member.play.started",
+        "conference.member.play.finished",
+    );
+    let _first = row.member(&room).await;
+    for n in 2..=3 {
+        let call = row.member(&room).await;
+        let webhook = row.nth_webhook(&room, started, n - 1).await;
+        let operation = webhook.body["data"]["operation_id"].clone();
+        let text = format!("{n} people");
+        let data = json!({ "urls": [], "text": text, "voice": "slt", "operation_id": operation });
+        row.check_webhook(&webhook, &room, Some(&call), data);
+        let webhook = row.nth_webhook(&room, finished, n - 1).await;
+        let data = json!({ "errors": [], "operation_id": operation });
+        row.check_webhook(&webhook, &room, Some(&call), data);
+    }
+    patch_room(row, &room, json!({ "announce_count": false }))
+        .await
+        .is(202, updated());
+    let last = row.member(&room).await;
+    row.command(&last, "leave", Value::Null).await;
+    row.nth_webhook(&room, "conference.member.left", 1).await;
+    assert_eq!(row.count(&room, started), 2);
 }
 
 async fn end_when_silent_for_ends_the_conference(row: &Row<'_>) {

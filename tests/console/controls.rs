@@ -47,8 +47,8 @@ impl Console {
 
     /// Opens the rarer commands of a member.
     async fn open_more(&self, session: &str) {
-        let summary = format!("{} .more summary", Self::member(session));
-        self.browser.click(&summary).await;
+        let more = format!("{} .more", Self::member(session));
+        self.browser.click(&more).await;
     }
 
     /// Chooses an option of the open dialog.
@@ -116,11 +116,15 @@ async fn member_has_role_volume_and_coach() {
     let row = Console::member(&session);
     let marks = format!("{row} .mark");
     browser.sees(&row, "527121101").await;
-    let is_open = format!("return document.querySelector(`{row} details`).open");
-    assert_eq!(browser.js(&is_open).await, false);
-    console.open_more(&session).await;
-    assert_eq!(browser.js(&is_open).await, true);
-
+    let is_open = format!("return document.querySelector(`{row} .more-buttons`).checkVisibility()");
+    // The switch does not move, so a second press never meets another button.
+    let place = format!("return document.querySelector(`{row} .more`).getBoundingClientRect().x");
+    let before = browser.js(&place).await;
+    for expanded in [false, true, false] {
+        assert_eq!(browser.js(&is_open).await, expanded);
+        assert_eq!(browser.js(&place).await, before);
+        console.open_more(&session).await;
+    }
     console.press(&session, "Make moderator").await;
     browser.sees(&marks, "Moderator").await;
     console

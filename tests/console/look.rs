@@ -198,6 +198,10 @@ async fn page_fits_phone_and_is_legible_in_light_and_dark() {
             ] {
                 browser.js(&format!("location.hash = {path:?}")).await;
                 browser.sees("main", shows).await;
+                if place == "room" {
+                    browser.click(".more").await;
+                    browser.sees(".more-buttons button", "Make moderator").await;
+                }
                 let found = browser.js(FAINT).await;
                 assert!(found["looked"].as_u64() > Some(15), "{place}: {found}");
                 assert_eq!(

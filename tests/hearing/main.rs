@@ -19,6 +19,8 @@ mod program;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod coach;
+mod dial;
 mod hold;
 mod judge;
 mod keypad;
@@ -30,6 +32,7 @@ mod recording;
 mod recovery;
 mod rooms;
 mod scene;
+mod sounds;
 mod waiting;
 
 use std::pin::Pin;
@@ -70,11 +73,13 @@ fn all() -> Vec<(&'static str, Vec<Test>)> {
     vec![
         ("rooms", rooms::tests()),
         ("members", members::tests()),
+        ("coach", coach::tests()),
         ("hold", hold::tests()),
         ("keypad", keypad::tests()),
         ("moves", moves::tests()),
         ("playback", playback::tests()),
         ("recording", recording::tests()),
+        ("sounds", sounds::tests()),
         ("waiting", waiting::tests()),
     ]
 }
@@ -109,12 +114,14 @@ fn main() -> ExitCode {
             }));
         }
     }
-    for (name, run) in recovery::TESTS {
+    let recovery = recovery::TESTS.iter().map(|test| ("recovery", test));
+    let dial = dial::TESTS.iter().map(|test| ("dial", test));
+    for (module, (name, run)) in recovery.chain(dial) {
         let (handle, place) = (runtime.handle().clone(), place.clone());
-        let name = format!("recovery::{name}");
+        let name = format!("{module}::{name}");
         trials.push(Trial::ignorable_test(name, move || {
             let Some(place @ Place::Installed(_)) = place else {
-                return Ok(Completion::ignored_with("no FreeSWITCH that may be killed"));
+                return Ok(Completion::ignored_with("no FreeSWITCH to start"));
             };
             handle.block_on(run(place));
             Ok(Completion::Completed)

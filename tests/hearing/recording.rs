@@ -69,7 +69,7 @@ async fn recording_has_the_voices_of_the_room(scene: &Scene) {
 }
 
 /// Waits until the file of a recording that has stopped has this many windows.
-async fn complete_file(room: &Room<'_>, recording: &str, least: usize) -> Vec<BTreeSet<Tone>> {
+pub async fn complete_file(room: &Room<'_>, recording: &str, least: usize) -> Vec<BTreeSet<Tone>> {
     poll::until(
         "the file is complete",
         Duration::from_secs(10),

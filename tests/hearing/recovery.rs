@@ -23,7 +23,8 @@ pub const TESTS: &[(&str, OwnTest)] = &[
 ];
 
 async fn members_return_with_their_flags_after_a_crash(place: Place) {
-    let mut scene = Scene::with_server_to_kill(place, 20).await;
+    let mut scene =
+        Scene::of_one_test(place, &[("ROOMKEEPER_FLEET__RECOVERY_TIMEOUT", "20")]).await;
     let mut server = scene.servers.pop().unwrap();
     let room = scene.room().await;
     let [a, b, deaf, gone] = room.parties([A, B, D, E]).await;
@@ -102,7 +103,7 @@ async fn members_return_with_their_flags_after_a_crash(place: Place) {
 }
 
 async fn calls_that_were_not_recovered_are_over(place: Place) {
-    let mut scene = Scene::with_server_to_kill(place, 3).await;
+    let mut scene = Scene::of_one_test(place, &[("ROOMKEEPER_FLEET__RECOVERY_TIMEOUT", "3")]).await;
     let mut server = scene.servers.pop().unwrap();
     let room = scene.room().await;
     let [a, b] = room.parties([A, B]).await;

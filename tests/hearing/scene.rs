@@ -67,11 +67,11 @@ impl Scene {
         Self::with(place, 2, Setup::on(Store::Redis)).await
     }
 
-    /// Starts one server for a test that kills it.
-    pub async fn with_server_to_kill(place: Place, recovery_timeout: u32) -> Self {
+    /// Starts one server for one test, and its controller with these variables.
+    pub async fn of_one_test(place: Place, environment: &[(&str, &str)]) -> Self {
         let mut setup = Setup::on(Store::Redis);
-        let name = "ROOMKEEPER_FLEET__RECOVERY_TIMEOUT".to_owned();
-        setup.environment.push((name, recovery_timeout.to_string()));
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        setup.environment.extend(environment.iter().map(owned));
         Self::with(place, 1, setup).await
     }
 
@@ -222,6 +222,14 @@ impl<'a> Room<'a> {
     pub async fn member(&self, party: &Party<'_>, what: &str, body: &Value) -> Value {
         let path = format!("members/{}/{what}", party.session);
         self.command(&path, body).await
+    }
+
+    /// Changes the settings of the room.
+    pub async fn patch(&self, settings: &Value) {
+        let path = format!("/conferences/{}", self.id);
+        let controller = &self.scene.world.controller;
+        let answer = controller.ask("PATCH", &path, Some(settings)).await;
+        assert_eq!(answer.status, 202, "{settings}: {}", answer.body);
     }
 
     /// Changes the settings of a member.

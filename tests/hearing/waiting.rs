@@ -20,18 +20,7 @@ tests![
 
 async fn waits(room: &Room<'_>, mut settings: Value) {
     settings["wait_for_moderator"] = json!(true);
-    let path = format!("/conferences/{}", room.id);
-    patch(room, &path, &settings).await;
-}
-
-async fn patch(room: &Room<'_>, path: &str, body: &Value) {
-    let answer = room
-        .scene
-        .world
-        .controller
-        .ask("PATCH", path, Some(body))
-        .await;
-    assert_eq!(answer.status, 202, "{}", answer.body);
+    room.patch(&settings).await;
 }
 
 async fn moderator<'a>(room: &Room<'a>, tone: crate::phone::tone::Tone) -> Party<'a> {
@@ -75,8 +64,7 @@ async fn member_that_becomes_a_moderator_starts_the_conference(scene: &Scene) {
     waits(&room, json!({})).await;
     let [a, b] = room.parties([A, B]).await;
     judge(&[a.hears(&[]), b.hears(&[])]).await;
-    let path = format!("/conferences/{}/members/{}", room.id, a.session);
-    patch(&room, &path, &json!({ "role": "moderator" })).await;
+    room.patch_member(&a, &json!({ "role": "moderator" })).await;
     judge(&[a.hears(&[&b]), b.hears(&[&a])]).await;
 }
 

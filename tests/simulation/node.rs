@@ -257,6 +257,8 @@ pub struct Node {
     pub interrupted: BTreeMap<(RoomId, ChannelId), usize>,
     /// The number of times that a full conference refused each call.
     pub full: BTreeMap<(RoomId, ChannelId), usize>,
+    /// The files of rooms that have been played to their end.
+    pub played: BTreeSet<FileId>,
     /// The reason why FreeSWITCH hung up a call without a request, if it did.
     pub unexpected_hangup: Option<&'static str>,
 }
@@ -277,6 +279,7 @@ impl Node {
             came_in: BTreeMap::new(),
             interrupted: BTreeMap::new(),
             full: BTreeMap::new(),
+            played: BTreeSet::new(),
             unexpected_hangup: None,
         }
     }
@@ -1079,16 +1082,18 @@ impl Node {
         }
     }
 
-    /// Ends the file that plays.
+    /// Ends the file that plays, at its own end.
     pub fn end_file(&mut self, room: RoomId) -> bool {
-        let file = self
-            .conferences
-            .get_mut(&room)
-            .and_then(|conference| conference.playing.pop_front());
-        if let Some(file) = file {
-            self.report_room(room, ConferenceChange::FileEnded { file, member: None });
-        }
+        let file = self.break_file_off(room);
+        self.played.extend(file);
         file.is_some()
+    }
+
+    fn break_file_off(&mut self, room: RoomId) -> Option<FileId> {
+        let conference = self.conferences.get_mut(&room);
+        let file = conference.and_then(|conference| conference.playing.pop_front())?;
+        self.report_room(room, ConferenceChange::FileEnded { file, member: None });
+        Some(file)
     }
 
     /// Stops the playback.
@@ -1098,7 +1103,7 @@ impl Node {
             .get_mut(&room)
             .ok_or(Rejection::NoSuchChannel)?;
         conference.paused = false;
-        while self.end_file(room) {}
+        while self.break_file_off(room).is_some() {}
         Ok(())
     }
 

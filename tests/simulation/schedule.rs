@@ -192,6 +192,7 @@ pub enum SettingsChange {
         exit: bool,
     },
     Alone(bool),
+    AnnounceCount(bool),
 }
 
 /// One step of a schedule.
@@ -747,10 +748,11 @@ fn request(rng: &mut Rng) -> Request {
         38 => Request::CancelTransfer { call },
         _ => Request::Settings {
             slot,
-            change: match rng.below(4) {
+            change: match rng.below(5) {
                 0 => SettingsChange::MaxMembers(0),
                 1 => SettingsChange::MaxMembers(rng.within(2, 4) as u32),
                 2 => SettingsChange::Alone(rng.one_in(2)),
+                3 => SettingsChange::AnnounceCount(!rng.one_in(4)),
                 _ => SettingsChange::Tones {
                     enter: rng.one_in(2),
                     exit: rng.one_in(2),

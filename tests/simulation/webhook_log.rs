@@ -49,6 +49,14 @@ pub struct WebhookLog {
     pub held: BTreeSet<(String, String)>,
     /// The operations that play to one member, with room and call.
     pub member_plays: BTreeMap<String, (String, String)>,
+    /// The rooms that speak the number of their members to each one that enters.
+    counting: BTreeSet<String>,
+    /// The members that have entered and must hear a number, by room and call.
+    uncounted: BTreeMap<(String, String), usize>,
+    /// The members that another room has refused, by room and call: they hear no number when they return.
+    returned: BTreeSet<(String, String)>,
+    /// The rooms that have waited for a moderator: what they speak is not followed.
+    waited: BTreeSet<String>,
     /// The reported joins of each call into each room: all, and those that are not synthesized.
     pub joins: BTreeMap<(String, String), (usize, usize)>,
     /// The calls that left a room for another one.
@@ -217,6 +225,7 @@ impl WebhookLog {
                 )?;
                 self.volumes
                     .insert(member.clone(), volume(data).unwrap_or(0));
+                self.enters(&member);
                 let (times, unsynthesized) = self.joins.entry(member).or_default();
                 *times += 1;
                 *unsynthesized += usize::from(data["synthesized"] != true);
@@ -227,6 +236,7 @@ impl WebhookLog {
                     "I4: a call left a room that it was not in",
                 )?;
                 self.held.remove(&member);
+                self.uncounted.remove(&member);
                 self.volumes.remove(&member);
                 if self.inside.keys().all(|(r, _)| *r != room) {
                     self.started.remove(&room);
@@ -344,6 +354,15 @@ impl WebhookLog {
                     self.played.insert(id.clone()) && self.inside.contains_key(&member),
                     "I3: an operation of a member started twice, or outside of its room",
                 )?;
+                if let Some(number) = text(&data["text"]).strip_suffix(" members") {
+                    let expected = self.uncounted.remove(&member);
+                    ensure(
+                        expected.is_some_and(|expected| expected.to_string() == number)
+                            || self.waited.contains(&room)
+                            || self.returned.contains(&member),
+                        "I7: a member heard a wrong number of members, or heard it again",
+                    )?;
+                }
                 self.member_plays.insert(id, member);
             }
             "conference.member.play.finished" | "conference.member.play.stopped" => {
@@ -429,6 +448,16 @@ impl WebhookLog {
                 )?;
             }
             "conference.updated" => {
+                match &data["announce_count"] {
+                    Value::Object(_) => drop(self.counting.insert(room.clone())),
+                    Value::Null if data.get("announce_count").is_some() => {
+                        self.counting.remove(&room);
+                    }
+                    _ => {}
+                }
+                if data["wait_for_moderator"] == true {
+                    self.waited.insert(room.clone());
+                }
                 let has_changed = match data["locked"].as_bool() {
                     Some(true) => self.locked.insert(room),
                     Some(false) => self.locked.remove(&room),
@@ -464,6 +493,7 @@ impl WebhookLog {
             }
             "conference.member.move_failed" => {
                 // The member stays, or joins again.
+                self.returned.insert(member);
                 let another = text(&data["to"]) != room;
                 ensure(another, "a member moved within a room")?;
             }
@@ -496,6 +526,24 @@ impl WebhookLog {
 }
 
 impl WebhookLog {
+    /// Notes the number that a member hears which has just entered.
+    fn enters(&mut self, member: &(String, String)) {
+        let (room, _) = member;
+        let present = self.inside.keys().filter(|(r, _)| r == room).count();
+        if present > 1 && self.counting.contains(room) && !self.returned.contains(member) {
+            self.uncounted.insert(member.clone(), present);
+        }
+    }
+
+    /// Checks that each member of an open room has heard the number of members.
+    pub fn check_counts(&self) -> Result<(), String> {
+        let mut missing = self.uncounted.keys();
+        match missing.find(|(room, _)| !self.waited.contains(room)) {
+            Some(member) => Err(format!("I7: no number of members for {member:?}")),
+            None => Ok(()),
+        }
+    }
+
     fn moderates(&mut self, member: &(String, String), role: &Value) {
         match role.as_str() {
             Some("moderator") => {

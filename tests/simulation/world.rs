@@ -13,15 +13,15 @@ use roomkeeper::node::CommandError;
 use roomkeeper::reconciler::DialTemplates;
 use roomkeeper::reconciler::{CommandSettings, command_text};
 use roomkeeper::store::deliveries::Deliveries;
-use roomkeeper_core::action::Action;
+use roomkeeper_core::action;
 use roomkeeper_core::call::ParkId;
 use roomkeeper_core::call::{Checkpoint, StepId};
 use roomkeeper_core::conference_meta;
 use roomkeeper_core::dial::{TransferRequest, TransferTarget};
 use roomkeeper_core::entity::Target;
 use roomkeeper_core::gather;
-use roomkeeper_core::ids::{CallId, ChannelId, CoreId, RoomId};
-use roomkeeper_core::intent::{Accepted, Intent};
+use roomkeeper_core::ids::{CallId, ChannelId, CoreId, RecordingId, RoomId};
+use roomkeeper_core::intent::{Accepted, Action, Intent};
 use roomkeeper_core::intent::{
     Answer, CancelTransfer, Coach, CreateRoom, DeleteRoom, Gather, Hangup, Join, Kick, Leave, Move,
     Pause, PauseRecording, Play, SetFlag, SetHold, SetLock, StartRecording, Stop, StopGather,
@@ -150,6 +150,10 @@ pub struct World {
     urls: usize,
     /// True if a member ends any room that it leaves.
     has_host: bool,
+    /// The accepted recordings that an announcement must precede, each with its file.
+    announced: BTreeMap<RecordingId, PlayUrl>,
+    /// The files that FreeSWITCH was sent for rooms.
+    sent_files: BTreeMap<PlayUrl, FileId>,
     /// The accepted requests for digits.
     gathers: Vec<String>,
     dials: Dials,
@@ -199,6 +203,8 @@ impl World {
             tokens: 0,
             urls: 0,
             has_host: false,
+            announced: BTreeMap::new(),
+            sent_files: BTreeMap::new(),
             gathers: Vec::new(),
             dials: Dials::default(),
             commands_up: true,
@@ -651,6 +657,11 @@ impl World {
             return;
         };
         let about = self.slot_of(request);
+        let announcement = match &intent.action {
+            Action::StartRecording(start) => start.announcement.as_ref(),
+            _ => None,
+        };
+        let announcement = announcement.and_then(Announcement::url).cloned();
         let outcome = self.sides[index].replica.step(
             &[Item::Intent(intent)],
             self.commands_up,
@@ -662,6 +673,10 @@ impl World {
                 self.send_effects(index, applied);
                 if let Some(Ok(Accepted::Gather(gather))) = applied.verdicts.first() {
                     self.gathers.push(gather.operation.to_string());
+                }
+                if let Some(Ok(Accepted::StartRecording(started))) = applied.verdicts.first() {
+                    self.announced
+                        .extend(announcement.map(|url| (started.recording, url)));
                 }
                 if let Some(Ok(Accepted::Dial(dial))) = applied.verdicts.first() {
                     self.dials.accepted(dial.session);
@@ -1006,7 +1021,7 @@ impl World {
             ended: Knowledge::No,
             ends_by_itself: connect || self.has_host,
         });
-        let actions = |text: &str| -> Vec<Action> { serde_json::from_str(text).unwrap() };
+        let actions = |text: &str| -> Vec<action::Action> { serde_json::from_str(text).unwrap() };
         // Half of these rooms have a PIN.
         let pin = self.rooms.len().is_multiple_of(2).then(pin);
         let details = if acts {
@@ -1155,7 +1170,36 @@ impl World {
         }
     }
 
+    /// Checks that FreeSWITCH has played an announcement to its end before it gets the command to record.
+    fn check_announcement(&mut self, command: &SwitchCommand) {
+        match (&command.action, command.target) {
+            (SwitchAction::Play(PlayCommand::Start { file, media, .. }), Target::Room(_)) => {
+                self.sent_files
+                    .extend(media.url().map(|url| (url.clone(), *file)));
+            }
+            (
+                SwitchAction::Record {
+                    recording,
+                    action: RecordAction::Start,
+                    ..
+                },
+                Target::Room(room),
+            ) => {
+                let Some(url) = self.announced.get(recording) else {
+                    return;
+                };
+                let file = self.sent_files.get(url);
+                if !file.is_some_and(|file| self.node.played.contains(file)) {
+                    let found = format!("I8: {room} is recorded without its announcement {url}");
+                    self.shared.broken.get_or_insert(found);
+                }
+            }
+            _ => {}
+        }
+    }
+
     fn execute(&mut self, command: &SwitchCommand, willing: bool) -> Result<String, Rejection> {
+        self.check_announcement(command);
         let node = &mut self.node;
         let done = |()| String::new();
         match (&command.action, command.target) {
@@ -1803,6 +1847,7 @@ impl World {
                 "I2: no result of the request for digits {operation}"
             ));
         }
+        log.check_counts()?;
         self.check_dials(&log)?;
         self.check_roles(&log)?;
         if self.mood == Mood::Calm || self.mood == Mood::Shuffled {

@@ -16,7 +16,7 @@ impl Speech {
     /// # Errors
     /// Returns the reason why the text cannot be spoken.
     pub fn new(text: &str) -> Result<Self, &'static str> {
-        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let text = one_line(text);
         if text.is_empty() {
             return Err("text is empty");
         }
@@ -52,6 +52,57 @@ impl TryFrom<String> for Speech {
 impl From<Speech> for String {
     fn from(speech: Speech) -> Self {
         speech.0
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The maximum length of a template, in bytes.
+const MAX_TEMPLATE: usize = 512;
+
+/// The place of the number in a template.
+const COUNT: &str = "{count}";
+
+/// A text to be spoken with a number, which replaces each `{count}`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct CountTemplate(String);
+
+impl CountTemplate {
+    /// Checks a template. Line ends and tabs become spaces.
+    ///
+    /// # Errors
+    /// Returns the reason why it cannot be spoken.
+    pub fn new(text: &str) -> Result<Self, &'static str> {
+        if text.len() > MAX_TEMPLATE {
+            return Err("text is longer than 512 bytes");
+        }
+        if !text.contains(COUNT) {
+            return Err("text lacks {count}");
+        }
+        // Every number leaves the text as free of FreeSWITCH syntax as this one.
+        Speech::new(&text.replace(COUNT, "2"))?;
+        Ok(Self(one_line(text)))
+    }
+
+    /// Returns the text with this number.
+    pub fn with_count(&self, count: usize) -> Speech {
+        Speech(self.0.replace(COUNT, &count.to_string()))
+    }
+}
+
+impl TryFrom<String> for CountTemplate {
+    type Error = &'static str;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::new(&text)
+    }
+}
+
+impl From<CountTemplate> for String {
+    fn from(template: CountTemplate) -> Self {
+        template.0
     }
 }
 

@@ -206,6 +206,8 @@ pub(super) async fn create(
     let session: Option<CallId> = fields.parsed("session")?;
     let details = settings::new_room(&state, &fields).await?;
     let node = placement::place(&state, &caller, node, session).await?;
+    let count = details.settings.announce_count.as_ref();
+    settings::check_speech(&state, node, count).await?;
     let room = create::create(&state, &caller.app, &name, node, details).await?;
     let made = Extension(AuditTarget(room.to_string()));
     Ok((StatusCode::CREATED, made, Json(RoomRef::for_room(room))))

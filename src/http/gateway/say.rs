@@ -26,8 +26,8 @@ use roomkeeper_core::entity::Target;
 use roomkeeper_core::ids::{CallId, NodeId, RoomId};
 use roomkeeper_core::intent::Play;
 use roomkeeper_core::play_url::PlayUrl;
-use roomkeeper_core::room::{Announcement, Media, Spoken};
-use roomkeeper_core::speech::{Speech, VoiceName};
+use roomkeeper_core::room::{Announcement, CountAnnouncement, Media, Spoken};
+use roomkeeper_core::speech::{CountTemplate, Speech, VoiceName};
 
 use super::command::Command;
 use super::playback;
@@ -131,15 +131,32 @@ pub(super) fn spoken(
     (voice_field, voice): (&str, Option<&str>),
 ) -> Result<Spoken, ApiError> {
     let text = Speech::new(text).map_err(|why| ApiError::field(text_field, why))?;
+    let voice = parse_voice(state, voice_field, voice)?;
+    Ok(Spoken { text, voice })
+}
+
+fn parse_voice(
+    state: &ApiState,
+    field: &str,
+    voice: Option<&str>,
+) -> Result<Option<VoiceName>, ApiError> {
     let voice = voice.map(VoiceName::new).transpose();
-    let voice = voice.map_err(|why| ApiError::field(voice_field, why))?;
+    let voice = voice.map_err(|why| ApiError::field(field, why))?;
     if voice
         .as_ref()
         .is_some_and(|voice| !state.settings.voices.contains(voice))
     {
-        return Err(ApiError::field(voice_field, "is not a configured voice"));
+        return Err(ApiError::field(field, "is not a configured voice"));
     }
-    Ok(Spoken { text, voice })
+    Ok(voice)
+}
+
+/// Returns a text of an object; a value of another type is an empty text.
+fn part<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
+    match object.get(name) {
+        None | Some(Value::Null) => None,
+        Some(value) => Some(value.as_str().unwrap_or_default()),
+    }
 }
 
 /// Parses an announcement in the field of this name.
@@ -148,12 +165,7 @@ pub(super) fn announcement(
     name: &str,
     value: &Value,
 ) -> Result<Announcement, ApiError> {
-    let object = value.as_object();
-    let part = |part: &str| match object?.get(part) {
-        None | Some(Value::Null) => None,
-        Some(value) => Some(value.as_str().unwrap_or_default()),
-    };
-    match (part("url"), part("text")) {
+    match (part(value, "url"), part(value, "text")) {
         (Some(url), None) => {
             let url = PlayUrl::new(url);
             let url = url.map_err(|why| ApiError::field(&format!("{name}.url"), why))?;
@@ -161,7 +173,7 @@ pub(super) fn announcement(
         }
         (None, Some(text)) => {
             let (text_field, voice_field) = (format!("{name}.text"), format!("{name}.voice"));
-            let voice = (voice_field.as_str(), part("voice"));
+            let voice = (voice_field.as_str(), part(value, "voice"));
             let spoken = spoken(state, (&text_field, text), voice)?;
             Ok(Announcement::Speech(spoken))
         }
@@ -170,6 +182,20 @@ pub(super) fn announcement(
             Err(ApiError::field(name, why))
         }
     }
+}
+
+/// Parses the announcement of the number of members in the field of this name.
+pub(super) fn count_announcement(
+    state: &ApiState,
+    name: &str,
+    value: &Value,
+) -> Result<CountAnnouncement, ApiError> {
+    let why = "expected an object with \"text\"";
+    let text = part(value, "text").ok_or_else(|| ApiError::field(name, why))?;
+    let text = CountTemplate::new(text);
+    let text = text.map_err(|why| ApiError::field(&format!("{name}.text"), why))?;
+    let voice = parse_voice(state, &format!("{name}.voice"), part(value, "voice"))?;
+    Ok(CountAnnouncement { text, voice })
 }
 
 /// Checks that a node speaks texts: only for a caller who may use it, and not for a repeated command. The commands to a node that

@@ -16,22 +16,22 @@ use crate::http::auth::Caller;
 use crate::http::body::Fields;
 use crate::http::error::ApiError;
 use crate::http::openapi::schemas::{
-    AnnouncementText, CommandUidText, Failure, MemberRole, RoomCommandFailures, RoomPath,
-    SessionPath, TonesText,
+    AnnouncementText, CommandUidText, CountAnnouncementText, Failure, MemberRole,
+    RoomCommandFailures, RoomPath, SessionPath, TonesText,
 };
 use crate::http::request::PathId;
 use crate::http::state::{ApiState, Shared};
 use crate::store::limits::StoredAnswer;
 use roomkeeper_core::entity::Target;
 use roomkeeper_core::gather::MAX_TRIES;
-use roomkeeper_core::ids::{CallId, RoomId};
+use roomkeeper_core::ids::{CallId, NodeId, RoomId};
 use roomkeeper_core::intent::{UpdateAccepted, UpdateMember, UpdateRoom};
 use roomkeeper_core::labels::{Labels, LabelsUpdate};
 use roomkeeper_core::pin::{InvalidPin, Pin, PinHash, RoomPin};
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::{
-    Announcement, Details, Level, Media, MemberSettings, MemberUpdate, RoomSettings,
-    RoomSettingsUpdate, Sparse, Tones, Update,
+    Announcement, CountAnnouncement, Details, Level, Media, MemberSettings, MemberUpdate,
+    RoomSettings, RoomSettingsUpdate, Sparse, Tones, Update,
 };
 use roomkeeper_core::speech::Speech;
 use serde_json::Value;
@@ -84,6 +84,9 @@ struct RoomUpdateBody {
     wait_url: Option<UrlOrFalse>,
     /// What the conference hears before its recording begins; `false` removes it.
     announce_recording: Option<AnnouncementOrFalse>,
+    /// The number of members, spoken to each one that enters while others are present; `false` removes it. The node needs a
+    /// speech engine.
+    announce_count: Option<CountAnnouncementOrFalse>,
     #[schema(value_type = Option<CommandUidText>)]
     command_uid: Option<String>,
 }
@@ -121,6 +124,15 @@ enum UrlOrFalse {
 #[allow(dead_code, reason = "describes the body")]
 enum AnnouncementOrFalse {
     Announcement(AnnouncementText),
+    None(bool),
+}
+
+/// A text with `{count}`, or `false`.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "describes the body")]
+enum CountAnnouncementOrFalse {
+    Announcement(CountAnnouncementText),
     None(bool),
 }
 
@@ -223,6 +235,7 @@ fn room_update(state: &ApiState, fields: &Fields) -> Result<RoomSettingsUpdate, 
         wait_for_moderator: fields.boolean("wait_for_moderator")?,
         wait_url: url_or_false(fields.get("wait_url"), "wait_url")?,
         announce_recording: announcement(state, fields)?,
+        announce_count: count_announcement(state, fields)?,
     })
 }
 
@@ -328,6 +341,34 @@ fn announcement(
                 return Err(ApiError::field(name, why));
             }
             Ok(Some(Some(announcement)))
+        }
+    }
+}
+
+/// Parses the number of members to speak; `false` stands for nothing.
+fn count_announcement(
+    state: &ApiState,
+    fields: &Fields,
+) -> Result<Option<Option<CountAnnouncement>>, ApiError> {
+    let name = "announce_count";
+    match fields.get(name) {
+        None => Ok(None),
+        Some(Value::Bool(false)) => Ok(Some(None)),
+        Some(value) => Ok(Some(Some(say::count_announcement(state, name, value)?))),
+    }
+}
+
+/// Checks that a node speaks the texts that only members of this room hear.
+pub(super) fn check_speech(
+    state: &ApiState,
+    node: NodeId,
+    count: Option<&CountAnnouncement>,
+) -> impl Future<Output = Result<(), ApiError>> + Send + use<> {
+    let speaks = count.map(|_| say::speech_engine(state, node, "announce_count.text"));
+    async move {
+        match speaks {
+            Some(speaks) => speaks.await,
+            None => Ok(()),
         }
     }
 }
@@ -480,12 +521,17 @@ pub(super) async fn update_room(
         ..Update::default()
     };
     let files = check_files(&state, &update.settings)?;
+    let count = update.settings.announce_count.iter().flatten().next();
+    let speech = check_speech(&state, room.node(), count);
     let update = UpdateRoom {
         update: Box::new(update),
         labels: labels(&fields)?,
     };
     Command::new(caller, Target::Room(room), update, "update", &fields)?
-        .checked_by(files)
+        .checked_by(async move {
+            speech.await?;
+            files.await
+        })
         .with_fresh_uid(&state)?
         .run(&state, render)
         .await

@@ -147,6 +147,9 @@ pub(crate) struct RoomSettingsText {
     /// What the conference hears before its recording begins.
     #[schema(required = false)]
     announce_recording: Option<AnnouncementText>,
+    /// Spoken to each member that enters while others are present, and to it alone.
+    #[schema(required = false)]
+    announce_count: Option<CountAnnouncementText>,
     /// The file that asks for the PIN.
     #[schema(required = false)]
     pin_prompt_url: Option<String>,
@@ -178,6 +181,19 @@ pub(crate) struct AnnouncementText {
     url: Option<String>,
     #[schema(min_length = 1, max_length = 4_096)]
     text: Option<String>,
+    /// A voice of the configuration.
+    #[schema(pattern = "^[A-Za-z0-9._-]{1,64}$")]
+    voice: Option<String>,
+}
+
+/// The number of members as a `text`, with an optional `voice`.
+#[derive(ToSchema)]
+#[schema(as = CountAnnouncement)]
+#[allow(dead_code, reason = "describes a field")]
+pub(crate) struct CountAnnouncementText {
+    /// At most 512 bytes. The number, which includes the member that enters, replaces each `{count}`.
+    #[schema(max_length = 512, pattern = "\\{count\\}")]
+    text: String,
     /// A voice of the configuration.
     #[schema(pattern = "^[A-Za-z0-9._-]{1,64}$")]
     voice: Option<String>,

@@ -208,6 +208,7 @@ fn room_events() -> Vec<RoomEvent> {
                 wait_for_moderator: Some(true),
                 wait_url: Some(None),
                 announce_recording: Some(None),
+                announce_count: Some(None),
             },
         })),
         RoomEvent::Locked { locked: true },

@@ -9,9 +9,10 @@ use roomkeeper_core::intent::{CancelDial, Dial, Intent, UpdateMember, UpdateRoom
 use roomkeeper_core::labels::LabelsUpdate;
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::{
-    DialRequest, Kind, MemberUpdate, Role, RoomSettingsUpdate, RoomState, RoomStatus, Sparse,
-    Tones, Update,
+    CountAnnouncement, DialRequest, Kind, MemberUpdate, Role, RoomSettingsUpdate, RoomState,
+    RoomStatus, Sparse, Tones, Update,
 };
+use roomkeeper_core::speech::CountTemplate;
 use roomkeeper_core::switch_command::{SwitchAction, SwitchCommand};
 use uuid::Uuid;
 
@@ -127,6 +128,13 @@ impl World {
             },
             SettingsChange::Alone(on) => RoomSettingsUpdate {
                 alone_url: Some(url(on)),
+                ..none
+            },
+            SettingsChange::AnnounceCount(on) => RoomSettingsUpdate {
+                announce_count: Some(on.then(|| CountAnnouncement {
+                    text: CountTemplate::new("{count} members").unwrap(),
+                    voice: None,
+                })),
                 ..none
             },
         }

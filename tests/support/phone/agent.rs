@@ -155,6 +155,8 @@ pub struct IncomingCall {
     agent: Arc<Agent>,
     invite: Message,
     tag: String,
+    /// Its sound before the answer.
+    early: Option<Media>,
     cancelled: watch::Receiver<bool>,
 }
 
@@ -181,16 +183,19 @@ impl IncomingCall {
         self.agent.respond(&self.invite, &response).await;
     }
 
-    /// Answers the call.
-    pub async fn answer(self, tone: Option<Tone>) -> Call {
-        let media = Media::open(tone);
-        let offer = Description::parse(&self.invite.body).expect("an INVITE has a description");
-        media.lock().remote = Some(offer.media);
-        let answer = Description {
-            media: media.address,
-            direction: offer.direction.reversed(),
-        };
-        let response = self.response(200, "OK").with_sdp(answer.write(1));
+    /// Sends this tone before the call is answered, as early media.
+    pub async fn sound_early(&mut self, tone: Tone) {
+        let media = self.early.insert(Media::open(Some(tone)));
+        let answer = describe(&self.invite, media);
+        let response = self.response(183, "Session Progress").with_sdp(answer);
+        self.agent.respond(&self.invite, &response).await;
+    }
+
+    /// Answers the call. Early media goes on.
+    pub async fn answer(mut self, tone: Option<Tone>) -> Call {
+        let media = self.early.take().unwrap_or_else(|| Media::open(tone));
+        let answer = describe(&self.invite, &media);
+        let response = self.response(200, "OK").with_sdp(answer);
         let dialog = Dialog::received(&self.invite, &response).expect("an INVITE has a contact");
         let call = Call::new(&self.agent, Established::new(dialog, media));
         self.agent
@@ -219,6 +224,17 @@ impl IncomingCall {
             .with("Contact", self.agent.contact())
             .with("Allow", ALLOWED)
     }
+}
+
+/// Connects the sound to the offer of an `INVITE`, and returns the answer to it.
+fn describe(invite: &Message, media: &Media) -> String {
+    let offer = Description::parse(&invite.body).expect("an INVITE has a description");
+    media.lock().remote = Some(offer.media);
+    let answer = Description {
+        media: media.address,
+        direction: offer.direction.reversed(),
+    };
+    answer.write(1)
 }
 
 /// The SIP side of a telephone, shared with its calls.
@@ -428,6 +444,7 @@ impl Agent {
             agent: Arc::clone(self),
             invite: invite.clone(),
             tag: unique(),
+            early: None,
             cancelled,
         };
         if arrives.try_send(incoming).is_err() {

@@ -116,6 +116,10 @@ pub fn all(document: &Value, subjects: &Subjects<'_>) -> Vec<Place> {
         "/api/v1/conferences/{}/play",
         subjects.room
     )));
+    places.push(in_count_template(&format!(
+        "/api/v1/conferences/{}",
+        subjects.room
+    )));
     places.extend(in_headers());
     places
 }
@@ -369,6 +373,25 @@ fn in_urls(path: &str) -> Vec<Place> {
             }
         })
         .collect()
+}
+
+/// Returns the place within the text that speaks the number of members, which the conference carries.
+fn in_count_template(path: &str) -> Place {
+    let target = path.to_owned();
+    Place {
+        name: "the number of members as a text".to_owned(),
+        build: Box::new(move |text| {
+            let template = [text, b" {count} ", text].concat();
+            let front = b"{\"announce_count\":{\"text\":".as_slice();
+            let body = [front, &quoted(&template), b"}}"].concat();
+            Raw::new("PATCH", target.clone(), DEMO).body(body)
+        }),
+        // The schema of the text states its length and the number.
+        accepts: Box::new(|_| true),
+        refusals: &[400],
+        is_exact: false,
+        is_raw: false,
+    }
 }
 
 fn in_headers() -> Vec<Place> {

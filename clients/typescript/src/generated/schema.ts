@@ -2870,6 +2870,15 @@ export interface components {
          * @enum {string}
          */
         ConferencecallStatus: "joining" | "joined" | "leaving" | "leaved";
+        /** @description The number of members as a `text`, with an optional `voice`. */
+        CountAnnouncement: {
+            /** @description At most 512 bytes. The number, which includes the member that enters, replaces each `{count}`. */
+            text: string;
+            /** @description A voice of the configuration. */
+            voice?: string | null;
+        };
+        /** @description A text with `{count}`, or `false`. */
+        CountAnnouncementOrFalse: components["schemas"]["CountAnnouncement"] | boolean;
         Deliveries: {
             /** @description Empty on the last page. */
             cursor: string;
@@ -3803,6 +3812,7 @@ export interface components {
         RoomSettings: {
             /** @description The file that a lone member hears, again and again. */
             alone_url?: string | null;
+            announce_count?: components["schemas"]["CountAnnouncement"] | null;
             announce_recording?: components["schemas"]["Announcement"] | null;
             /**
              * Format: int32
@@ -3853,6 +3863,7 @@ export interface components {
         /** @description Changed settings of a conference. Omitted settings stay. */
         RoomUpdate: {
             alone_url?: components["schemas"]["UrlOrFalse"] | null;
+            announce_count?: components["schemas"]["CountAnnouncementOrFalse"] | null;
             announce_recording?: components["schemas"]["AnnouncementOrFalse"] | null;
             command_uid?: components["schemas"]["CommandUid"] | null;
             /**

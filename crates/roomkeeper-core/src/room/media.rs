@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::play_url::PlayUrl;
-use crate::speech::{Speech, VoiceName};
+use crate::speech::{CountTemplate, Speech, VoiceName};
 
 /// A file or a text of a playback.
 ///
@@ -77,6 +77,26 @@ impl Announcement {
         match self {
             Self::File { url } => Some(url),
             Self::Speech(_) => None,
+        }
+    }
+}
+
+/// The number of members, as one that enters hears it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct CountAnnouncement {
+    /// The text.
+    pub text: CountTemplate,
+    /// The voice; `None` for the configured one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub voice: Option<VoiceName>,
+}
+
+impl CountAnnouncement {
+    /// Returns the text to speak for this number.
+    pub fn spoken(&self, count: usize) -> Spoken {
+        Spoken {
+            text: self.text.with_count(count),
+            voice: self.voice.clone(),
         }
     }
 }

@@ -48,7 +48,7 @@ pub use flag::{FlagNames, FlagRequest, FlagRequests, Flags, MemberFlag, Reported
 pub use input::{Arrival, Failed, ReportedMember, RoomInput};
 pub use level::{Level, LevelSet, ReportedLevels};
 pub use lock::{Lock, LockRequest};
-pub use media::{Announcement, Media, Spoken};
+pub use media::{Announcement, CountAnnouncement, Media, Spoken};
 pub use member::{
     JoinAttempt, Member, MemberStatus, Membership, MembershipChange, MembershipStatus, Move,
 };

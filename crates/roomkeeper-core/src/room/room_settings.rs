@@ -6,7 +6,7 @@ use crate::pin::{DEFAULT_TRIES, PinHash, PinRequest, RoomPin};
 use crate::play_url::PlayUrl;
 use crate::speech::Speech;
 
-use super::media::Announcement;
+use super::media::{Announcement, CountAnnouncement};
 use super::settings::{Sparse, settings};
 use super::tones::Tones;
 
@@ -46,6 +46,8 @@ settings! {
         wait_url: Option<PlayUrl>,
         /// What the room hears before its recording begins.
         announce_recording: Option<Announcement>,
+        /// The number of members, spoken to one that enters.
+        announce_count: Option<CountAnnouncement>,
     }
 }
 
@@ -69,6 +71,7 @@ impl RoomSettings {
             pin_prompt_url: None,
             pin_prompt_text: None,
             wait_url: None,
+            announce_count: None,
             ..self.without_labels()
         }
     }

@@ -136,6 +136,9 @@ pub struct RoomState {
     pub(super) started: bool,
     /// The time at which the room ends unless a member has talked since.
     pub(super) silent_at: Option<Timestamp>,
+    /// The time at which a snapshot restored the registration, whose members have entered before. Not stored: they are
+    /// reported at that time.
+    pub(super) adopted_at: Option<Timestamp>,
     /// The last time that a member talked or entered; unknown after a restart. Not stored: it changes with every word.
     pub(super) talked_at: Option<Timestamp>,
     pub(super) floor: Option<ChannelId>,
@@ -186,6 +189,7 @@ impl RoomState {
             resend_at: None,
             started: false,
             silent_at: None,
+            adopted_at: None,
             talked_at: None,
             floor: None,
             floor_at: 0,

@@ -2,7 +2,7 @@
 
 import { h } from "../dom.js";
 import { MEMBER_COMMANDS, MEMBER_FLAGS, pendingKey, signed } from "../commands.js";
-import { commandButton, copyButton, elapsed, icon, mark } from "./parts.js";
+import { button, commandButton, copyButton, elapsed, icon, mark } from "./parts.js";
 
 export function memberItem(room, member, { state, now, act }) {
   const talking = state.talking.has(member.uuid);
@@ -30,15 +30,23 @@ export function memberItem(room, member, { state, now, act }) {
   );
 }
 
-/** The buttons of a member: the common ones, and the others behind a switch that the user opens. */
+/** The buttons of a member: the common ones, and the others behind a switch that the user opens. It stays where it is. */
 function memberButtons(room, member, name, props) {
   const shown = (more) => MEMBER_COMMANDS.filter((command) => (command.more === true) === more).map((command) => memberButton(command, room, member, name, props));
   return h(
     "span",
     { class: "member-buttons" },
     shown(false),
-    h("details", { class: "more", key: "more" }, h("summary", { class: "button small", "aria-label": `More commands for ${name}` }, "More"), h("span", { class: "more-buttons" }, shown(true))),
+    button({ label: "More", name: `More commands for ${name}`, kind: "small more", key: "more", "aria-expanded": "false", on: ({ currentTarget }) => toggleMore(currentTarget) }),
+    h("span", { class: "more-buttons", key: "more-buttons", hidden: true }, shown(true)),
   );
+}
+
+/** Shows or hides the buttons behind the switch. The description has the first position only, so the page keeps it. */
+function toggleMore(element) {
+  const opens = element.getAttribute("aria-expanded") === "false";
+  element.setAttribute("aria-expanded", String(opens));
+  element.nextElementSibling.hidden = !opens;
 }
 
 /** The time in the room; empty for a member whose join the page has not seen, if the API does not report it. */

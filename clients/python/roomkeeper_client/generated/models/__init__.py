@@ -184,6 +184,7 @@ from .conference_updated_event_event import ConferenceUpdatedEventEvent
 from .conferencecall import Conferencecall
 from .conferencecall_list import ConferencecallList
 from .conferencecall_status import ConferencecallStatus
+from .count_announcement import CountAnnouncement
 from .deliveries import Deliveries
 from .delivery import Delivery
 from .delivery_attempt import DeliveryAttempt
@@ -490,6 +491,7 @@ __all__ = (
     "Conferencecall",
     "ConferencecallList",
     "ConferencecallStatus",
+    "CountAnnouncement",
     "Deliveries",
     "Delivery",
     "DeliveryAttempt",

@@ -10,6 +10,7 @@ from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
     from ..models.announcement import Announcement
+    from ..models.count_announcement import CountAnnouncement
     from ..models.room_settings_labels import RoomSettingsLabels
     from ..models.tones import Tones
 
@@ -25,6 +26,7 @@ class NewConference:
     """ Unique among the app's open conferences. """
     alone_url: None | str | Unset = UNSET
     """ The file that a lone member hears, again and again. """
+    announce_count: CountAnnouncement | None | Unset = UNSET
     announce_recording: Announcement | None | Unset = UNSET
     end_when_silent_for: int | Unset = UNSET
     """ The conference ends when it has members and none has talked for this number of seconds; 0: never. """
@@ -59,6 +61,7 @@ class NewConference:
 
     def to_dict(self) -> dict[str, Any]:
         from ..models.announcement import Announcement
+        from ..models.count_announcement import CountAnnouncement
 
         name = self.name
 
@@ -67,6 +70,14 @@ class NewConference:
             alone_url = UNSET
         else:
             alone_url = self.alone_url
+
+        announce_count: dict[str, Any] | None | Unset
+        if isinstance(self.announce_count, Unset):
+            announce_count = UNSET
+        elif isinstance(self.announce_count, CountAnnouncement):
+            announce_count = self.announce_count.to_dict()
+        else:
+            announce_count = self.announce_count
 
         announce_recording: dict[str, Any] | None | Unset
         if isinstance(self.announce_recording, Unset):
@@ -139,6 +150,8 @@ class NewConference:
         )
         if alone_url is not UNSET:
             field_dict["alone_url"] = alone_url
+        if announce_count is not UNSET:
+            field_dict["announce_count"] = announce_count
         if announce_recording is not UNSET:
             field_dict["announce_recording"] = announce_recording
         if end_when_silent_for is not UNSET:
@@ -173,6 +186,7 @@ class NewConference:
     @classmethod
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
         from ..models.announcement import Announcement
+        from ..models.count_announcement import CountAnnouncement
         from ..models.room_settings_labels import RoomSettingsLabels
         from ..models.tones import Tones
 
@@ -187,6 +201,23 @@ class NewConference:
             return cast(None | str | Unset, data)
 
         alone_url = _parse_alone_url(d.pop("alone_url", UNSET))
+
+        def _parse_announce_count(data: object) -> CountAnnouncement | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                announce_count_type_0 = CountAnnouncement.from_dict(data)
+
+                return announce_count_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(CountAnnouncement | None | Unset, data)
+
+        announce_count = _parse_announce_count(d.pop("announce_count", UNSET))
 
         def _parse_announce_recording(data: object) -> Announcement | None | Unset:
             if data is None:
@@ -288,6 +319,7 @@ class NewConference:
         new_conference = cls(
             name=name,
             alone_url=alone_url,
+            announce_count=announce_count,
             announce_recording=announce_recording,
             end_when_silent_for=end_when_silent_for,
             labels=labels,

@@ -12,6 +12,7 @@ from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
     from ..models.announcement import Announcement
+    from ..models.count_announcement import CountAnnouncement
     from ..models.room_settings_labels import RoomSettingsLabels
     from ..models.tones import Tones
 
@@ -33,6 +34,7 @@ class RoomDetail:
     """ A conference: its node, and a UUID in lower case. """
     alone_url: None | str | Unset = UNSET
     """ The file that a lone member hears, again and again. """
+    announce_count: CountAnnouncement | None | Unset = UNSET
     announce_recording: Announcement | None | Unset = UNSET
     end_when_silent_for: int | Unset = UNSET
     """ The conference ends when it has members and none has talked for this number of seconds; 0: never. """
@@ -72,6 +74,7 @@ class RoomDetail:
 
     def to_dict(self) -> dict[str, Any]:
         from ..models.announcement import Announcement
+        from ..models.count_announcement import CountAnnouncement
 
         created_at = self.created_at
 
@@ -94,6 +97,14 @@ class RoomDetail:
             alone_url = UNSET
         else:
             alone_url = self.alone_url
+
+        announce_count: dict[str, Any] | None | Unset
+        if isinstance(self.announce_count, Unset):
+            announce_count = UNSET
+        elif isinstance(self.announce_count, CountAnnouncement):
+            announce_count = self.announce_count.to_dict()
+        else:
+            announce_count = self.announce_count
 
         announce_recording: dict[str, Any] | None | Unset
         if isinstance(self.announce_recording, Unset):
@@ -177,6 +188,8 @@ class RoomDetail:
         )
         if alone_url is not UNSET:
             field_dict["alone_url"] = alone_url
+        if announce_count is not UNSET:
+            field_dict["announce_count"] = announce_count
         if announce_recording is not UNSET:
             field_dict["announce_recording"] = announce_recording
         if end_when_silent_for is not UNSET:
@@ -217,6 +230,7 @@ class RoomDetail:
     @classmethod
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
         from ..models.announcement import Announcement
+        from ..models.count_announcement import CountAnnouncement
         from ..models.room_settings_labels import RoomSettingsLabels
         from ..models.tones import Tones
 
@@ -245,6 +259,23 @@ class RoomDetail:
             return cast(None | str | Unset, data)
 
         alone_url = _parse_alone_url(d.pop("alone_url", UNSET))
+
+        def _parse_announce_count(data: object) -> CountAnnouncement | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                announce_count_type_0 = CountAnnouncement.from_dict(data)
+
+                return announce_count_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(CountAnnouncement | None | Unset, data)
+
+        announce_count = _parse_announce_count(d.pop("announce_count", UNSET))
 
         def _parse_announce_recording(data: object) -> Announcement | None | Unset:
             if data is None:
@@ -360,6 +391,7 @@ class RoomDetail:
             playback_volume=playback_volume,
             room_id=room_id,
             alone_url=alone_url,
+            announce_count=announce_count,
             announce_recording=announce_recording,
             end_when_silent_for=end_when_silent_for,
             labels=labels,

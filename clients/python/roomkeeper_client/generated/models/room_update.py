@@ -10,6 +10,7 @@ from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
     from ..models.announcement import Announcement
+    from ..models.count_announcement import CountAnnouncement
     from ..models.room_update_labels_type_0 import RoomUpdateLabelsType0
     from ..models.tones import Tones
 
@@ -22,6 +23,7 @@ class RoomUpdate:
     """Changed settings of a conference. Omitted settings stay."""
 
     alone_url: bool | None | str | Unset = UNSET
+    announce_count: bool | CountAnnouncement | None | Unset = UNSET
     announce_recording: Announcement | bool | None | Unset = UNSET
     command_uid: None | str | Unset = UNSET
     end_when_silent_for: int | None | Unset = UNSET
@@ -48,6 +50,7 @@ class RoomUpdate:
 
     def to_dict(self) -> dict[str, Any]:
         from ..models.announcement import Announcement
+        from ..models.count_announcement import CountAnnouncement
         from ..models.room_update_labels_type_0 import RoomUpdateLabelsType0
         from ..models.tones import Tones
 
@@ -56,6 +59,14 @@ class RoomUpdate:
             alone_url = UNSET
         else:
             alone_url = self.alone_url
+
+        announce_count: bool | dict[str, Any] | None | Unset
+        if isinstance(self.announce_count, Unset):
+            announce_count = UNSET
+        elif isinstance(self.announce_count, CountAnnouncement):
+            announce_count = self.announce_count.to_dict()
+        else:
+            announce_count = self.announce_count
 
         announce_recording: bool | dict[str, Any] | None | Unset
         if isinstance(self.announce_recording, Unset):
@@ -146,6 +157,8 @@ class RoomUpdate:
         field_dict.update({})
         if alone_url is not UNSET:
             field_dict["alone_url"] = alone_url
+        if announce_count is not UNSET:
+            field_dict["announce_count"] = announce_count
         if announce_recording is not UNSET:
             field_dict["announce_recording"] = announce_recording
         if command_uid is not UNSET:
@@ -178,6 +191,7 @@ class RoomUpdate:
     @classmethod
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
         from ..models.announcement import Announcement
+        from ..models.count_announcement import CountAnnouncement
         from ..models.room_update_labels_type_0 import RoomUpdateLabelsType0
         from ..models.tones import Tones
 
@@ -191,6 +205,27 @@ class RoomUpdate:
             return cast(bool | None | str | Unset, data)
 
         alone_url = _parse_alone_url(d.pop("alone_url", UNSET))
+
+        def _parse_announce_count(
+            data: object,
+        ) -> bool | CountAnnouncement | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                componentsschemas_count_announcement_or_false_type_0 = (
+                    CountAnnouncement.from_dict(data)
+                )
+
+                return componentsschemas_count_announcement_or_false_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(bool | CountAnnouncement | None | Unset, data)
+
+        announce_count = _parse_announce_count(d.pop("announce_count", UNSET))
 
         def _parse_announce_recording(
             data: object,
@@ -345,6 +380,7 @@ class RoomUpdate:
 
         room_update = cls(
             alone_url=alone_url,
+            announce_count=announce_count,
             announce_recording=announce_recording,
             command_uid=command_uid,
             end_when_silent_for=end_when_silent_for,

@@ -248,6 +248,7 @@ impl Transition<'_> {
         if self.room.registration.is_none() {
             self.room.registration = Some(registration);
             self.room.changes.registration = true;
+            self.room.adopted_at = Some(self.now);
             self.updated();
             self.adopt_wait(is_heard);
             self.report_members();

@@ -3,6 +3,7 @@
 use crate::ids::{CallId, OperationId};
 use crate::room::audio::MemberAudio;
 use crate::room::effect::{RoomCommand, RoomEvent};
+use crate::room::media::Media;
 use crate::room::member::MemberStatus;
 use crate::room::play::{MemberPlayEvent, PlayEvent};
 use crate::room::playback::{PlayEffect, PlayInput, Playback};
@@ -54,6 +55,30 @@ impl Transition<'_> {
                 }
             }
         }
+    }
+
+    /// Speaks the number of members to one that has entered and is not alone. Members that wait hear nobody, and those of an
+    /// adopted room have entered before.
+    pub(super) fn announce_count(&mut self, call: CallId) {
+        let count = self.room.present;
+        let is_silent = count < 2 || self.room.is_waiting();
+        if is_silent || self.room.adopted_at == Some(self.now) {
+            return;
+        }
+        let announcement = self.room.settings().announce_count.as_ref();
+        let Some(spoken) = announcement.map(|announcement| announcement.spoken(count)) else {
+            return;
+        };
+        let Some(member) = self.room.members.get(&call).map(|m| m.id) else {
+            return;
+        };
+        let input = PlayInput::Start {
+            // Each membership has one announcement.
+            operation: OperationId::new(member.uuid()),
+            media: vec![Media::Speech(spoken)],
+            command_uid: None,
+        };
+        self.apply_member_playback(call, input);
     }
 
     /// Continues the playback to a member that stays after all.

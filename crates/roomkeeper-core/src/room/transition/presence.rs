@@ -310,6 +310,7 @@ impl Transition<'_> {
             settings: m.settings.clone(),
         };
         let was_moving = m.moving.is_some();
+        let has_returned = matches!(m.moving.as_deref(), Some(Move::Back));
         self.effects.push(RoomEffect::CallEntered {
             call,
             sequence,
@@ -337,6 +338,9 @@ impl Transition<'_> {
         } else {
             self.joined_held(call, synthesized);
             self.joined_waiting(call, synthesized);
+            if !has_returned {
+                self.announce_count(call);
+            }
         }
     }
 
