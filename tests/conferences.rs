@@ -635,6 +635,9 @@ impl World {
             Input::Dump { call: n, parked } => {
                 self.sequence += 1;
                 let dump = ChannelDump {
+                    transfers: false,
+                    bridge: None,
+                    is_leg: false,
                     core: self.core_id(),
                     sequence: self.sequence,
                     channel: call(n).channel(),
@@ -855,7 +858,15 @@ impl World {
             Report::Parked { call: c } => {
                 let identity = identity();
                 let by = None;
-                return self.channel(late, call(c), ChannelChange::Parked { identity, by });
+                return self.channel(
+                    late,
+                    call(c),
+                    ChannelChange::Parked {
+                        identity,
+                        by,
+                        bridge: None,
+                    },
+                );
             }
             Report::HungUp { call: c } => {
                 let cause = "NORMAL_CLEARING".to_owned();
@@ -871,7 +882,15 @@ impl World {
 
     fn parks(&mut self, call: CallId, order: ParkId) -> Result<(), TestCaseError> {
         let (identity, by) = (identity(), Some(order));
-        self.channel(0, call, ChannelChange::Parked { identity, by })
+        self.channel(
+            0,
+            call,
+            ChannelChange::Parked {
+                identity,
+                by,
+                bridge: None,
+            },
+        )
     }
 
     #[allow(

@@ -54,6 +54,8 @@ mod say;
 mod settings;
 #[path = "rules/talk.rs"]
 mod talk;
+#[path = "rules/transfer.rs"]
+mod transfer;
 #[path = "rules/waiting.rs"]
 mod waiting;
 
@@ -324,6 +326,14 @@ impl World {
                         let uid = result.command_uid.as_ref().unwrap();
                         format!("call.{} [{uid}]", gathered(&result))
                     }
+                    CallEvent::Transfer(event) => {
+                        let synthesized = if notification.synthesized {
+                            " synthesized"
+                        } else {
+                            ""
+                        };
+                        format!("{}{synthesized}", transfer::words(&event))
+                    }
                     CallEvent::Hangup { cause, duration } => {
                         format!("call.hangup {cause} {}ms", duration.as_millis())
                     }
@@ -368,7 +378,14 @@ impl World {
 
     fn is_parked(&mut self, call: CallId, app: Option<&str>, by: Option<ParkId>) {
         let identity = identity(app);
-        self.channel(call, ChannelChange::Parked { identity, by });
+        self.channel(
+            call,
+            ChannelChange::Parked {
+                identity,
+                by,
+                bridge: None,
+            },
+        );
     }
 
     fn enters(&mut self, call: CallId, n: u128, instance: u128, speak: bool) {
@@ -477,7 +494,14 @@ fn call_without_variable_belongs_to_the_app_of_its_number() {
     let mut dialled = identity(None);
     dialled.did = Some("747713009".into());
     let (identity, by) = (dialled, None);
-    world.channel(call(1), ChannelChange::Parked { identity, by });
+    world.channel(
+        call(1),
+        ChannelChange::Parked {
+            identity,
+            by,
+            bridge: None,
+        },
+    );
     world.expect_notifications(&["call.new 747713009"]);
     let app = world.node_state.call(call(1)).unwrap().app().clone();
     assert_eq!(app.as_str(), "other");
@@ -574,6 +598,9 @@ fn joining_call_that_is_still_parked_is_not_refused() {
     assert!(world.node_state.channels_to_dump(&[listed]).is_empty());
     world.sequence += 1;
     let dump = ChannelDump {
+        transfers: false,
+        bridge: None,
+        is_leg: false,
         core: core(),
         sequence: world.sequence,
         channel: call(1).channel(),
@@ -1074,6 +1101,9 @@ fn turned_away_call_is_checked_when_its_park_fails() {
     );
     world.sequence += 1;
     let dump = ChannelDump {
+        transfers: false,
+        bridge: None,
+        is_leg: false,
         core: core(),
         sequence: world.sequence,
         channel: call(1).channel(),

@@ -60,6 +60,46 @@ async fn run_for_app(api: &Client, command: CallArguments, view: IdView) -> Resu
         CallArguments::Dial { .. }
         | CallArguments::Dialling { .. }
         | CallArguments::Cancel { .. } => return dial::run(api, command, view).await,
+        CallArguments::Transfer {
+            target,
+            to,
+            extension,
+            context,
+            from,
+            caller_name,
+            answer_within,
+            wait,
+        } => {
+            let call = lookup::call(api, &target.call).await?;
+            let mut request = command_to(call, "transfer");
+            for (field, text) in [
+                ("to", to),
+                ("extension", extension),
+                ("context", context),
+                ("from", from),
+                ("caller_name", caller_name),
+            ] {
+                if let Some(text) = text {
+                    request = request.with(field, text);
+                }
+            }
+            if let Some(seconds) = answer_within {
+                request = request.with("timeout", seconds);
+            }
+            let request = request
+                .confirmed_by(Subject::Call(call), "call.transferred")
+                .fails_with(&["call.transfer_failed", "call.hangup"]);
+            (request, wait)
+        }
+        CallArguments::TransferCancel { target, wait } => {
+            let call = lookup::call(api, &target.call).await?;
+            let mut request = command_to(call, "transfer/cancel");
+            request.words = format!("transfer-cancel {call}");
+            let request = request
+                .confirmed_by(Subject::Call(call), "call.transfer_ended")
+                .confirmation(|each| each.events.push("call.transfer_failed"));
+            (request, wait)
+        }
         CallArguments::Answer { target, wait } => {
             let call = lookup::call(api, &target.call).await?;
             let request = command_to(call, "answer")

@@ -122,6 +122,8 @@ pub async fn run_call(admin: &Client, command: CallArguments, view: IdView) -> R
         | CallArguments::Dial { .. }
         | CallArguments::Dialling { .. }
         | CallArguments::Cancel { .. }
+        | CallArguments::Transfer { .. }
+        | CallArguments::TransferCancel { .. }
         | CallArguments::Answer { .. }
         | CallArguments::Gather { .. }
         | CallArguments::GatherStop { .. }

@@ -172,6 +172,11 @@ pub const KEYS: &[KeyDoc] = &[
         "hosts of allowed SIP addresses",
     ),
     doc(
+        "dial.allow[].contexts",
+        "[]",
+        "dialplan contexts of the nodes; the app may transfer calls to their extensions",
+    ),
+    doc(
         "dial.allow[].callers",
         "[]",
         "beginnings of the callers' numbers that the app may show; empty: any number, or none",

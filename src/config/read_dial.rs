@@ -1,7 +1,7 @@
 //! Reads the section `dial`: the calls that apps may have FreeSWITCH make.
 
 use freeswitch_esl::command::DialTemplate;
-use roomkeeper_core::dial::{DialPermission, DialRules};
+use roomkeeper_core::dial::{DialPermission, DialRules, DialplanContext};
 use roomkeeper_core::ids::AppId;
 
 use super::tree::{Section, Tree};
@@ -68,14 +68,19 @@ fn read_permission(parent: &mut Section<'_>, i: usize, tree: Tree) -> Option<Dia
             s.problem(&key, format!("{domain:?} is not a host name or address"));
         }
     }
-    if numbers.is_empty() && domains.is_empty() {
-        s.problem("numbers", "numbers or domains are required");
+    let mut contexts = Vec::new();
+    for (i, context) in s.texts("contexts").into_iter().enumerate() {
+        contexts.extend(s.parsed::<DialplanContext>(&format!("contexts[{i}]"), &context));
+    }
+    if numbers.is_empty() && domains.is_empty() && contexts.is_empty() {
+        s.problem("numbers", "numbers, domains or contexts are required");
     }
     s.finish();
     Some(DialPermission {
         app: app?,
         numbers,
         domains: domains.iter().map(|d| d.to_ascii_lowercase()).collect(),
+        contexts,
         callers,
     })
 }

@@ -181,6 +181,8 @@ impl ApiError {
             | Refusal::NotCoached
             | Refusal::CoachNotParked
             | Refusal::Coaching
+            | Refusal::Transferring
+            | Refusal::NotTransferring
             | Refusal::RecordingStarting
             | Refusal::TooManyRecordings
             | Refusal::TooManyDials

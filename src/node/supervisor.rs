@@ -37,7 +37,7 @@ const FENCE_QUEUE: usize = 8;
 const STABLE_AFTER: Duration = Duration::from_secs(10);
 
 /// The subscribed events, besides those of conferences and fences.
-pub const EVENTS: [&str; 13] = [
+pub const EVENTS: [&str; 14] = [
     "CHANNEL_CREATE",
     "CHANNEL_PROGRESS",
     "CHANNEL_PROGRESS_MEDIA",
@@ -47,6 +47,7 @@ pub const EVENTS: [&str; 13] = [
     "CHANNEL_HANGUP",
     "CHANNEL_DESTROY",
     "MEDIA_BUG_START",
+    "CHANNEL_BRIDGE",
     "RECORD_START",
     "RECORD_STOP",
     "HEARTBEAT",

@@ -6,11 +6,11 @@
 use std::time::Duration;
 
 use freeswitch_esl::command::{
-    ChannelUuid, ConferenceName, InlinePlan, JoinFlag, MemberLevel, PlanStep, ProfileName, Unfit,
-    VarName, VarValue,
+    ChannelUuid, ConferenceName, InlinePlan, JoinFlag, Leg, MemberLevel, PlanStep, ProfileName,
+    Unfit, VarName, VarValue,
 };
 
-use super::variables::{META_VARIABLE, PARK_VARIABLE};
+use super::variables::{META_VARIABLE, PARK_VARIABLE, RESULT_VARIABLES};
 
 /// The entry of a call into a conference.
 #[derive(Debug)]
@@ -81,6 +81,25 @@ pub fn coach(member: ChannelUuid, id: u64, park_timeout: Duration) -> Result<Inl
     variables.push(set(quirk_keys_of_a_coach_change_who_hears_it())?);
     Ok(InlinePlan::new(PlanStep::SetVars(variables))
         .then(PlanStep::Eavesdrop(member))
+        .then(PlanStep::Park))
+}
+
+/// Connects a call with somebody, and parks it afterwards, whatever happened. Notes the id of that park on the channel. The
+/// variables with the result of an earlier transfer are removed.
+///
+/// # Errors
+/// As [`enter`].
+pub fn transfer(leg: Leg, id: u64, park_timeout: Duration) -> Result<InlinePlan, Unfit> {
+    let mut variables = common_variables(park_timeout, None)?;
+    variables.push((
+        VarName::new(PARK_VARIABLE)?,
+        Some(VarValue::new(id.to_string())?),
+    ));
+    for name in RESULT_VARIABLES {
+        variables.push((VarName::new(name)?, None));
+    }
+    Ok(InlinePlan::new(PlanStep::SetVars(variables))
+        .then(PlanStep::Bridge(Box::new(leg)))
         .then(PlanStep::Park))
 }
 
@@ -171,7 +190,7 @@ const fn quirk_lock_binds_by_variable(binds: bool) -> (&'static str, &'static st
 #[cfg(test)]
 mod tests {
     use super::*;
-    use freeswitch_esl::command::Api;
+    use freeswitch_esl::command::{Api, DialString};
 
     const UUID: &str = "75cdcc5c-a757-4d44-80d5-95d9e74567a2";
     const TIMEOUT: Duration = Duration::from_secs(60);
@@ -259,6 +278,28 @@ mod tests {
             coach(member, 17, TIMEOUT),
             ";roomkeeper_park=17;eavesdrop_whisper_bleg=true;eavesdrop_whisper_aleg=;eavesdrop_enable_dtmf=false,eavesdrop:1f0f77f9-5b94-4f1c-9f0a-6b6f4d6f3c11,park",
         );
+    }
+
+    #[test]
+    fn transfer_parks_whatever_happens() {
+        let leg = Leg {
+            uuid: ChannelUuid::new("1f0f77f9-5b94-4f1c-9f0a-6b6f4d6f3c11").unwrap(),
+            timeout: Duration::from_secs(30),
+            caller_number: None,
+            caller_name: None,
+            headers: Vec::new(),
+            variables: Vec::new(),
+            to: DialString::new("loopback/1000/desk").unwrap(),
+        };
+        let command = Api::Transfer(channel(), transfer(leg, 17, TIMEOUT).unwrap());
+        let expected = format!(
+            "uuid_transfer {UUID} m:!:{VARIABLES};roomkeeper_park=17;originate_disposition=;last_bridge_hangup_cause=;\
+             bridge_hangup_cause=;last_bridge_proto_specific_hangup_cause=!\
+             bridge:%[^^;hangup_after_bridge=false;continue_on_fail=true;ringback=%(2000,4000,440,480)]\
+             {{^^;origination_uuid=1f0f77f9-5b94-4f1c-9f0a-6b6f4d6f3c11;ignore_early_media=true;originate_timeout=30}}\
+             loopback/1000/desk!park inline"
+        );
+        assert_eq!(command.to_string(), expected);
     }
 
     #[test]

@@ -7,16 +7,18 @@ use crate::media::link::Links;
 use freeswitch_esl::command::{
     Api, AppName, ChannelUuid, CollectDigits, Command, ConferenceCommand, ConferenceName,
     ConferenceSound, ConferenceVarName, DialString, DialTemplate, DigitPrompt, DtmfTones,
-    ExecutionId, HangupCause, JoinFlag, Line, MarkedResult, MediaUrl, MemberAction, MemberLevel,
-    MemberSelector, Origination, ProfileName, QuotedText, RecordVerb, RecordingPath, SipHeaderName,
-    SoundFile, SpokenText, Unfit, VarName, VarValue, Voice,
+    ExecutionId, HangupCause, JoinFlag, Leg, Line, MarkedResult, MediaUrl, MemberAction,
+    MemberLevel, MemberSelector, Origination, ProfileName, QuotedText, RecordVerb, RecordingPath,
+    SipHeaderName, SoundFile, SpokenText, Unfit, VarName, VarValue, Voice,
 };
 use roomkeeper_core::action::Step;
 use roomkeeper_core::call::StepId;
-use roomkeeper_core::dial::{CallerName, Destination, PhoneNumber, SipHeader};
+use roomkeeper_core::dial::{
+    CallerName, Destination, PhoneNumber, SipHeader, TransferRequest, TransferTarget,
+};
 use roomkeeper_core::entity::Target;
 use roomkeeper_core::gather::{Gather, Prompt};
-use roomkeeper_core::ids::{CallId, RoomId};
+use roomkeeper_core::ids::{CallId, ChannelId, RoomId};
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::Media;
 use roomkeeper_core::room::{
@@ -26,7 +28,8 @@ use roomkeeper_core::room::{
 
 use super::plans;
 use super::variables::{
-    APP_VARIABLE, DIAL_VARIABLE, DIGITS_VARIABLE, META_VARIABLE, RECORDING_VARIABLE, STEP_VARIABLE,
+    APP_VARIABLE, DIAL_VARIABLE, DIGITS_VARIABLE, LEG_VARIABLE, META_VARIABLE, RECORDING_VARIABLE,
+    STEP_VARIABLE,
 };
 use roomkeeper_core::conference_meta as meta;
 use roomkeeper_core::switch_command::{SwitchAction, SwitchCommand};
@@ -319,6 +322,13 @@ fn call_command(
                 settings.park_timeout,
             )?,
         ),
+        SwitchAction::Transfer { request, leg, id } => {
+            let leg = transfer_leg(request, *leg, channel, settings)?;
+            Api::Transfer(
+                channel,
+                plans::transfer(leg, id.0.as_micros(), settings.park_timeout)?,
+            )
+        }
         SwitchAction::Prepare => Api::SetVars(channel, plans::preparation()?),
         SwitchAction::Answer => Api::Answer(channel),
         SwitchAction::CancelDial => Api::Kill(channel, None),
@@ -453,7 +463,7 @@ fn dial(
         let app = VarValue::new(registration.app.as_str())?;
         Ok((VarName::new(APP_VARIABLE)?, app))
     });
-    Ok(Api::Originate(Box::new(Origination {
+    let leg = Leg {
         uuid: channel,
         timeout: request.timeout(),
         caller_number: from.map(QuotedText::new).transpose()?,
@@ -465,8 +475,54 @@ fn dial(
             .collect::<Result<_, Unfit>>()?,
         variables: app.transpose()?.into_iter().chain([dialled_by]).collect(),
         to: settings.dial.dial_string(&request.to)?,
+    };
+    Ok(Api::Originate(Box::new(Origination {
+        leg,
         plan: plans::enter(plan_entry(entry, room, settings)?, settings.park_timeout)?,
     })))
+}
+
+/// The other side of a transfer. An extension is called through the dialplan, by a `loopback` channel: if the context does
+/// not have it, that channel alone hangs up.
+fn transfer_leg(
+    request: &TransferRequest,
+    leg: ChannelId,
+    call: ChannelUuid,
+    settings: &CommandSettings,
+) -> Result<Leg, Unfit> {
+    let from = request.from.as_ref().map(PhoneNumber::as_str);
+    let name = request.caller_name.as_ref().map(CallerName::as_str);
+    let mut variables = vec![(
+        VarName::new(LEG_VARIABLE)?,
+        VarValue::new(call.to_string())?,
+    )];
+    let to = match &request.to {
+        TransferTarget::Destination(to) => settings.dial.dial_string(to)?,
+        TransferTarget::Extension(extension, context) => {
+            for (name, value) in quirk_loopback_removes_itself() {
+                variables.push((VarName::new(name)?, VarValue::new(value)?));
+            }
+            DialString::new(format!("loopback/{extension}/{context}/XML"))?
+        }
+    };
+    Ok(Leg {
+        uuid: ChannelUuid::from(leg.uuid()),
+        timeout: Duration::from_secs(request.timeout.into()),
+        caller_number: from.map(QuotedText::new).transpose()?,
+        caller_name: name.map(QuotedText::new).transpose()?,
+        headers: Vec::new(),
+        variables,
+        to,
+    })
+}
+
+/// A `loopback` channel connects its two sides without itself once the extension is answered (`mod_loopback.c`), which
+/// would move the call out of the plan of its transfer.
+const fn quirk_loopback_removes_itself() -> [(&'static str, &'static str); 2] {
+    [
+        ("loopback_bowout", "false"),
+        ("loopback_bowout_on_execute", "false"),
+    ]
 }
 
 /// Returns the flags that a member has from the start.

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use smol_str::SmolStr;
 
 use freeswitch_esl::{ConferenceAction, Event, EventKind};
-use roomkeeper_core::call::{Direction, ParkId};
+use roomkeeper_core::call::{Bridge, Direction, ParkId};
 use roomkeeper_core::gather::{PressedDigit, is_digit};
 use roomkeeper_core::ids::{ChannelId, ConferenceId, CoreId, NodeId, RecordingId, RoomId};
 use roomkeeper_core::room::{FileId, Level, ReportedLevels};
@@ -18,11 +18,23 @@ use roomkeeper_core::time::Timestamp;
 
 use super::conference_list::{self, ListedMember};
 use super::table::{self, TableError};
-use super::variables::{DIGITS_VARIABLE, RECORDING_VARIABLE};
+use super::variables::{
+    BRIDGE_CAUSE_VARIABLE, DIGITS_VARIABLE, DISPOSITION_VARIABLE, LEG_VARIABLE, PARK_VARIABLE,
+    PEER_STATUS_VARIABLE, RECORDING_VARIABLE,
+};
 use roomkeeper_core::switch_event::{
     ChannelChange, ChannelDump, ConferenceChange, Identity, ListedChannel, ListedConference,
     MemberBlock, SnapshotMember, SnapshotRoom, SwitchEvent, SwitchEventKind,
 };
+
+/// The application of a transfer.
+const BRIDGE: &str = "bridge";
+
+/// The `originate_disposition` from the beginning of a call until its outcome (`switch_ivr_originate.c`).
+const DIALLING: &str = "failure";
+
+/// The `originate_disposition` of an answered call (`switch_ivr_originate.c`).
+const ACCEPTED: &str = "call accepted";
 
 /// The application of a coach, and the function of its tap.
 const EAVESDROP: &str = "eavesdrop";
@@ -36,6 +48,14 @@ pub fn switch_event(event: &Event) -> Option<SwitchEvent> {
     let kind = event.kind();
     let what = match &kind {
         EventKind::Conference(action) => conference(event, action)?,
+        _ if variable(event, LEG_VARIABLE).is_some() => channel(event, |_| ChannelChange::Leg {
+            over: matches!(
+                kind,
+                EventKind::ChannelHangup
+                    | EventKind::ChannelHangupComplete
+                    | EventKind::ChannelDestroy
+            ),
+        })?,
         EventKind::ChannelCreate => dialled(event, |e| ChannelChange::Created(identity(e)))?,
         EventKind::ChannelProgress | EventKind::ChannelProgressMedia => {
             dialling_room(event)?;
@@ -44,8 +64,12 @@ pub fn switch_event(event: &Event) -> Option<SwitchEvent> {
         EventKind::ChannelAnswer => dialled(event, |e| ChannelChange::Answered(identity(e)))?,
         EventKind::ChannelPark => dialled(event, |e| ChannelChange::Parked {
             identity: identity(e),
-            by: park_id(e.get("variable_roomkeeper_park").as_deref()),
+            by: parked_by(e),
+            bridge: bridge(|name| variable(e, name)),
         })?,
+        EventKind::ChannelBridge => {
+            channel(event, |e| ChannelChange::Bridged { by: parked_by(e) })?
+        }
         EventKind::ChannelHangup | EventKind::ChannelHangupComplete => {
             dialled(event, |e| ChannelChange::HungUp {
                 cause: cause(e).unwrap_or_else(|| "UNKNOWN".to_owned()),
@@ -95,7 +119,6 @@ pub fn switch_event(event: &Event) -> Option<SwitchEvent> {
             })?
         }
         EventKind::ChannelUnpark
-        | EventKind::ChannelBridge
         | EventKind::BackgroundJob
         | EventKind::Heartbeat
         | EventKind::Shutdown
@@ -120,6 +143,32 @@ fn response(event: &Event) -> Option<String> {
     let digits = text(&format!("variable_{DIGITS_VARIABLE}"));
     let ended = text("Answer-State") == "hangup";
     (!ended).then(|| format!("{}:{digits}", text("variable_read_result")))
+}
+
+/// The value of a channel variable in an event.
+fn variable(event: &Event, name: &str) -> Option<String> {
+    event.get(&format!("variable_{name}")).map(Cow::into_owned)
+}
+
+fn parked_by(event: &Event) -> Option<ParkId> {
+    park_id(variable(event, PARK_VARIABLE).as_deref())
+}
+
+/// The result of the last `bridge` of a channel, from its variables; `None` while the other side rings, and before.
+fn bridge(variable: impl Fn(&str) -> Option<String>) -> Option<Bridge> {
+    let get = |name: &str| variable(name).filter(|value| !value.is_empty());
+    let disposition = get(DISPOSITION_VARIABLE)?;
+    match disposition.as_str() {
+        DIALLING => None,
+        "SUCCESS" | ACCEPTED => Some(Bridge::Answered {
+            cause: get(BRIDGE_CAUSE_VARIABLE),
+        }),
+        _ => Some(Bridge::Failed {
+            cause: disposition,
+            sip_status: get(PEER_STATUS_VARIABLE)
+                .and_then(|status| status.strip_prefix("sip:")?.parse().ok()),
+        }),
+    }
 }
 
 /// `Core-UUID` of an event.
@@ -657,7 +706,9 @@ pub fn dump(json: &[u8]) -> Result<ChannelDump, UnreadableSnapshot> {
         .and_then(|v| v.as_str())
         .is_some_and(|s| s == "CS_EXECUTE");
     let listens = runs && application.as_deref() == Some(EAVESDROP);
-    let target = get("variable_current_application_data").filter(|_| listens);
+    let argument = get("variable_current_application_data");
+    let target = argument.as_ref().filter(|_| listens);
+    let is_leg = |argument: &String| argument.contains(&format!("{LEG_VARIABLE}="));
     Ok(ChannelDump {
         core: field("Core-UUID")?
             .parse()
@@ -672,6 +723,11 @@ pub fn dump(json: &[u8]) -> Result<ChannelDump, UnreadableSnapshot> {
         parked_by: park_id(get("variable_roomkeeper_park").as_deref()),
         parked: runs && application.as_deref() == Some("park"),
         listens_to: target.and_then(|target| target.parse().ok()),
+        transfers: runs
+            && application.as_deref() == Some(BRIDGE)
+            && argument.as_ref().is_some_and(is_leg),
+        bridge: bridge(|name| get(&format!("variable_{name}"))),
+        is_leg: get(&format!("variable_{LEG_VARIABLE}")).is_some(),
     })
 }
 

@@ -424,6 +424,7 @@ mod tests {
             LeftReason::Hangup,
             LeftReason::Removed,
             LeftReason::Moved,
+            LeftReason::Transferred,
             LeftReason::RoomDestroyed,
             LeftReason::Timeout,
             LeftReason::Orphan,

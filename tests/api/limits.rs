@@ -316,6 +316,7 @@ async fn all_other_checks_come_before_the_cooldown() {
             CallInput::Leaving,
             RoomInput::Leave {
                 call: call(3),
+                reason: roomkeeper_core::room::LeftReason::Removed,
                 command_uid: None,
                 deadline: CREATED + Duration::from_secs(10),
             },

@@ -164,6 +164,7 @@ async fn members_gives_200_with_present_members() {
     room::apply(&mut state, join, at);
     let leave = RoomInput::Leave {
         call: speaking,
+        reason: roomkeeper_core::room::LeftReason::Removed,
         command_uid: None,
         deadline,
     };

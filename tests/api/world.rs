@@ -201,6 +201,7 @@ impl Double {
                     MemberStatus::Joining { .. } => RoomInput::Cancel { call },
                     MemberStatus::Joined | MemberStatus::Leaving { .. } => RoomInput::Leave {
                         call,
+                        reason: roomkeeper_core::room::LeftReason::Removed,
                         command_uid: None,
                         deadline: self.deadline(),
                     },

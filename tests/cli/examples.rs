@@ -172,6 +172,8 @@ const NOT_RUN: &[(&str, &str)] = &[
     ("call dial", "needs an allowed destination"),
     ("call dialling", "needs an allowed destination"),
     ("call cancel", "needs a dial-out in progress"),
+    ("call transfer", "needs an allowed destination"),
+    ("call transfer-cancel", "needs a transfer in progress"),
     ("webhook", "the help of a group"),
     ("app", "the help of a group"),
     ("webhook add", "its URL must resolve"),

@@ -143,13 +143,14 @@ impl Backend {
         // A real server has no callees but those of its own dialplan.
         let route = match self.real {
             None => "sofia/gateway/trunk/${number}",
-            Some(_) => "loopback/${number}/inbound",
+            Some(_) => "loopback/${number}/inbound/XML",
         };
         let dial = [
             ("ROOMKEEPER_DIAL__NUMBER", route),
             ("ROOMKEEPER_DIAL__MAX_PER_APP", "1000"),
             ("ROOMKEEPER_DIAL__ALLOW__0__APP", "*"),
             ("ROOMKEEPER_DIAL__ALLOW__0__NUMBERS", "[\"+4930\"]"),
+            ("ROOMKEEPER_DIAL__ALLOW__0__CONTEXTS", "[inbound, nowhere]"),
         ];
         Setup {
             environment: dial

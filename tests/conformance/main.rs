@@ -51,6 +51,7 @@ mod say;
 mod settings;
 mod status;
 mod talk;
+mod transfer;
 mod voipbin;
 mod waiting;
 mod webhooks;
@@ -78,6 +79,7 @@ fn rows() -> Vec<(&'static str, Vec<Entry>)> {
         ("members", members::rows()),
         ("delete", delete::rows()),
         ("dial", dial::rows()),
+        ("transfer", transfer::rows()),
         ("play", play::rows()),
         ("say", say::rows()),
         ("announcement", announcement::rows()),

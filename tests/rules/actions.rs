@@ -132,7 +132,14 @@ fn ringing_call_is_answered_first() {
         ..identity(Some("demo"))
     };
     let (identity, by) = (rings, None);
-    world.channel(call(1), ChannelChange::Parked { identity, by });
+    world.channel(
+        call(1),
+        ChannelChange::Parked {
+            identity,
+            by,
+            bridge: None,
+        },
+    );
     world.join(call(1), room(1)).unwrap();
     let answer = world.step(&Step::Answer);
     world.step_ended(answer, "_none_");

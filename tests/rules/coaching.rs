@@ -79,6 +79,9 @@ impl World {
     fn coach_is_dumped(&mut self, listens_to: Option<CallId>, parked_by: Option<ParkId>) {
         self.sequence += 1;
         let dump = ChannelDump {
+            transfers: false,
+            bridge: None,
+            is_leg: false,
             core: core(),
             sequence: self.sequence,
             channel: call(2).channel(),

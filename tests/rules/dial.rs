@@ -186,7 +186,15 @@ fn room_without_a_place_for_the_callee_leaves_it_parked() {
     world.picks_up(call(1));
     world.notifications.clear();
     let (identity, by) = (identity(Some("demo")), None);
-    world.dialled(call(1), ChannelChange::Parked { identity, by }, None);
+    world.dialled(
+        call(1),
+        ChannelChange::Parked {
+            identity,
+            by,
+            bridge: None,
+        },
+        None,
+    );
     world.expect_notifications(&["join_failed refused [d-1]"]);
     assert_eq!(world.call_status(), CallStatus::Parked);
 }

@@ -92,7 +92,14 @@ fn late_event_in_the_same_batch_does_not_revive_a_call() {
     let mut world = World::new();
     let cause = "NORMAL_CLEARING".to_owned();
     let (by, identity) = (None, identity(Some("demo")));
-    let parked = world.channel_event(11, ChannelChange::Parked { identity, by });
+    let parked = world.channel_event(
+        11,
+        ChannelChange::Parked {
+            identity,
+            by,
+            bridge: None,
+        },
+    );
     let over = world.channel_event(12, ChannelChange::HungUp { cause });
     // Nothing is committed in between, so the end is not remembered yet.
     world.with(|node_state, cx| {

@@ -205,7 +205,14 @@ fn ringing_call_is_answered_and_pre_actions_follow_the_pin() {
         answered_at: None,
         ..identity(Some("demo"))
     };
-    world.channel(call(1), ChannelChange::Parked { identity, by: None });
+    world.channel(
+        call(1),
+        ChannelChange::Parked {
+            identity,
+            by: None,
+            bridge: None,
+        },
+    );
     world.join(call(1), room(1)).unwrap();
     let mut steps = Vec::new();
     for response in ["_none_", "success:4711", "FILE PLAYED"] {

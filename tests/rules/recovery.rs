@@ -222,6 +222,7 @@ fn members_that_do_not_return_in_time_have_left() {
 fn recovered_call_that_is_parked_has_left_its_room() {
     let mut world = World::recovering();
     let parked = ChannelChange::Parked {
+        bridge: None,
         identity: identity(Some("demo")),
         by: None,
     };
@@ -326,6 +327,7 @@ fn lock_waits_for_members_that_return() {
 fn first_join_of_a_recovered_parked_call_requests_snapshots() {
     let mut world = World::recovering();
     let parked = ChannelChange::Parked {
+        bridge: None,
         identity: identity(Some("demo")),
         by: None,
     };

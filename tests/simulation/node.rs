@@ -8,7 +8,7 @@ mod controls;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use roomkeeper_core::call::{Direction, ParkId, StepId};
+use roomkeeper_core::call::{Bridge, Direction, ParkId, StepId};
 use roomkeeper_core::ids::{AppId, ChannelId, ConferenceId, CoreId, NodeId, RecordingId, RoomId};
 use roomkeeper_core::room::{FileId, Level, MemberFlag, RecordAction, ReportedLevels};
 use roomkeeper_core::switch_event::{
@@ -45,6 +45,10 @@ pub enum Place {
     Between,
     /// Listening to this channel.
     Coaching(ChannelId),
+    /// Calling the other side of a transfer, or connected with it.
+    Bridged {
+        answered: bool,
+    },
 }
 
 /// The target of a transfer.
@@ -60,6 +64,8 @@ pub enum Going {
     Park(ParkId, Plan),
     /// To listen to this channel, and then into the park.
     Coach(ParkId, ChannelId, Plan),
+    /// To the other side of a transfer, and then into the park.
+    Out(ParkId, Plan),
 }
 
 /// The variables that the plan of a transfer sets.
@@ -145,6 +151,8 @@ pub struct Call {
     mark: Option<String>,
     /// The id of the last park command that was carried out.
     parked_by: Option<ParkId>,
+    /// The result of the last transfer.
+    bridge: Option<Bridge>,
     /// The number of transfers that it still survives.
     forwards: u32,
     /// The last transfer that was carried out, which a recovered call executes again.
@@ -174,6 +182,7 @@ impl Call {
             gathers: false,
             mark: None,
             parked_by: None,
+            bridge: None,
             forwards: FORWARDS,
             last_plan: None,
             enters_silently: false,
@@ -415,8 +424,14 @@ impl Node {
         if answered {
             self.report_channel(channel, ChannelChange::Answered(identity.clone()));
         }
-        let by = None;
-        self.report_channel(channel, ChannelChange::Parked { identity, by });
+        self.report_channel(
+            channel,
+            ChannelChange::Parked {
+                identity,
+                by: None,
+                bridge: None,
+            },
+        );
     }
 
     pub fn answer(&mut self, channel: ChannelId) -> Result<(), Rejection> {
@@ -455,7 +470,13 @@ impl Node {
             self.remove_member(channel, false, false);
             return true;
         }
-        let (Going::Into { plan, .. } | Going::Park(_, plan) | Going::Coach(_, _, plan)) = &going;
+        if let Place::Bridged { answered } = self.calls[&channel].place {
+            self.end_bridge(channel, answered, "ORIGINATOR_CANCEL");
+        }
+        let (Going::Into { plan, .. }
+        | Going::Park(_, plan)
+        | Going::Coach(_, _, plan)
+        | Going::Out(_, plan)) = &going;
         if !self.count_transfer(channel, plan) {
             return true;
         }
@@ -475,6 +496,11 @@ impl Node {
                 self.with(channel, |call| call.parked_by = Some(parking));
                 self.park(channel);
             }
+            Going::Out(parking, _) => self.with(channel, |call| {
+                call.parked_by = Some(parking);
+                call.bridge = None;
+                call.place = Place::Bridged { answered: false };
+            }),
             Going::Coach(parking, member, _) => {
                 self.with(channel, |call| call.parked_by = Some(parking));
                 if self.calls.contains_key(&member) {
@@ -486,6 +512,48 @@ impl Node {
             }
         }
         true
+    }
+
+    /// Sets the result of a transfer that is over.
+    fn end_bridge(&mut self, channel: ChannelId, answered: bool, cause: &str) {
+        self.with(channel, |call| {
+            call.place = Place::Between;
+            call.bridge = Some(match answered {
+                true => Bridge::Answered {
+                    cause: Some("NORMAL_CLEARING".to_owned()),
+                },
+                false => Bridge::Failed {
+                    cause: cause.to_owned(),
+                    sip_status: None,
+                },
+            });
+        });
+    }
+
+    /// Lets the other side of a transfer answer, or else end. Returns false if there is none.
+    pub fn other_side(&mut self, channel: ChannelId, answers: bool) -> bool {
+        let Some(Place::Bridged { answered }) = self.calls.get(&channel).map(|call| call.place)
+        else {
+            return false;
+        };
+        self.note_list();
+        if answers && !answered {
+            self.with(channel, |call| {
+                call.place = Place::Bridged { answered: true }
+            });
+            let by = self.calls[&channel].parked_by;
+            self.report_channel(channel, ChannelChange::Bridged { by });
+        } else {
+            self.end_bridge(channel, answered, "USER_BUSY");
+            self.park(channel);
+        }
+        true
+    }
+
+    /// Returns true if the other side of a transfer has not answered.
+    pub fn is_ringing_out(&self, channel: ChannelId) -> bool {
+        let place = self.calls.get(&channel).map(|call| call.place);
+        place == Some(Place::Bridged { answered: false })
     }
 
     /// Executes a pending transfer into a conference that does not admit the call: the call parks.
@@ -603,8 +671,12 @@ impl Node {
     fn park(&mut self, channel: ChannelId) {
         self.with(channel, |call| call.place = Place::Parked);
         let call = &self.calls[&channel];
-        let (identity, by) = (Self::identity(call), call.parked_by);
-        self.report_channel(channel, ChannelChange::Parked { identity, by });
+        let parked = ChannelChange::Parked {
+            identity: Self::identity(call),
+            by: call.parked_by,
+            bridge: call.bridge.clone(),
+        };
+        self.report_channel(channel, parked);
     }
 
     fn add_member(
@@ -1331,8 +1403,17 @@ impl Node {
             parked_by: call.parked_by,
             listens_to: match call.place {
                 Place::Coaching(member) => Some(member),
-                Place::Parked | Place::In(_) | Place::Between => None,
+                Place::Parked | Place::In(_) | Place::Between | Place::Bridged { .. } => None,
             },
+            transfers: matches!(call.place, Place::Bridged { .. }),
+            bridge: match call.place {
+                Place::Bridged { answered: true } => Some(Bridge::Answered { cause: None }),
+                Place::Bridged { answered: false } => None,
+                Place::Parked | Place::In(_) | Place::Between | Place::Coaching(_) => {
+                    call.bridge.clone()
+                }
+            },
+            is_leg: false,
         })
     }
 

@@ -148,6 +148,12 @@ pub enum Request {
     Uncoach {
         call: usize,
     },
+    Transfer {
+        call: usize,
+    },
+    CancelTransfer {
+        call: usize,
+    },
     Lock {
         slot: usize,
         lock: bool,
@@ -269,6 +275,11 @@ pub enum Step {
     CalleeRefuses {
         callee: usize,
         busy: bool,
+    },
+    /// The other side of a transfer answers, or else ends.
+    OtherSide {
+        call: usize,
+        answers: bool,
     },
     /// The unreported ends of conferences are reported.
     ReportEnds,
@@ -523,6 +534,10 @@ fn normal_step(rng: &mut Rng, mood: Mood) -> Step {
             call: rng.below(8),
             lingers: rng.one_in(2),
         },
+        2 if rng.one_in(4) => Step::OtherSide {
+            call: rng.below(8),
+            answers: !rng.one_in(3),
+        },
         2 => Step::GoesOn { call: rng.below(8) },
         3 => Step::Answered { role },
         4 => Step::Resync {
@@ -642,7 +657,7 @@ fn request(rng: &mut Rng) -> Request {
     let (call, slot) = (rng.below(8), rng.below(ROOMS));
     match rng.weighted(&[
         4, 3, 1, 14, 5, 2, 4, 4, 1, 2, 4, 2, 1, 1, 2, 2, 4, 3, 1, 3, 6, 6, 2, 6, 3, 1, 1, 5, 1, 2,
-        2, 2, 3, 7, 2, 1, 3,
+        2, 2, 3, 7, 2, 1, 3, 4, 1,
     ]) {
         0 => create(rng, slot),
         1 => Request::Delete { slot },
@@ -729,6 +744,8 @@ fn request(rng: &mut Rng) -> Request {
             call,
             moderates: rng.one_in(2),
         },
+        37 => Request::Transfer { call },
+        38 => Request::CancelTransfer { call },
         _ => Request::Settings {
             slot,
             change: match rng.below(5) {

@@ -30,6 +30,8 @@ pub struct WebhookLog {
     pub recordings: BTreeMap<String, String>,
     /// The active recording of each member, by room and call.
     pub taps: BTreeMap<(String, String), String>,
+    /// The calls that are connected by a transfer.
+    pub transferred: BTreeSet<String>,
     /// The coach of each member that has one, by room and call.
     pub coaches: BTreeMap<(String, String), String>,
     recorded: BTreeSet<String>,
@@ -398,7 +400,30 @@ impl WebhookLog {
                     "I3: a call was answered twice or after its end",
                 )?;
             }
+            "call.transferred" => {
+                ensure(
+                    self.calls.contains_key(&call) && self.inside.keys().all(|(_, c)| *c != call),
+                    "a call was transferred that is over, or in a room",
+                )?;
+                ensure(
+                    self.transferred.insert(call),
+                    "I3: a transfer was answered twice",
+                )?;
+            }
+            "call.transfer_failed" => {
+                ensure(
+                    self.calls.contains_key(&call) && !self.transferred.contains(&call),
+                    "I3: a transfer failed after its answer, or after the end of the call",
+                )?;
+            }
+            "call.transfer_ended" => {
+                ensure(
+                    self.transferred.remove(&call),
+                    "I3: a transfer ended that was not answered",
+                )?;
+            }
             "call.hangup" => {
+                self.transferred.remove(&call);
                 ensure(
                     self.calls.remove(&call).is_some(),
                     "I3: a call hung up twice",

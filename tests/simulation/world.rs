@@ -17,14 +17,15 @@ use roomkeeper_core::action;
 use roomkeeper_core::call::ParkId;
 use roomkeeper_core::call::{Checkpoint, StepId};
 use roomkeeper_core::conference_meta;
+use roomkeeper_core::dial::{TransferRequest, TransferTarget};
 use roomkeeper_core::entity::Target;
 use roomkeeper_core::gather;
 use roomkeeper_core::ids::{CallId, ChannelId, CoreId, RecordingId, RoomId};
 use roomkeeper_core::intent::{Accepted, Action, Intent};
 use roomkeeper_core::intent::{
-    Answer, Coach, CreateRoom, DeleteRoom, Gather, Hangup, Join, Kick, Leave, Move, Pause,
-    PauseRecording, Play, SetFlag, SetHold, SetLock, StartRecording, Stop, StopGather,
-    StopRecording, Uncoach, UpdateMember, UpdateRoom,
+    Answer, CancelTransfer, Coach, CreateRoom, DeleteRoom, Gather, Hangup, Join, Kick, Leave, Move,
+    Pause, PauseRecording, Play, SetFlag, SetHold, SetLock, StartRecording, Stop, StopGather,
+    StopRecording, Transfer, Uncoach, UpdateMember, UpdateRoom,
 };
 use roomkeeper_core::labels::LabelsUpdate;
 use roomkeeper_core::node_state::RecordedMember;
@@ -312,6 +313,7 @@ impl World {
             | Step::Floor { .. }
             | Step::Answers { .. }
             | Step::GoesOn { .. }
+            | Step::OtherSide { .. }
             | Step::Refused { .. }
             | Step::Interrupted { .. }
             | Step::FileEnds { .. }
@@ -426,6 +428,7 @@ impl World {
             Step::HangUp { call }
             | Step::Answers { call }
             | Step::GoesOn { call }
+            | Step::OtherSide { call, .. }
             | Step::Refused { call }
             | Step::Interrupted { call, .. }
             | Step::ActionEnds { call, .. } => {
@@ -459,6 +462,10 @@ impl World {
             Step::Answers { .. } => self.node.answer(channel),
             Step::GoesOn { .. } => {
                 self.node.execute_transfer(channel);
+                Ok(())
+            }
+            Step::OtherSide { answers, .. } => {
+                self.node.other_side(channel, answers);
                 Ok(())
             }
             // Without faults a conference admits every call.
@@ -927,6 +934,18 @@ impl World {
                 Intent::new(self.membership(call)?, app, Coach { coach })
             }
             Request::Uncoach { call } => Intent::new(self.membership(call)?, app, Uncoach),
+            Request::Transfer { call } => {
+                let request = Box::new(TransferRequest {
+                    to: TransferTarget::Destination("+4930".parse().ok()?),
+                    from: None,
+                    caller_name: None,
+                    timeout: 30,
+                });
+                Intent::new(Target::Call(self.session(call)?), app, Transfer { request })
+            }
+            Request::CancelTransfer { call } => {
+                Intent::new(Target::Call(self.session(call)?), app, CancelTransfer)
+            }
             Request::Dial { .. }
             | Request::CancelDial { .. }
             | Request::Role { .. }
@@ -1256,6 +1275,7 @@ impl World {
             (SwitchAction::Coach { member, id }, _) => {
                 node.send(channel, Going::Coach(*id, member.channel(), plan()))
             }
+            (SwitchAction::Transfer { id, .. }, _) => node.send(channel, Going::Out(*id, plan())),
             (SwitchAction::Prepare, _) => node.prepare(channel),
             (
                 SwitchAction::Record {
@@ -1732,6 +1752,9 @@ impl World {
             for channel in self.node.calls.keys().copied().collect::<Vec<_>>() {
                 busy |= self.node.end_step(channel, true);
                 busy |= self.node.execute_transfer(channel);
+                if self.node.is_ringing_out(channel) {
+                    busy |= self.node.other_side(channel, false);
+                }
             }
             self.flush();
             for index in 0..2 {
@@ -2093,7 +2116,7 @@ impl World {
             Place::In(room) => node_state
                 .room(room)
                 .is_some_and(|r| r.registration().is_some()),
-            Place::Parked | Place::Between | Place::Coaching(_) => false,
+            Place::Parked | Place::Between | Place::Coaching(_) | Place::Bridged { .. } => false,
         };
         let is: BTreeMap<ChannelId, (String, bool)> = self
             .node
@@ -2102,13 +2125,18 @@ impl World {
             // The app of a call comes from the dialplan, or from the room that it is in. The dialplan decides for
             // parked calls.
             .filter(|(channel, call)| {
-                let parked = matches!(call.place, Place::Parked | Place::Coaching(_));
+                let parked = matches!(
+                    call.place,
+                    Place::Parked | Place::Coaching(_) | Place::Bridged { .. }
+                );
                 let known = model.contains_key(channel) || (call.ours && parked);
                 !doubted.contains(channel) && (known || in_a_room(call.place))
             })
             .map(|(channel, call)| {
                 let place = match call.place {
                     Place::Coaching(_) => "Coaching".to_owned(),
+                    Place::Bridged { answered: true } => "Transferred".to_owned(),
+                    Place::Bridged { answered: false } => "Transferring".to_owned(),
                     place => format!("{place:?}"),
                 };
                 (*channel, (place, call.answered))
@@ -2282,9 +2310,10 @@ fn gather() -> gather::Gather {
 /// Returns the id of a park command.
 fn parking(command: &SwitchCommand) -> Option<ParkId> {
     match command.action {
-        SwitchAction::Park { id } | SwitchAction::Break { id } | SwitchAction::Coach { id, .. } => {
-            Some(id)
-        }
+        SwitchAction::Park { id }
+        | SwitchAction::Break { id }
+        | SwitchAction::Coach { id, .. }
+        | SwitchAction::Transfer { id, .. } => Some(id),
         _ => None,
     }
 }

@@ -25,6 +25,9 @@ const MAX_NAME: usize = 64;
 /// The longest name and value of a SIP header.
 const MAX_HEADER: (usize, usize) = (64, 256);
 
+/// The longest name of an extension or of a dialplan context.
+const MAX_EXTENSION: usize = 64;
+
 /// The maximum number of SIP headers of a call.
 pub const MAX_HEADERS: usize = 16;
 
@@ -179,6 +182,80 @@ impl fmt::Display for Destination {
 
 text_forms!(Destination);
 
+/// Declares a name in the operator's dialplan.
+macro_rules! dialplan_name {
+    ($(#[$doc:meta])* $name:ident, |$byte:ident| $fits:expr, $expected:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// Returns the name.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidDialText;
+            fn from_str(text: &str) -> Result<Self, InvalidDialText> {
+                let fits = |$byte: u8| $fits;
+                if (1..=MAX_EXTENSION).contains(&text.len()) && text.bytes().all(fits) {
+                    Ok(Self(text.to_owned()))
+                } else {
+                    Err(InvalidDialText($expected))
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        text_forms!($name);
+    };
+}
+
+dialplan_name! {
+    /// An extension of a dialplan context: `^[A-Za-z0-9+*_.-]{1,64}$`.
+    Extension, |b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'*' | b'_' | b'.' | b'-'),
+    "an extension: 1 to 64 letters, digits or `+*_.-`"
+}
+
+dialplan_name! {
+    /// A dialplan context: `^[A-Za-z0-9_.-]{1,64}$`.
+    DialplanContext, |b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'),
+    "a dialplan context: 1 to 64 letters, digits or `_.-`"
+}
+
+/// The other side of a transfer.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TransferTarget {
+    /// A number or a SIP address, as for a dial-out.
+    Destination(Destination),
+    /// An extension of the operator's dialplan.
+    Extension(Extension, DialplanContext),
+}
+
+/// The request of a transfer.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct TransferRequest {
+    /// The other side.
+    pub to: TransferTarget,
+    /// The caller's number that the other side sees; `None` for the number of the call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<PhoneNumber>,
+    /// The caller's name that the other side sees; `None` for the name of the call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caller_name: Option<CallerName>,
+    /// The time for an answer, in seconds.
+    pub timeout: u16,
+}
+
 /// The caller's name that the callee sees: letters, digits, spaces and `-._`, in ASCII.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -315,20 +392,26 @@ pub struct DialPermission {
     pub numbers: Vec<String>,
     /// The hosts of SIP addresses, in lower case.
     pub domains: Vec<String>,
+    /// The dialplan contexts whose extensions calls may be transferred to.
+    pub contexts: Vec<DialplanContext>,
     /// The beginnings of the callers' numbers; an empty list stands for all.
     pub callers: Vec<String>,
 }
 
 impl DialPermission {
     fn allows(&self, app: &AppId, to: &Destination, from: Option<&PhoneNumber>) -> bool {
-        let is_for = self.app.as_ref().is_none_or(|own| own == app);
         let reaches = match to {
             Destination::Number(number) => starts_with_any(number, &self.numbers),
             Destination::Address(address) => self.domains.iter().any(|d| d == address.host()),
         };
+        reaches && self.is_for(app, from)
+    }
+
+    fn is_for(&self, app: &AppId, from: Option<&PhoneNumber>) -> bool {
+        let is_own = self.app.as_ref().is_none_or(|own| own == app);
         let as_caller = self.callers.is_empty()
             || from.is_some_and(|number| starts_with_any(number, &self.callers));
-        is_for && reaches && as_caller
+        is_own && as_caller
     }
 }
 
@@ -346,6 +429,17 @@ impl DialRules {
         };
         let mut permissions = self.permissions.iter();
         has_route && permissions.any(|permission| permission.allows(app, to, from))
+    }
+
+    /// Returns true if a call of the app may be transferred so.
+    pub fn allows_transfer(&self, app: &AppId, request: &TransferRequest) -> bool {
+        let from = request.from.as_ref();
+        match &request.to {
+            TransferTarget::Destination(to) => self.allows(app, to, from),
+            TransferTarget::Extension(_, context) => self.permissions.iter().any(|permission| {
+                permission.contexts.contains(context) && permission.is_for(app, from)
+            }),
+        }
     }
 }
 
@@ -422,6 +516,23 @@ mod tests {
     }
 
     #[test]
+    fn extensions_and_contexts_have_no_syntax() {
+        for good in ["1000", "*97", "+4930", "front_desk.2-b"] {
+            assert!(good.parse::<Extension>().is_ok(), "{good:?}");
+        }
+        assert!("from-inside_2.b".parse::<DialplanContext>().is_ok());
+        for bad in [
+            "", "a/b", "a,b", "a|b", "a b", "a!b", "a^b", "a{b", "a]b", "${a}", "a'b", "app=park",
+            "a\n", "ü", "a:b", "a;b", "a@b",
+        ] {
+            assert!(bad.parse::<Extension>().is_err(), "{bad:?}");
+            assert!(bad.parse::<DialplanContext>().is_err(), "{bad:?}");
+        }
+        assert!("a+b".parse::<DialplanContext>().is_err());
+        assert!("a".repeat(65).parse::<Extension>().is_err());
+    }
+
+    #[test]
     fn only_configured_destinations_are_allowed() {
         let (own, other): (AppId, AppId) = ("own".parse().unwrap(), "other".parse().unwrap());
         let number: Destination = "+4930123".parse().unwrap();
@@ -435,6 +546,7 @@ mod tests {
             app: Some(own.clone()),
             numbers: vec!["+49".to_owned()],
             domains: vec!["pbx.example.com".to_owned()],
+            contexts: vec!["desk".parse().unwrap()],
             callers: vec!["+4940".to_owned()],
         });
         let caller: PhoneNumber = "+49401".parse().unwrap();
@@ -457,5 +569,15 @@ mod tests {
         rules.addresses_have_route = true;
         assert!(rules.allows(&own, &address, Some(&caller)));
         assert!(!rules.allows(&own, &"a@evil.example.com".parse().unwrap(), Some(&caller)));
+        let transfer = |context: &str, from| TransferRequest {
+            to: TransferTarget::Extension("1000".parse().unwrap(), context.parse().unwrap()),
+            from,
+            caller_name: None,
+            timeout: 60,
+        };
+        assert!(rules.allows_transfer(&own, &transfer("desk", Some(caller.clone()))));
+        assert!(!rules.allows_transfer(&own, &transfer("desk", None)));
+        assert!(!rules.allows_transfer(&own, &transfer("default", Some(caller.clone()))));
+        assert!(!rules.allows_transfer(&other, &transfer("desk", Some(caller))));
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Pure. `commands!` below lists every action with its result and its name; all other code reads that list.
 
+use crate::dial::TransferRequest;
 use crate::entity::{EntityId, Target};
 use crate::gather::{Gather as Request, Tones};
 use crate::ids::{AppId, CallId, CommandUid, MemberId, NodeId, OperationId, RecordingId, RoomId};
@@ -237,6 +238,10 @@ commands! {
     StopGather => OperationAccepted, |_| "gather_stop";
     /// Sends digits to a call.
     SendDigits => OperationAccepted, |_| "dtmf";
+    /// Connects a call with somebody outside of every room.
+    Transfer => TransferAccepted, |_| "transfer";
+    /// Ends a transfer.
+    CancelTransfer => TransferAccepted, |_| "cancel_transfer";
     /// Answers a ringing call.
     Answer => OperationAccepted, |_| "answer";
     /// Ends a call.
@@ -419,6 +424,17 @@ pub struct SendDigits {
     pub tones: Tones,
 }
 
+/// See [`Action::Transfer`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Transfer {
+    /// The request.
+    pub request: Box<TransferRequest>,
+}
+
+/// See [`Action::CancelTransfer`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CancelTransfer;
+
 /// See [`Action::Answer`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Answer;
@@ -443,6 +459,10 @@ pub struct DialCancelled {
     /// True if it is over already, because no attempt was in progress.
     pub over: bool,
 }
+
+/// A transfer is in progress, or ending.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TransferAccepted;
 
 /// The room is ending and is no longer found.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -728,6 +748,12 @@ pub enum Refusal {
     /// 409.
     #[error("the session coaches a member of a conference")]
     Coaching,
+    /// 409.
+    #[error("the session is being transferred, or is connected by a transfer")]
+    Transferring,
+    /// 409.
+    #[error("the session is not being transferred")]
+    NotTransferring,
     /// 409.
     #[error("the session is already being recorded")]
     AlreadyRecordingMember,

@@ -4,9 +4,10 @@
 
 use crate::action::Step;
 use crate::call::{ParkId, StepId};
+use crate::dial::TransferRequest;
 use crate::entity::Target;
 use crate::gather::Tones;
-use crate::ids::{CallId, RecordingId};
+use crate::ids::{CallId, ChannelId, RecordingId};
 use crate::room::{
     DialRequest, Entry, Level, MemberFlag, PlayCommand, RecordAction, Registration, RoomControl,
 };
@@ -111,7 +112,16 @@ pub enum SwitchAction {
         /// The id of the park, written on the channel.
         id: ParkId,
     },
-    /// Stops the step that runs, and parks the call.
+    /// Connects the call with the other side of a transfer; parks it afterwards.
+    Transfer {
+        /// The request.
+        request: Box<TransferRequest>,
+        /// The channel of the other side.
+        leg: ChannelId,
+        /// The id of the park, written on the channel.
+        id: ParkId,
+    },
+    /// Stops the step or the transfer that runs, and parks the call.
     Break {
         /// The id of the park command, written on the channel.
         id: ParkId,
@@ -169,6 +179,7 @@ impl SwitchAction {
             Self::Record { action, .. } => action.name(),
             Self::Step { .. } => "step",
             Self::Coach { .. } => "coach",
+            Self::Transfer { .. } => "transfer",
             Self::Break { .. } => "break",
             Self::Prepare => "prepare",
             Self::StopGather => "gather_stop",
@@ -196,6 +207,7 @@ impl SwitchAction {
             | Self::Step { .. }
             | Self::Break { .. }
             | Self::Coach { .. }
+            | Self::Transfer { .. }
             | Self::Prepare => Priority::Paced,
             // A held member must not hear the room, and its caller must not wait for those of a large room.
             Self::Hold { .. }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use smol_str::SmolStr;
 
-use crate::call::{Direction, ParkId, StepId};
+use crate::call::{Bridge, Direction, ParkId, StepId};
 use crate::gather::PressedDigit;
 use crate::ids::{AppId, ChannelId, ConferenceId, CoreId, RecordingId, RoomId};
 use crate::room::{FileId, Level, ReportedLevels};
@@ -222,6 +222,18 @@ pub enum ChannelChange {
         identity: Identity,
         /// `variable_roomkeeper_park`.
         by: Option<ParkId>,
+        /// The result of the last transfer that the channel carries.
+        bridge: Option<Bridge>,
+    },
+    /// `CHANNEL_BRIDGE` of a call: it is connected with the other side of a transfer.
+    Bridged {
+        /// `variable_roomkeeper_park`: the id of the park that follows.
+        by: Option<ParkId>,
+    },
+    /// Any event of a channel that is the other side of a transfer.
+    Leg {
+        /// True if the channel has ended.
+        over: bool,
     },
     /// `DTMF`: the channel received a digit.
     Digit(PressedDigit),
@@ -397,4 +409,10 @@ pub struct ChannelDump {
     pub parked_by: Option<ParkId>,
     /// The channel that it listens to, if it runs `eavesdrop`.
     pub listens_to: Option<ChannelId>,
+    /// True if it runs the `bridge` of a transfer.
+    pub transfers: bool,
+    /// The result of its last transfer.
+    pub bridge: Option<Bridge>,
+    /// True if it is the other side of a transfer.
+    pub is_leg: bool,
 }

@@ -55,7 +55,7 @@ pub enum CallArguments {
         #[arg(long, value_name = "NODE_ID")]
         node: Option<NodeId>,
         /// Only calls in this state.
-        #[arg(long, value_parser = ["ringing", "parked", "acting", "coaching", "joining", "in_room", "leaving"])]
+        #[arg(long, value_parser = ["ringing", "parked", "acting", "coaching", "transferring", "transferred", "joining", "in_room", "leaving"])]
         state: Option<String>,
         /// The refresh interval.
         #[command(flatten)]
@@ -119,6 +119,45 @@ pub enum CallArguments {
         room: String,
         /// The id of the dial-out.
         dial_out: CallId,
+        /// The wait.
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// Connects a call with somebody outside of every room. It leaves its room first, and is parked afterwards. With
+    /// --wait it ends when the other side has answered.
+    #[command(after_help = wait_help!("call transfer 527121101 +493012345 --wait", "call transfer 527121101 --extension 1000 --context desk"))]
+    Transfer {
+        /// The call.
+        #[command(flatten)]
+        target: CallReference,
+        /// A number or a SIP address. The configuration must allow it.
+        #[arg(required_unless_present = "extension", conflicts_with = "extension")]
+        to: Option<String>,
+        /// An extension of the node's dialplan, instead of a number.
+        #[arg(long, requires = "context")]
+        extension: Option<String>,
+        /// The context of the extension. The configuration must allow it.
+        #[arg(long, requires = "extension")]
+        context: Option<String>,
+        /// The caller's number that the other side sees.
+        #[arg(long, value_name = "NUMBER")]
+        from: Option<String>,
+        /// The caller's name that the other side sees.
+        #[arg(long, value_name = "NAME")]
+        caller_name: Option<String>,
+        /// Seconds for an answer; 60 if omitted.
+        #[arg(long, value_name = "SECONDS")]
+        answer_within: Option<u16>,
+        /// The wait.
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// Ends a transfer. The call is parked.
+    #[command(after_help = wait_help!("call transfer-cancel 527121101 --wait"))]
+    TransferCancel {
+        /// The call.
+        #[command(flatten)]
+        target: CallReference,
         /// The wait.
         #[command(flatten)]
         wait: Wait,

@@ -301,6 +301,8 @@ impl Rehearsal {
                 | ChannelChange::StepEnded { .. }
                 | ChannelChange::Digit(_)
                 | ChannelChange::ListenedTo
+                | ChannelChange::Bridged { .. }
+                | ChannelChange::Leg { .. }
                 | ChannelChange::RecordingStarted { .. }
                 | ChannelChange::RecordingStopped { .. }
                 | ChannelChange::HungUp { .. }

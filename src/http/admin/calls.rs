@@ -47,8 +47,16 @@ const MOST_FOUND: usize = 100;
 const NUMBER_LENGTH: std::ops::RangeInclusive<usize> = 3..=64;
 
 /// The states of a live call.
-const STATES: [&str; 7] = [
-    "ringing", "parked", "acting", "coaching", "joining", "in_room", "leaving",
+const STATES: [&str; 9] = [
+    "ringing",
+    "parked",
+    "acting",
+    "coaching",
+    "transferring",
+    "transferred",
+    "joining",
+    "in_room",
+    "leaving",
 ];
 
 pub(super) fn routes() -> OpenApiRouter<Shared> {

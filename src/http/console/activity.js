@@ -82,6 +82,12 @@ function ofMember(event, data) {
       return "is back after a restart of FreeSWITCH";
     case "conference.member.join_failed":
       return `could not join: ${(data.reason ?? "unknown").replaceAll("_", " ")}`;
+    case "call.transferred":
+      return "was transferred";
+    case "call.transfer_failed":
+      return `was not transferred: ${(data.reason ?? "unknown").replaceAll("_", " ")}`;
+    case "call.transfer_ended":
+      return "is parked after a transfer";
     case "conference.member.updated":
       return typeof data.volume_in === "number" ? `has the volume ${data.volume_in}` : null;
     case "conference.member.coach_failed":

@@ -104,6 +104,11 @@ function applyEvent(state, body, at) {
         withCall(state, session, (call) => (call?.state === "ringing" ? { ...call, state: "parked" } : call)),
         [`answer:${session}`],
       );
+    case "call.transferred":
+      return withCall(state, session, (call) => call && { ...call, state: "transferred" });
+    case "call.transfer_failed":
+    case "call.transfer_ended":
+      return withCall(state, session, (call) => call && { ...call, state: "parked" });
     case "call.hangup": {
       const room = state.calls.get(session)?.roomId;
       const next = room ? left(state, room, session) : state;
@@ -266,6 +271,12 @@ export function announceEvent(state, before, { event, room_id: room, session_uui
       return announce(state, `Recording of ${name} is paused`);
     case "conference.recording.resumed":
       return announce(state, `Recording of ${name} continues`);
+    case "call.transferred":
+      return announce(state, `${who} was transferred`);
+    case "call.transfer_failed":
+      return notice(state, "error", `${who} was not transferred: ${(data.reason ?? "unknown").replaceAll("_", " ")}`);
+    case "call.transfer_ended":
+      return announce(state, `${who} is parked after a transfer`);
     case "conference.member.coach_failed":
       return notice(state, "error", `${who} did not get a coach: ${(data.reason ?? "unknown").replaceAll("_", " ")}`);
     case "conference.member.recording.started":

@@ -197,25 +197,40 @@ pub(super) async fn dial(
         .await
 }
 
+/// Reads the time for an answer, in seconds.
+pub(super) fn answer_timeout(fields: &Fields) -> Result<u16, ApiError> {
+    within(fields, "timeout", TIMEOUT, 1, 600).map(small)
+}
+
+fn within(
+    fields: &Fields,
+    name: &str,
+    default: i64,
+    least: i64,
+    most: i64,
+) -> Result<i64, ApiError> {
+    let number = fields.integer(name)?.unwrap_or(default);
+    if (least..=most).contains(&number) {
+        Ok(number)
+    } else {
+        let expected = format!("expected a whole number from {least} to {most}");
+        Err(ApiError::field(name, expected))
+    }
+}
+
+fn small(number: i64) -> u16 {
+    u16::try_from(number).unwrap_or(u16::MAX)
+}
+
 fn request(fields: &Fields) -> Result<DialRequest, ApiError> {
-    let within = |name: &str, default: i64, least: i64, most: i64| {
-        let number = fields.integer(name)?.unwrap_or(default);
-        if (least..=most).contains(&number) {
-            Ok(number)
-        } else {
-            let expected = format!("expected a whole number from {least} to {most}");
-            Err(ApiError::field(name, expected))
-        }
-    };
-    let small = |number: i64| u16::try_from(number).unwrap_or(u16::MAX);
     Ok(DialRequest {
         to: fields.required("to")?,
         from: fields.parsed("from")?,
         caller_name: fields.parsed("caller_name")?,
-        timeout: small(within("timeout", TIMEOUT, 1, 600)?),
+        timeout: answer_timeout(fields)?,
         muted: fields.boolean("muted")?.unwrap_or(false),
-        retries: u8::try_from(within("retries", 0, 0, 10)?).unwrap_or(u8::MAX),
-        retry_pause: small(within("retry_pause", RETRY_PAUSE, 1, 3_600)?),
+        retries: u8::try_from(within(fields, "retries", 0, 0, 10)?).unwrap_or(u8::MAX),
+        retry_pause: small(within(fields, "retry_pause", RETRY_PAUSE, 1, 3_600)?),
         member: member_settings(fields)?,
         headers: headers(fields)?,
     })

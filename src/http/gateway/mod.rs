@@ -21,6 +21,7 @@ mod rooms;
 mod say;
 mod sessions;
 mod settings;
+mod transfer;
 
 use utoipa_axum::router::OpenApiRouter;
 
@@ -46,5 +47,6 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .merge(sessions::routes())
         .merge(commands::routes())
         .merge(keypad::routes())
+        .merge(transfer::routes())
         .merge(nodes::routes())
 }

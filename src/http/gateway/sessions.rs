@@ -99,7 +99,7 @@ pub(super) async fn list(
     get, path = "/api/v1/sessions/{uuid}", tag = "sessions", operation_id = "getCall",
     params(SessionPath),
     responses(
-        (status = 200, description = "The call. `state` is `ringing`, `parked`, `acting`, `joining`, `in_room` or `leaving`.", body = SessionRow,
+        (status = 200, description = "The call. `state` is `ringing`, `parked`, `acting`, `coaching`, `transferring`, `transferred`, `joining`, `in_room` or `leaving`.", body = SessionRow,
          example = json!({"uuid": SESSION, "node": "acW68", "did": "747713001", "caller_id": "527121102", "direction": "inbound", "state": "in_room", "room_id": ROOM, "created_at": "2026-05-06T12:34:56Z"})),
         ReadFailures,
     )

@@ -201,6 +201,46 @@ event_data! {
         direction: CallArrivedDirection,
     }
     CallAnswered {}
+    Transferred {
+        /// The number or SIP address of the other side; omitted for an extension.
+        #[schema(required = false)]
+        to: String,
+        /// The extension, with its `context`; omitted for a number or SIP address.
+        #[schema(required = false)]
+        extension: String,
+        #[schema(required = false)]
+        context: String,
+    }
+    TransferFailed {
+        /// The number or SIP address of the other side; omitted for an extension.
+        #[schema(required = false)]
+        to: String,
+        /// The extension, with its `context`; omitted for a number or SIP address.
+        #[schema(required = false)]
+        extension: String,
+        #[schema(required = false)]
+        context: String,
+        reason: TransferFailureReason,
+        /// FreeSWITCH's name of the hang-up cause; `UNKNOWN` if nothing reported it.
+        cause: String,
+        /// The status of the last SIP response of the other side; omitted if there was none.
+        #[schema(required = false)]
+        sip_status: u16,
+    }
+    TransferEnded {
+        /// The number or SIP address of the other side; omitted for an extension.
+        #[schema(required = false)]
+        to: String,
+        /// The extension, with its `context`; omitted for a number or SIP address.
+        #[schema(required = false)]
+        extension: String,
+        #[schema(required = false)]
+        context: String,
+        reason: TransferEndReason,
+        /// FreeSWITCH's name of the hang-up cause of the other side; omitted if it is not known.
+        #[schema(required = false)]
+        cause: String,
+    }
     CallEnded {
         /// FreeSWITCH's name of the hang-up cause.
         cause: String,
@@ -223,6 +263,7 @@ enum LeftReason {
     Hangup,
     Removed,
     Moved,
+    Transferred,
     RoomDestroyed,
     Timeout,
     Silence,
@@ -240,6 +281,26 @@ enum CoachEndReason {
     Timeout,
     Refused,
     Orphan,
+}
+
+/// The reason why a transfer was not answered: `removed` if somebody else moved the call.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+enum TransferFailureReason {
+    Busy,
+    NoAnswer,
+    Failed,
+    Cancelled,
+    Removed,
+}
+
+/// The reason why an answered transfer ended: the other side hung up, a caller ended it, or somebody else moved the call.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+enum TransferEndReason {
+    Hangup,
+    Cancelled,
+    Removed,
 }
 
 /// The reason why a call did not join.
@@ -443,6 +504,9 @@ envelopes! {
     CallArrived,
     CallAnswered,
     CallEnded,
+    Transferred,
+    TransferFailed,
+    TransferEnded,
     WebhookDisabled,
     WebhookTested,
     MemberTalking,

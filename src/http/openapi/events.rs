@@ -95,6 +95,9 @@ fn describe(event: &str) -> Option<(&'static str, String)> {
         "call.answered": "A call was answered", CallAnswered;
         "call.dtmf": "A call sent a digit outside of a conference", DigitReceived;
         "call.gathered": "A request for digits of a call ended", DigitsGathered;
+        "call.transferred": "The other side of a transfer answered", Transferred;
+        "call.transfer_failed": "The other side of a transfer did not answer; the call is parked", TransferFailed;
+        "call.transfer_ended": "A transfer ended; the call is parked", TransferEnded;
         "call.hangup": "A call ended", CallEnded;
         "webhook.disabled": "Another webhook endpoint of the app was disabled", WebhookDisabled;
         "webhook.test": "The owner of the endpoint requested a test", WebhookTested;

@@ -99,6 +99,8 @@ pub(crate) enum CallStateText {
     Parked,
     Acting,
     Coaching,
+    Transferring,
+    Transferred,
     Joining,
     InRoom,
     Leaving,

@@ -301,6 +301,10 @@ fn requires_field(schemas: &BTreeMap<String, RefOr<Schema>>, schema: &RefOr<Sche
             let mut parts = all.items.iter();
             parts.any(|part| requires_field(schemas, part))
         }
+        RefOr::T(Schema::OneOf(one)) => {
+            let mut kinds = one.items.iter();
+            kinds.all(|kind| requires_field(schemas, kind))
+        }
         RefOr::T(_) => false,
     }
 }

@@ -13,7 +13,7 @@ use crate::reconciler::reply::Reply;
 use crate::store::{Commit, CommitOutcome, EntityId, StoreError};
 use crate::telemetry as names;
 use crate::telemetry::trace::{self, SpanRef};
-use roomkeeper_core::call::CallEvent;
+use roomkeeper_core::call::{CallEvent, TransferChange};
 use roomkeeper_core::ids::NodeId;
 use roomkeeper_core::intent::{Accepted, Action, Intent};
 use roomkeeper_core::node_state::{Notification, Subject};
@@ -47,6 +47,7 @@ enum Confirmation {
     RecordingPaused(bool),
     Coached,
     Uncoached,
+    TransferEnded,
 }
 
 struct PendingIntent {
@@ -237,6 +238,7 @@ const fn awaited_confirmation(intent: &Intent) -> Option<(EntityId, Confirmation
         Action::StopRecording(_) => Confirmation::RecordingStopped,
         Action::Coach(_) => Confirmation::Coached,
         Action::Uncoach(_) => Confirmation::Uncoached,
+        Action::CancelTransfer(_) => Confirmation::TransferEnded,
         Action::PauseRecording(set) => Confirmation::RecordingPaused(set.pause),
         Action::CreateRoom(_)
         | Action::UpdateRoom(_)
@@ -247,6 +249,8 @@ const fn awaited_confirmation(intent: &Intent) -> Option<(EntityId, Confirmation
         | Action::Pause(_)
         | Action::Stop(_)
         | Action::SetVolume(_)
+        // The other side decides when it answers.
+        | Action::Transfer(_)
         // The caller decides when it ends.
         | Action::Gather(_)
         | Action::StopGather(_)
@@ -309,6 +313,12 @@ const fn confirmed_by(notification: &Notification) -> Option<(EntityId, Confirma
         Subject::Call(call, notification) => match &notification.event {
             CallEvent::Answered => (EntityId::Call(*call), Confirmation::Answered, true),
             CallEvent::Hangup { .. } => (EntityId::Call(*call), Confirmation::HungUp, true),
+            CallEvent::Transfer(event) => match event.change {
+                TransferChange::Failed { .. } | TransferChange::Ended { .. } => {
+                    (EntityId::Call(*call), Confirmation::TransferEnded, true)
+                }
+                TransferChange::Answered => return None,
+            },
             CallEvent::New { .. } | CallEvent::Gathered(_) | CallEvent::Digit(_) => return None,
         },
     })

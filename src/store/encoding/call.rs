@@ -7,7 +7,7 @@ use std::fmt;
 
 use crate::store::{EntityId, RawRecord, StoreError};
 use roomkeeper_core::call::{
-    ActionRun, CallData, CallState, CallStatus, Coaching, Direction, Gathering, ParkId,
+    ActionRun, CallData, CallState, CallStatus, Coaching, Direction, Gathering, ParkId, Transfer,
 };
 use roomkeeper_core::ids::{CallId, NodeId, RoomId};
 use roomkeeper_core::time::Timestamp;
@@ -47,6 +47,7 @@ stored_parts! {
             'q' pending_park "the unconfirmed command to park it, microseconds",
             'y' run "its action run, JSON",
             'z' coaching "its work as a coach, JSON",
+            'T' transfer "its transfer, JSON",
             'G' gather "its request for digits, JSON",
         }
         _ id = id,
@@ -57,7 +58,7 @@ stored_parts! {
 stored_fields! {
     /// A place is stored flat.
     StoredPlace {
-        'p' kind "1 ringing, 2 parked, 3 acting, 4 joining, 5 in a room, 6 leaving, 7 ended, 8 moving, 9 coaching",
+        'p' kind "1 ringing, 2 parked, 3 acting, 4 joining, 5 in a room, 6 leaving, 7 ended, 8 moving, 9 coaching, 10 transferring, 11 transferred",
         'r' room "the room of 3 to 6 and the new room of 8, if there is one: its UUID",
         'R' foreign_room "the same, as an id, for a room of another node",
         'm' old_room "the room that 8 comes from, unless it has left it: its UUID",
@@ -81,6 +82,8 @@ enum PlaceKind {
     Ended,
     Moving,
     Coaching,
+    Transferring,
+    Transferred,
 }
 
 /// A room that is stored with its node.
@@ -97,6 +100,8 @@ stored_codes! {
         7 Ended,
         8 Moving,
         9 Coaching,
+        10 Transferring,
+        11 Transferred,
     }
 }
 
@@ -114,6 +119,8 @@ impl FieldGroup for CallStatus {
             Self::Ended => PlaceKind::Ended,
             Self::Moving { .. } => PlaceKind::Moving,
             Self::Coaching => PlaceKind::Coaching,
+            Self::Transferring => PlaceKind::Transferring,
+            Self::Transferred => PlaceKind::Transferred,
         };
         let room = self.room();
         let old_room = match self {
@@ -150,6 +157,8 @@ impl FieldGroup for CallStatus {
                 to: in_room()?,
             },
             PlaceKind::Coaching => Self::Coaching,
+            PlaceKind::Transferring => Self::Transferring,
+            PlaceKind::Transferred => Self::Transferred,
         })
     }
 }
@@ -208,6 +217,17 @@ impl Field for Coaching {
     fn read(name: char, _: NodeId, packed: &Packed<'_>) -> Result<Self, DecodeError> {
         let coaching = serde_json::from_str(&packed.text(name)?);
         coaching.map_err(|_| "invalid coaching".into())
+    }
+}
+
+impl Field for Transfer {
+    fn write(&self, name: char, _: NodeId, packer: &mut Packer) {
+        packer.text(name, &json(self));
+    }
+
+    fn read(name: char, _: NodeId, packed: &Packed<'_>) -> Result<Self, DecodeError> {
+        let transfer = serde_json::from_str(&packed.text(name)?);
+        transfer.map_err(|_| "invalid transfer".into())
     }
 }
 

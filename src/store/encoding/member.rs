@@ -237,6 +237,7 @@ stored_codes! {
         4 Timeout,
         5 Orphan,
         6 Silence,
+        7 Transferred,
     }
 }
 
@@ -427,6 +428,7 @@ mod tests {
             LeftReason::Hangup,
             LeftReason::Removed,
             LeftReason::Moved,
+            LeftReason::Transferred,
             LeftReason::RoomDestroyed,
             LeftReason::Timeout,
             LeftReason::Orphan,

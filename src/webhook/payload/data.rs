@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 
-use roomkeeper_core::call::{CallEvent, GatherResult, PressedDigit};
+use roomkeeper_core::call::{
+    CallEvent, GatherResult, PressedDigit, TransferChange, TransferEvent, TransferTarget,
+};
 use roomkeeper_core::ids::{
     CallId, CommandUid, EndpointId, MemberId, OperationId, RecordingId, RoomId,
 };
@@ -86,6 +88,8 @@ pub(super) struct Data<'a> {
     pub(super) operation_id: Option<String>,
     #[serde(flatten)]
     pub(super) dial: Option<DialData<'a>>,
+    #[serde(flatten)]
+    pub(super) transfer: Option<TransferData<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) command_uid: Option<&'a CommandUid>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -106,6 +110,32 @@ pub(super) struct DialData<'a> {
     /// RFC 3339; absent if no attempt follows.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_at: Option<String>,
+}
+
+/// The fields of a transfer's event.
+#[derive(Serialize)]
+pub(super) struct TransferData<'a> {
+    #[serde(flatten)]
+    to: OtherSide<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sip_status: Option<u16>,
+}
+
+/// The other side of a transfer.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum OtherSide<'a> {
+    Destination {
+        to: String,
+    },
+    Extension {
+        extension: &'a str,
+        context: &'a str,
+    },
 }
 
 /// A file or a text that was not played.
@@ -245,6 +275,30 @@ fn dial_data(event: &DialEvent) -> DialData<'_> {
     }
 }
 
+fn transfer_data(event: &TransferEvent) -> TransferData<'_> {
+    let (reason, cause, sip_status) = match &event.change {
+        TransferChange::Answered => (None, None, None),
+        TransferChange::Failed {
+            reason,
+            cause,
+            sip_status,
+        } => (Some(reason.as_str()), Some(cause.as_str()), *sip_status),
+        TransferChange::Ended { reason, cause } => (Some(reason.as_str()), cause.as_deref(), None),
+    };
+    TransferData {
+        to: match &event.to {
+            TransferTarget::Destination(to) => OtherSide::Destination { to: to.to_string() },
+            TransferTarget::Extension(extension, context) => OtherSide::Extension {
+                extension: extension.as_str(),
+                context: context.as_str(),
+            },
+        },
+        reason,
+        cause,
+        sip_status,
+    }
+}
+
 fn play_data(fact: &PlayEvent) -> Data<'_> {
     let of = |operation: &OperationId| Data {
         operation_id: Some(operation.to_string()),
@@ -334,6 +388,11 @@ pub(super) fn session_data(fact: &CallEvent) -> Data<'_> {
         CallEvent::Gathered(result) => Data {
             command_uid: result.command_uid.as_ref(),
             ..gather_data(result)
+        },
+        CallEvent::Transfer(event) => Data {
+            transfer: Some(transfer_data(event)),
+            command_uid: event.command_uid.as_ref(),
+            ..Data::default()
         },
         CallEvent::Hangup { cause, duration } => Data {
             cause: Some(cause),

@@ -7,7 +7,10 @@ use roomkeeper::store::endpoints::DisabledWhy;
 use roomkeeper::webhook::payload::{
     EndpointEvent, endpoint_message, event_names, live_event, room_message, session_message,
 };
-use roomkeeper_core::call::{CallEvent, CallNotification, Direction};
+use roomkeeper_core::call::{
+    CallEvent, CallNotification, Direction, TransferChange, TransferEnd, TransferEvent,
+};
+use roomkeeper_core::dial::TransferTarget;
 use roomkeeper_core::gather::{Digits, GatherEnd, GatherResult, PressedDigit};
 use roomkeeper_core::ids::{CallId, MemberId, OperationId, RecordingId, RoomId};
 use roomkeeper_core::labels::Labels;
@@ -285,23 +288,70 @@ fn room_events() -> Vec<RoomEvent> {
     all
 }
 
+/// The events of transfers.
+fn transfer_events() -> Vec<CallEvent> {
+    let event = |to: &TransferTarget, change| {
+        CallEvent::Transfer(TransferEvent {
+            to: to.clone(),
+            change,
+            command_uid: Some("t-1".parse().unwrap()),
+        })
+    };
+    let (extension, context) = ("1000".parse().unwrap(), "desk".parse().unwrap());
+    let sides = [
+        TransferTarget::Destination("+4930".parse().unwrap()),
+        TransferTarget::Extension(extension, context),
+    ];
+    let mut all = Vec::new();
+    for to in &sides {
+        all.push(event(to, TransferChange::Answered));
+        for reason in [
+            TransferEnd::Busy,
+            TransferEnd::NoAnswer,
+            TransferEnd::Failed,
+            TransferEnd::Cancelled,
+            TransferEnd::Removed,
+        ] {
+            let (cause, sip_status) = ("USER_BUSY".to_owned(), Some(486));
+            let change = TransferChange::Failed {
+                reason,
+                cause,
+                sip_status,
+            };
+            all.push(event(to, change));
+        }
+        for reason in [
+            TransferEnd::Hangup,
+            TransferEnd::Cancelled,
+            TransferEnd::Removed,
+        ] {
+            let cause = Some("NORMAL_CLEARING".to_owned());
+            all.push(event(to, TransferChange::Ended { reason, cause }));
+        }
+    }
+    all
+}
+
 fn call_events() -> Vec<CallEvent> {
     let new = |direction| CallEvent::New {
         caller_id: "anonymous".to_owned(),
         did: "747713001".to_owned(),
         direction,
     };
-    vec![
+    [
         new(Direction::Inbound),
         new(Direction::Outbound),
         CallEvent::Answered,
         CallEvent::Digit(PRESSED),
         CallEvent::Gathered(gathered(GatherEnd::Failed)),
-        CallEvent::Hangup {
-            cause: "NORMAL_CLEARING".into(),
-            duration: Duration::from_secs(61),
-        },
     ]
+    .into_iter()
+    .chain(transfer_events())
+    .chain([CallEvent::Hangup {
+        cause: "NORMAL_CLEARING".into(),
+        duration: Duration::from_secs(61),
+    }])
+    .collect()
 }
 
 /// The bodies of all events, with and without the fields that any of them can have.

@@ -8,12 +8,12 @@ use serde_json::Value;
 use super::operations;
 
 /// The verbs of operation ids.
-const VERBS: [&str; 41] = [
-    "answer", "coach", "collect", "create", "deafen", "delete", "disable", "drain", "enable",
-    "get", "hangUp", "hold", "join", "kick", "leave", "list", "lock", "move", "mute", "pause",
-    "recover", "resend", "resume", "resync", "rotate", "run", "search", "send", "set", "speak",
-    "start", "stop", "stream", "test", "uncoach", "undeafen", "undrain", "unhold", "unlock",
-    "unmute", "update",
+const VERBS: [&str; 43] = [
+    "answer", "cancel", "coach", "collect", "create", "deafen", "delete", "disable", "drain",
+    "enable", "get", "hangUp", "hold", "join", "kick", "leave", "list", "lock", "move", "mute",
+    "pause", "recover", "resend", "resume", "resync", "rotate", "run", "search", "send", "set",
+    "speak", "start", "stop", "stream", "test", "transfer", "uncoach", "undeafen", "undrain",
+    "unhold", "unlock", "unmute", "update",
 ];
 
 #[test]

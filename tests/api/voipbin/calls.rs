@@ -53,6 +53,7 @@ async fn conferencecall_has_nine_fields_through_all_states() {
     };
     let leave = RoomInput::Leave {
         call: session,
+        reason: roomkeeper_core::room::LeftReason::Removed,
         command_uid: None,
         deadline: later(100),
     };

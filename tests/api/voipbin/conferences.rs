@@ -152,6 +152,7 @@ async fn status_and_members_through_all_states() {
     world.apply_input(room, join, later(3)).await;
     let leave = RoomInput::Leave {
         call: goes,
+        reason: roomkeeper_core::room::LeftReason::Removed,
         command_uid: None,
         deadline: later(100),
     };

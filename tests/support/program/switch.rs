@@ -112,6 +112,7 @@ impl Switch {
             let callee = Callee { rings, then };
             config.node.callees.insert(number.to_owned(), callee);
         }
+        config.node.missing_contexts = vec!["nowhere".to_owned()];
         Self::Sim(SimNode::start(config).await.expect("a simulated node"))
     }
 

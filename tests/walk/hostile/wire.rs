@@ -58,6 +58,7 @@ pub enum Form {
     Record,
     RecordMember,
     Coach,
+    Transfer,
     /// Writes the variable of a call's current step.
     SetStep,
     Step,
@@ -248,8 +249,13 @@ fn read_api(words: &[&str], known: &Known) -> Option<Form> {
         | ["module_exists", "mod_flite"] => Form::Connection,
         ["conference", "json_list", "compact"] => Form::Connection,
         ["uuid_exists", c] | ["uuid_dump", c, "json"] if channel(c) => Form::Connection,
-        ["uuid_transfer", c, plan, "inline"] if channel(c) => {
-            return read_plan(plan, known);
+        ["uuid_transfer", c, plan @ .., "inline"] if channel(c) => {
+            // The name of a caller can contain spaces.
+            let plan = plan.join(" ");
+            return match plan.starts_with("m:!:") {
+                true => read_bridge(&plan, known),
+                false => read_plan(&plan, known),
+            };
         }
         [
             "uuid_setvar_multi",
@@ -325,6 +331,50 @@ fn read_say(sound: &str, known: &Known) -> Option<Form> {
         Some(member) => known.channels.contains(member).then_some(Form::MemberSay),
         None => (member.is_empty()).then_some(Form::Say),
     }
+}
+
+/// The variables and the application of a call that is connected with somebody.
+const BRIDGE: &str = ";originate_disposition=;last_bridge_hangup_cause=;bridge_hangup_cause=;last_bridge_proto_specific_hangup_cause=!bridge:%[^^;hangup_after_bridge=false;continue_on_fail=true;ringback=%(2000,4000,440,480)]{^^;";
+
+/// Reads the plan of a call that is connected with somebody.
+fn read_bridge(plan: &str, known: &Known) -> Option<Form> {
+    let rest = plan.strip_prefix("m:!:")?.strip_prefix(PLAN)?;
+    let (variables, rest) = rest.strip_suffix("!park")?.split_once(BRIDGE)?;
+    let (seconds, id) = variables.split_once(PARK_ID)?;
+    (is_number(seconds) && is_number(id)).then_some(())?;
+    let (variables, to) = rest.split_once('}')?;
+    let only = |text: &str, others: &str| {
+        text.chars()
+            .all(|c| c.is_ascii_alphanumeric() || others.contains(c))
+    };
+    for variable in variables.split(';') {
+        let (name, value) = variable.split_once('=')?;
+        let quoted = || value.strip_prefix('\'')?.strip_suffix('\'');
+        let is_good = match name {
+            "origination_uuid" => only(value, "-"),
+            "ignore_early_media" => value == "true",
+            "originate_timeout" => is_number(value),
+            "origination_caller_id_number" => only(quoted()?, "+*"),
+            "origination_caller_id_name" => only(quoted()?, " ._-"),
+            "loopback_bowout" | "loopback_bowout_on_execute" => value == "false",
+            "roomkeeper_leg" => known.channels.contains(value),
+            _ => false,
+        };
+        is_good.then_some(())?;
+    }
+    let is_good = match to.strip_prefix("loopback/") {
+        Some(extension) => {
+            let (extension, context) = extension.strip_suffix("/XML")?.split_once('/')?;
+            only(extension, "+*_.-") && only(context, "_.-")
+        }
+        None => {
+            let number = to.strip_prefix("sofia/gateway/trunk/");
+            let address = to.strip_prefix("sofia/external/");
+            number.is_some_and(|number| only(number, "+*"))
+                || address.is_some_and(|address| only(address, "+_.-@:"))
+        }
+    };
+    is_good.then_some(Form::Transfer)
 }
 
 /// Reads the plan of a transfer, or of a dialled call.

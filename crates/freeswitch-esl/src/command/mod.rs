@@ -25,6 +25,7 @@ use uuid::Uuid;
 
 mod checked;
 mod digits;
+mod leg;
 mod originate;
 mod plan;
 mod relay;
@@ -38,7 +39,8 @@ pub use checked::{
     Voice,
 };
 pub use digits::{CollectDigits, DigitPrompt, STOP_KEY};
-pub use originate::{DialString, DialTemplate, Origination, QuotedText, SipHeaderName};
+pub use leg::{DialString, DialTemplate, Leg, QuotedText, SipHeaderName};
+pub use originate::Origination;
 pub use plan::{InlinePlan, JoinFlag, PlanStep};
 pub use relay::{RelayAddress, RelayKey, RelayTest};
 pub use reply::{ApiFailure, ApiReply, CommandReply};

@@ -1,206 +1,43 @@
-//! `originate`: calls that FreeSWITCH makes.
+//! `originate`: a call that FreeSWITCH makes, with its plan.
 //!
 //! ```text
-//! origination = "{" variable *( "," variable ) "}" dial-string SP plan " inline"
-//! variable    = name "=" ( value / "'" quoted "'" )
+//! origination = leg SP plan " inline"
 //! ```
 
 use std::fmt;
-use std::time::Duration;
 
-use super::checked::{ChannelUuid, Unfit, VarName, VarValue};
+use super::leg::Leg;
 use super::plan::InlinePlan;
 
-/// A call to make.
+/// A call to make, with the plan that it executes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origination {
-    /// The UUID that the call gets. While it lives, FreeSWITCH makes no second call under it.
-    pub uuid: ChannelUuid,
-    /// The time for an answer, in whole seconds.
-    pub timeout: Duration,
-    /// The caller's number that the callee sees.
-    pub caller_number: Option<QuotedText>,
-    /// The caller's name that the callee sees.
-    pub caller_name: Option<QuotedText>,
-    /// SIP headers.
-    pub headers: Vec<(SipHeaderName, QuotedText)>,
-    /// More variables of the channel.
-    pub variables: Vec<(VarName, VarValue)>,
-    /// The destination.
-    pub to: DialString,
+    /// The call.
+    pub leg: Leg,
     /// The plan of the answered call.
     pub plan: InlinePlan,
 }
 
 impl fmt::Display for Origination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{{origination_uuid={},{},originate_timeout={}",
-            self.uuid,
-            quirk_early_media_counts_as_answer(),
-            self.timeout.as_secs().max(1)
-        )?;
-        if let Some(number) = &self.caller_number {
-            write!(f, ",origination_caller_id_number='{number}'")?;
-        }
-        if let Some(name) = &self.caller_name {
-            write!(f, ",origination_caller_id_name='{name}'")?;
-        }
-        for (name, value) in &self.variables {
-            write!(f, ",{name}={value}")?;
-        }
-        for (name, value) in &self.headers {
-            write!(f, ",sip_h_{name}='{value}'")?;
-        }
-        write!(f, "}}{} {} inline", self.to, self.plan)
-    }
-}
-
-/// Media before the answer, such as a ring-back tone, would end `originate`, and the call would execute its plan before
-/// it is answered.
-const fn quirk_early_media_counts_as_answer() -> &'static str {
-    "ignore_early_media=true"
-}
-
-fn check(
-    what: &'static str,
-    text: &str,
-    limit: usize,
-    allowed: impl Fn(char) -> bool,
-) -> Result<(), Unfit> {
-    if text.is_empty() {
-        return Err(Unfit::Empty { what });
-    }
-    if text.len() > limit {
-        return Err(Unfit::Long { what, limit });
-    }
-    match text.char_indices().find(|(_, c)| !allowed(*c)) {
-        Some((at, _)) => Err(Unfit::Byte { what, at }),
-        None => Ok(()),
-    }
-}
-
-/// Declares a newtype over checked text.
-macro_rules! checked {
-    ($(#[$doc:meta])* $name:ident, $what:literal, |$text:ident| $check:expr) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq)]
-        pub struct $name(String);
-
-        impl $name {
-            #[doc = concat!("Checks that the text can be ", $what, ".")]
-            ///
-            /// # Errors
-            ///
-            /// [`Unfit`] names the problem.
-            pub fn new(text: impl Into<String>) -> Result<Self, Unfit> {
-                let text = text.into();
-                let $text = text.as_str();
-                $check?;
-                Ok(Self(text))
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-    };
-}
-
-checked! {
-    /// The value of a variable between single quotes, up to 512 bytes: letters, digits, spaces and `-._~:/@=+%?&*`. A
-    /// quote, a backslash, `,`, `}` and `$` would end or expand it.
-    QuotedText, "a quoted value", |text| check("a quoted value", text, 512, |c| {
-        c.is_alphanumeric() || matches!(c, ' ' | '-' | '.' | '_' | '~' | ':' | '/' | '@' | '=' | '+' | '%' | '?' | '&' | '*')
-    })
-}
-
-checked! {
-    /// The name of a SIP header of our own, up to 64 bytes: `X-`, then letters, digits and `-`.
-    SipHeaderName, "the name of a SIP header", |text| {
-        check("a SIP header's name", text, 64, |c| c.is_ascii_alphanumeric() || c == '-').and_then(|()| {
-            if text.len() > 2 && (text.starts_with("X-") || text.starts_with("x-")) {
-                Ok(())
-            } else {
-                Err(Unfit::Reserved { what: "a SIP header's name without `X-`" })
-            }
-        })
-    }
-}
-
-checked! {
-    /// A dial string of one leg, such as `sofia/gateway/trunk/+493012345`, up to 512 bytes: letters, digits and
-    /// `-._~/@:+*;=`. `,`, `|` and `:_:` separate legs, and brackets contain variables.
-    DialString, "a dial string", |text| check("a dial string", text, 512, is_dial_character).and_then(|()| {
-        if text.contains('/') && !text.starts_with('/') && !text.contains(":_:") {
-            Ok(())
-        } else {
-            Err(Unfit::Reserved { what: "a dial string" })
-        }
-    })
-}
-
-fn is_dial_character(c: char) -> bool {
-    c.is_ascii_alphanumeric()
-        || matches!(
-            c,
-            '-' | '.' | '_' | '~' | '/' | '@' | ':' | '+' | '*' | ';' | '='
-        )
-}
-
-/// A dial string with a placeholder for the destination, such as `sofia/gateway/trunk/${number}`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DialTemplate {
-    before: String,
-    after: String,
-}
-
-impl DialTemplate {
-    /// Parses a template that has `${name}` exactly once.
-    ///
-    /// # Errors
-    ///
-    /// [`Unfit`] if the placeholder is missing or repeated, or if the rest cannot be part of a [`DialString`].
-    pub fn new(text: &str, name: &str) -> Result<Self, Unfit> {
-        let what = "a dial template";
-        let placeholder = format!("${{{name}}}");
-        let (before, after) = text
-            .split_once(&placeholder)
-            .ok_or(Unfit::Reserved { what })?;
-        let template = Self {
-            before: before.to_owned(),
-            after: after.to_owned(),
-        };
-        template.fill("0").map(|_| template)
-    }
-
-    /// Puts a destination in the place of the placeholder.
-    ///
-    /// # Errors
-    ///
-    /// [`Unfit`] if the destination cannot be part of a [`DialString`], or contains `/`, which would name another
-    /// endpoint.
-    pub fn fill(&self, destination: &str) -> Result<DialString, Unfit> {
-        let what = "a destination";
-        check(what, destination, 400, |c| {
-            is_dial_character(c) && !matches!(c, '/' | ';' | '=')
-        })?;
-        DialString::new(format!("{}{destination}{}", self.before, self.after))
+        self.leg.write("{", ',', f)?;
+        write!(f, " {} inline", self.plan)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
-    use crate::command::{Api, PlanStep};
+    use crate::command::{
+        Api, ChannelUuid, DialTemplate, PlanStep, QuotedText, SipHeaderName, VarName, VarValue,
+    };
 
     #[test]
     fn origination_is_rendered() {
         let template = DialTemplate::new("sofia/gateway/trunk/${number}", "number").unwrap();
-        let call = Origination {
+        let leg = Leg {
             uuid: ChannelUuid::new("75cdcc5c-a757-4d44-80d5-95d9e74567a2").unwrap(),
             timeout: Duration::from_secs(30),
             caller_number: Some(QuotedText::new("+4955").unwrap()),
@@ -214,6 +51,9 @@ mod tests {
                 VarValue::new("demo").unwrap(),
             )],
             to: template.fill("+4930").unwrap(),
+        };
+        let call = Origination {
+            leg: leg.clone(),
             plan: InlinePlan::new(PlanStep::Park),
         };
         assert_eq!(
@@ -222,41 +62,13 @@ mod tests {
              originate_timeout=30,origination_caller_id_number='+4955',origination_caller_id_name='Zoë 7',\
              roomkeeper_app=demo,sip_h_X-Ticket='a b'}sofia/gateway/trunk/+4930 park inline"
         );
-    }
-
-    #[test]
-    fn templates_have_their_placeholder_once() {
-        assert!(DialTemplate::new("sofia/external/${address};transport=tcp", "address").is_ok());
-        for bad in [
-            "sofia/gateway/trunk/",
-            "sofia/gateway/${number}/${number}",
-            "{a=b}sofia/gateway/trunk/${number}",
-            "sofia/a/${number},sofia/b/1",
-            "sofia/a/${number}|sofia/b/1",
-            "sofia/a/${number}:_:sofia/b/1",
-            "${number}",
-            "/${number}",
-            "sofia/a/${other}",
-        ] {
-            assert!(DialTemplate::new(bad, "number").is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn destinations_stay_in_their_place() {
-        let template = DialTemplate::new("sofia/gateway/trunk/${number}", "number").unwrap();
-        for bad in [
-            "", "1,2", "1 2", "1/2", "1|2", "1}", "${x}", "a;b=c", "1\n2", "a'b",
-        ] {
-            assert!(template.fill(bad).is_err(), "{bad:?}");
-        }
-        for bad in [
-            "", "a'b", "a,b", "a}b", "${a}", "a\\b", "a\"b", "a\nb", "a`b", "a;b",
-        ] {
-            assert!(QuotedText::new(bad).is_err(), "{bad:?}");
-        }
-        for bad in ["", "X-", "Via", "X-A B", "X-A:"] {
-            assert!(SipHeaderName::new(bad).is_err(), "{bad:?}");
-        }
+        let plan = InlinePlan::new(PlanStep::Bridge(Box::new(leg))).then(PlanStep::Park);
+        assert_eq!(
+            plan.to_string(),
+            "m:!:bridge:%[^^;hangup_after_bridge=false;continue_on_fail=true;ringback=%(2000,4000,440,480)]\
+             {^^;origination_uuid=75cdcc5c-a757-4d44-80d5-95d9e74567a2;ignore_early_media=true;originate_timeout=30;\
+             origination_caller_id_number='+4955';origination_caller_id_name='Zoë 7';roomkeeper_app=demo;\
+             sip_h_X-Ticket='a b'}sofia/gateway/trunk/+4930!park"
+        );
     }
 }

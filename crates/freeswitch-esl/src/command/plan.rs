@@ -1,7 +1,7 @@
 //! Inline dialplans: the applications that a transfer makes a channel execute.
 //!
 //! ```text
-//! plan = step *( "," step )
+//! plan = step *( "," step ) / "m:!:" step *( "!" step )
 //! step = application [ ":" argument ]
 //! ```
 
@@ -9,6 +9,7 @@ use std::fmt;
 
 use super::MemberLevel;
 use super::checked::{ChannelUuid, ConferenceName, ProfileName, VarName, VarValue};
+use super::leg::Leg;
 
 /// A plan of one step or more, which a channel executes in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,8 +38,14 @@ impl InlinePlan {
 
 impl fmt::Display for InlinePlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.first)?;
-        self.rest.iter().try_for_each(|step| write!(f, ",{step}"))
+        let mut steps = std::iter::once(&self.first).chain(&self.rest);
+        // The tone of a bridge contains commas. No step contains a `!`.
+        let has_commas = steps.any(|step| matches!(step, PlanStep::Bridge(_)));
+        let (before, comma) = if has_commas { ("m:!:", '!') } else { ("", ',') };
+        write!(f, "{before}{}", self.first)?;
+        self.rest
+            .iter()
+            .try_for_each(|step| write!(f, "{comma}{step}"))
     }
 }
 
@@ -62,6 +69,8 @@ pub enum PlanStep {
     },
     /// `eavesdrop`: listens to another channel, and ends with it.
     Eavesdrop(ChannelUuid),
+    /// `bridge`: calls somebody and connects both, and ends when one of them hangs up or nobody answers.
+    Bridge(Box<Leg>),
     /// `park`: waits for commands.
     Park,
 }
@@ -124,8 +133,24 @@ impl fmt::Display for PlanStep {
                 }
                 f.write_str(if flags.is_empty() { "" } else { "}" })
             }
+            Self::Bridge(leg) => {
+                f.write_str("bridge:%[^^;")?;
+                let [after, fail, ringback] = quirk_bridge_hangs_up_and_is_silent();
+                write!(f, "{after};{fail};{ringback}]")?;
+                leg.write_bridged(f)
+            }
             Self::Eavesdrop(channel) => write!(f, "eavesdrop:{channel}"),
             Self::Park => f.write_str("park"),
         }
     }
+}
+
+/// A call whose `bridge` fails hangs up, and one whose `bridge` ends may; while the other side rings, it hears nothing. These
+/// variables apply to this step alone (`%[…]`). A `transfer_ringback` of the channel takes precedence over this tone.
+const fn quirk_bridge_hangs_up_and_is_silent() -> [&'static str; 3] {
+    [
+        "hangup_after_bridge=false",
+        "continue_on_fail=true",
+        "ringback=%(2000,4000,440,480)",
+    ]
 }

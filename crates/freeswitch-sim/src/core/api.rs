@@ -143,7 +143,8 @@ impl Core {
     }
 
     fn uuid_transfer(&mut self, uuid: &str, rest: &str) -> String {
-        let mut words = rest.split_whitespace();
+        let words = quoted_words(rest);
+        let mut words = words.iter().map(String::as_str);
         let mut destination = words.next();
         let mut target = Some(uuid.to_owned());
         if let Some(flag @ ("-bleg" | "-both")) = destination {
@@ -257,4 +258,23 @@ pub(super) fn set_or_unset(channel: &mut Channel, name: &str, value: &str) {
     } else {
         channel.set_var(name, value.to_owned());
     }
+}
+
+/// Splits text at spaces outside of single quotes, which are removed.
+fn quoted_words(text: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut quoted = false;
+    for c in text.trim().chars() {
+        match c {
+            '\'' => quoted = !quoted,
+            c if c.is_whitespace() && !quoted => words.push(String::new()),
+            c => {
+                if let Some(word) = words.last_mut() {
+                    word.push(c);
+                }
+            }
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
 }

@@ -125,6 +125,7 @@ impl Core {
             }
             "echo" => {}
             "eavesdrop" => self.start_eavesdrop(uuid, arg),
+            "bridge" => self.start_bridge(uuid, arg),
             "gentones" => {
                 let length = tone_length(arg).unwrap_or(0);
                 self.wait_until(uuid, self.now + length, None);

@@ -76,7 +76,11 @@ impl Core {
                         continue;
                     }
                 }
-                Wait::Until(..) | Wait::Park | Wait::Forever | Wait::Conference(None) => {}
+                Wait::Until(..)
+                | Wait::Park
+                | Wait::Bridge
+                | Wait::Forever
+                | Wait::Conference(None) => {}
             }
             // Messages run inside the running application, at any depth, unless one of them has requested a lock.
             let Some(channel) = self.channels.get_mut(uuid) else {
@@ -105,6 +109,7 @@ impl Core {
             match top.wait {
                 Wait::Park => self.emit_channel("CHANNEL_UNPARK", uuid, UNPARK, &[]),
                 Wait::Conference(Some(_)) => self.leave(uuid),
+                Wait::Bridge => self.leave_bridge(uuid),
                 Wait::Conference(None) | Wait::Until(..) | Wait::Forever => {}
             }
             self.complete(uuid, top.plays().then_some("PLAYBACK ERROR"));
@@ -253,6 +258,7 @@ impl Core {
             match top.wait {
                 Wait::Park => self.emit_channel("CHANNEL_UNPARK", uuid, UNPARK, &[]),
                 Wait::Conference(Some(_)) => self.leave(uuid),
+                Wait::Bridge => self.leave_bridge(uuid),
                 Wait::Conference(None) | Wait::Until(..) | Wait::Forever => {}
             }
             if top.plays()
@@ -269,6 +275,7 @@ impl Core {
         channel.tone = 0;
         let peer = channel.peer.clone();
         let cause = channel.hangup.unwrap_or("NORMAL_CLEARING");
+        self.bridge_over(uuid, cause);
         if let Some(peer) = peer.filter(|peer| self.channels.get(peer).is_some_and(Channel::is_up))
         {
             self.voice(&peer, false);

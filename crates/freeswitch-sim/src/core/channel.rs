@@ -14,6 +14,7 @@ pub(super) enum State {
     Routing,
     Execute,
     ConsumeMedia,
+    ExchangeMedia,
     Hangup,
     Reporting,
     Destroy,
@@ -26,6 +27,7 @@ impl State {
             State::Routing => "CS_ROUTING",
             State::Execute => "CS_EXECUTE",
             State::ConsumeMedia => "CS_CONSUME_MEDIA",
+            State::ExchangeMedia => "CS_EXCHANGE_MEDIA",
             State::Hangup => "CS_HANGUP",
             State::Reporting => "CS_REPORTING",
             State::Destroy => "CS_DESTROY",
@@ -38,6 +40,7 @@ impl State {
             State::Routing => 2,
             State::Execute => 4,
             State::ConsumeMedia => 7,
+            State::ExchangeMedia => 5,
             State::Hangup => 10,
             State::Reporting => 11,
             State::Destroy => 12,
@@ -75,6 +78,8 @@ pub(super) enum Wait {
     Conference(Option<String>),
     /// A time. The response is set then.
     Until(u64, Option<&'static str>),
+    /// The other side of a `bridge`.
+    Bridge,
     /// Nothing: it never ends by itself.
     Forever,
 }
@@ -147,6 +152,8 @@ pub(super) struct Channel {
     pub routed_destination: String,
     pub vars: Vec<(String, Value)>,
     pub peer: Option<String>,
+    /// The channel that it is connected with by `bridge`.
+    pub bridged: Option<String>,
     pub read_codec: &'static str,
     pub write_codec: &'static str,
     pub stack: Vec<Execution>,
@@ -208,7 +215,11 @@ impl Channel {
             .rev()
             .find_map(|running| match &running.wait {
                 Wait::Conference(Some(uid)) => Some(uid.as_str()),
-                Wait::Conference(None) | Wait::Park | Wait::Until(..) | Wait::Forever => None,
+                Wait::Conference(None)
+                | Wait::Park
+                | Wait::Until(..)
+                | Wait::Bridge
+                | Wait::Forever => None,
             })
     }
 

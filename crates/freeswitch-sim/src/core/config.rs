@@ -88,6 +88,8 @@ pub struct NodeConfig {
     pub dialplan: BTreeMap<String, Vec<(String, String)>>,
     /// The plan of extensions without an entry; empty: there is no route.
     pub default_plan: Vec<(String, String)>,
+    /// Contexts that the dialplan does not have: they have no extension.
+    pub missing_contexts: Vec<String>,
 }
 
 impl Default for NodeConfig {
@@ -140,6 +142,7 @@ impl Default for NodeConfig {
                 ("busy".into(), plan(&[("hangup", "USER_BUSY")])),
             ]),
             default_plan: plan(&[("answer", ""), ("park", "")]),
+            missing_contexts: Vec::new(),
         }
     }
 }

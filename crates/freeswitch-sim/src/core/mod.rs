@@ -11,6 +11,7 @@
 
 mod api;
 mod applications;
+mod bridge;
 mod bulk;
 mod call;
 mod callee;

@@ -9,7 +9,7 @@ use super::{
     channel::{Channel, Profile, State},
     event::Value,
     inline::parse_inline,
-    pending::Origination,
+    pending::{Asker, Origination},
     task::{LegStep, Task},
 };
 
@@ -63,10 +63,21 @@ impl Core {
                 None => self.plan_for(target.split(' ').next().unwrap_or_default()),
             },
         };
+        let asker = Asker::Command(pending);
+        self.make_call(endpoint, &vars, Origination { asker, plan })
+    }
+
+    /// Calls an endpoint. Returns the refusal, or `None` if the outcome comes later.
+    pub(super) fn make_call(
+        &mut self,
+        endpoint: &str,
+        vars: &[(String, String)],
+        origination: Origination,
+    ) -> Option<String> {
         let mut parts = endpoint.split('/');
         let (Some("loopback"), Some(extension)) = (parts.next(), parts.next()) else {
             if endpoint.starts_with("sofia/") {
-                return self.originate_sip(endpoint, &vars, Origination { pending, plan });
+                return self.originate_sip(endpoint, vars, origination);
             }
             return Some("-ERR CHAN_NOT_IMPLEMENTED\n".into());
         };
@@ -81,11 +92,10 @@ impl Core {
         };
         let other = self.ids.next(IdKind::Channel);
         for (id, peer, leg) in [(&uuid, &other, "A"), (&other, &uuid, "B")] {
-            let channel = self.loopback_leg(id, peer, leg, &extension, &context, &vars);
+            let channel = self.loopback_leg(id, peer, leg, &extension, &context, vars);
             self.channels.insert(id.clone(), channel);
         }
-        self.originating
-            .insert(uuid.clone(), Origination { pending, plan });
+        self.originating.insert(uuid.clone(), origination);
         self.step(
             Step::Create,
             &uuid,
@@ -195,6 +205,7 @@ impl Core {
             profile,
             vars: Vec::new(),
             peer: None,
+            bridged: None,
             read_codec: "PCMU",
             write_codec: "PCMU",
             stack: Vec::new(),
@@ -300,7 +311,14 @@ impl Core {
         channel.call_state = "RINGING";
         let extension = channel.profile.destination.clone();
         let peer = channel.peer.clone();
-        let plan = self.plan_for(&extension);
+        let plan = match self
+            .config
+            .missing_contexts
+            .contains(&channel.profile.context)
+        {
+            true => Vec::new(),
+            false => self.plan_for(&extension),
+        };
         let answers = plan.first().is_some_and(|(app, _)| app == "answer");
         let routed = !plan.is_empty();
         if let Some(channel) = self.channels.get_mut(uuid) {
@@ -343,8 +361,12 @@ impl Core {
 
     /// Completes `originate` for the answered A leg: roles are swapped, `originate` answers, the plan runs.
     pub(super) fn run_origination(&mut self, uuid: &str) {
-        let Some(Origination { pending, plan }) = self.originating.remove(uuid) else {
+        let Some(Origination { asker, plan }) = self.originating.remove(uuid) else {
             return;
+        };
+        let pending = match asker {
+            Asker::Command(pending) => pending,
+            Asker::Bridge(caller) => return self.bridge_answered(&caller, uuid),
         };
         let Some(channel) = self.channels.get_mut(uuid) else {
             return;
@@ -377,9 +399,15 @@ impl Core {
                 .get(uuid)
                 .and_then(|channel| channel.peer.clone()),
         };
-        if let Some(Origination { pending, .. }) = leg.and_then(|leg| self.originating.remove(&leg))
-        {
-            self.finish(pending, format!("-ERR {cause}\n"));
+        let asker = leg.and_then(|leg| self.originating.remove(&leg));
+        match asker.map(|origination| origination.asker) {
+            Some(Asker::Command(pending)) => self.finish(pending, format!("-ERR {cause}\n")),
+            Some(Asker::Bridge(caller)) => {
+                let channel = self.channels.get(uuid);
+                let status = channel.and_then(|c| c.var("proto_specific_hangup_cause"));
+                self.bridge_failed(&caller, cause, status);
+            }
+            None => {}
         }
     }
 
@@ -516,19 +544,24 @@ fn codec_vars(channel: &mut Channel, codec: &'static str) {
     }
 }
 
-/// Parses the variables in front of a dial string: `{a=1,b='x y'}rest`.
-fn parse_vars(text: &str) -> (Vec<(String, String)>, &str) {
+/// Parses the variables in front of a dial string: `{a=1,b='x y'}rest`, or `{^^;a=1;b=2}rest`.
+pub(super) fn parse_vars(text: &str) -> (Vec<(String, String)>, &str) {
     let text = text.trim_start();
     let Some(inside) = text.strip_prefix('{') else {
         return (Vec::new(), text);
     };
+    let marked = inside.strip_prefix("^^").and_then(|rest| {
+        let comma = rest.chars().next()?;
+        Some((comma, &rest[comma.len_utf8()..]))
+    });
+    let (comma, inside) = marked.unwrap_or((',', inside));
     let mut vars = Vec::new();
     let mut item = String::new();
     let mut quoted = false;
     for (at, c) in inside.char_indices() {
         match c {
             '\'' => quoted = !quoted,
-            ',' | '}' if !quoted => {
+            c if (c == comma || c == '}') && !quoted => {
                 if let Some((key, value)) = std::mem::take(&mut item).split_once('=') {
                     vars.push((key.trim().to_owned(), value.to_owned()));
                 }

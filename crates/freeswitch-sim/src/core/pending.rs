@@ -15,9 +15,18 @@ pub(super) enum Waiter {
     },
 }
 
-/// An `originate` that waits until its call is answered; the A leg keeps it.
+/// The party that waits for the outcome of a call.
+#[derive(Debug, Clone)]
+pub(super) enum Asker {
+    /// A pending `originate`.
+    Command(u64),
+    /// A channel that runs `bridge`.
+    Bridge(String),
+}
+
+/// A call that is not answered yet; the A leg keeps it.
 #[derive(Debug, Clone)]
 pub(super) struct Origination {
-    pub pending: u64,
+    pub asker: Asker,
     pub plan: Vec<(String, String)>,
 }

@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use crate::action::Step;
+use crate::dial::TransferRequest;
 use crate::gather::{GatherResult, PressedDigit};
-use crate::ids::{CallId, CommandUid, RoomId};
+use crate::ids::{CallId, ChannelId, CommandUid, RoomId};
 use crate::room::effect::named_events;
 use crate::room::{CoachChange, JoinFailure, LeftReason};
 
 use super::run::StepId;
 use super::state::{Direction, ParkId};
+use super::transferring::{TransferChange, TransferEvent};
 
 /// A domain event of a call, with its number.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -40,6 +42,8 @@ pub enum CallEvent {
     Gathered(Box<GatherResult>),
     /// The call received a digit outside of a room.
     Digit(PressedDigit),
+    /// A transfer was answered, failed, or ended.
+    Transfer(TransferEvent),
     /// The call ended.
     Hangup {
         /// FreeSWITCH's hang-up cause.
@@ -55,6 +59,9 @@ impl CallEvent {
         Self::Answered => "call.answered",
         Self::Gathered(_) => "call.gathered",
         Self::Digit(_) => "call.dtmf",
+        Self::Transfer(TransferEvent { change: TransferChange::Answered, .. }) => "call.transferred",
+        Self::Transfer(TransferEvent { change: TransferChange::Failed { .. }, .. }) => "call.transfer_failed",
+        Self::Transfer(TransferEvent { change: TransferChange::Ended { .. }, .. }) => "call.transfer_ended",
         Self::Hangup { .. } => "call.hangup",
     }
 }
@@ -102,6 +109,17 @@ pub enum CallEffect {
         /// The room whose actions ran.
         room: RoomId,
     },
+    /// Makes FreeSWITCH connect the call with the other side of a transfer.
+    Transfer {
+        /// The request.
+        request: Box<TransferRequest>,
+        /// The channel of the other side.
+        leg: ChannelId,
+        /// The id that the call parks with afterwards.
+        id: ParkId,
+    },
+    /// Makes FreeSWITCH end a transfer and park the call ([`CallInput::ParkSent`](super::CallInput::ParkSent)).
+    EndTransfer,
     /// Makes FreeSWITCH let the call coach this member.
     Coach {
         /// The room.

@@ -120,6 +120,8 @@ impl Transition<'_> {
             CallStatus::Ringing
             | CallStatus::Parked
             | CallStatus::Coaching
+            | CallStatus::Transferring
+            | CallStatus::Transferred
             | CallStatus::Joining(_)
             | CallStatus::Moving { .. }
             | CallStatus::InRoom(_)

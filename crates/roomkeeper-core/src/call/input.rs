@@ -9,6 +9,7 @@ use super::coaching::Coaching;
 use super::gathering::Gathering;
 use super::run::{ActionRun, Checkpoint, StepId};
 use super::state::ParkId;
+use super::transferring::{Bridge, Transfer, TransferEnd};
 
 /// An input of a call.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -31,6 +32,8 @@ pub enum CallInput {
         sequence: u64,
         /// The last park command that was carried out on its channel.
         by: Option<ParkId>,
+        /// The result of the last transfer that its channel carries.
+        bridge: Option<Bridge>,
     },
     /// A command to park the call is sent.
     ParkSent(ParkId),
@@ -104,6 +107,26 @@ pub enum CallInput {
     },
     /// FreeSWITCH refused to begin the coaching with this id.
     CoachRefused(ParkId),
+    /// A caller requests a transfer; the call is parked, or leaves its room first.
+    Transfer(Box<Transfer>),
+    /// The plan of the transfer with this id runs.
+    Bridged {
+        /// The id that the call parks with after the transfer.
+        id: Option<ParkId>,
+        /// True if the other side has answered.
+        answered: bool,
+        /// `Event-Sequence`; `None` if a dump shows it.
+        sequence: Option<u64>,
+    },
+    /// The transfer must end; the command goes out.
+    EndTransfer {
+        /// The reason.
+        reason: TransferEnd,
+        /// The caller's id of the command.
+        command_uid: Option<CommandUid>,
+    },
+    /// FreeSWITCH refused to begin the transfer with this id.
+    TransferRefused(ParkId),
     /// FreeSWITCH restarted, and may recover the call.
     CoreRestarted,
     /// FreeSWITCH has recovered the call after a restart.

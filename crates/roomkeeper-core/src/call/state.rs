@@ -11,6 +11,7 @@ use crate::time::Timestamp;
 use super::coaching::Coaching;
 use super::gathering::Gathering;
 use super::run::{ActionRun, MAX_QUEUE_TIME};
+use super::transferring::Transfer;
 
 /// The direction in which a call was set up, seen from FreeSWITCH.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,6 +43,10 @@ pub enum CallStatus {
     Acting(Option<RoomId>),
     /// Coaching a member of a room; parked afterwards.
     Coaching,
+    /// The other side of a transfer is being called; parked afterwards.
+    Transferring,
+    /// Connected with the other side of a transfer; parked afterwards.
+    Transferred,
     /// On its way into this room.
     Joining(RoomId),
     /// On its way from one room into another one.
@@ -67,6 +72,8 @@ impl CallStatus {
             Self::Parked => "parked",
             Self::Acting(_) => "acting",
             Self::Coaching => "coaching",
+            Self::Transferring => "transferring",
+            Self::Transferred => "transferred",
             Self::Joining(_) | Self::Moving { .. } => "joining",
             Self::InRoom(_) => "in_room",
             Self::Leaving(_) => "leaving",
@@ -79,7 +86,12 @@ impl CallStatus {
         match self {
             Self::Joining(room) | Self::InRoom(room) | Self::Moving { to: room, .. } => Some(*room),
             Self::Leaving(room) | Self::Acting(room) => *room,
-            Self::Ringing | Self::Parked | Self::Coaching | Self::Ended => None,
+            Self::Ringing
+            | Self::Parked
+            | Self::Coaching
+            | Self::Transferring
+            | Self::Transferred
+            | Self::Ended => None,
         }
     }
 
@@ -92,9 +104,16 @@ impl CallStatus {
             | Self::Parked
             | Self::Acting(_)
             | Self::Coaching
+            | Self::Transferring
+            | Self::Transferred
             | Self::Joining(_)
             | Self::Ended => None,
         }
+    }
+
+    /// Returns true while a plan connects the call with the other side of a transfer.
+    pub const fn is_transfer(&self) -> bool {
+        matches!(self, Self::Transferring | Self::Transferred)
     }
 }
 
@@ -138,6 +157,8 @@ pub struct CallState {
     pub(super) run: Option<Box<ActionRun>>,
     /// Its work as a coach.
     pub(super) coaching: Option<Box<Coaching>>,
+    /// Its transfer, in progress or waiting until the call has left its room.
+    pub(super) transfer: Option<Box<Transfer>>,
     /// The request for digits that is under way.
     pub(super) gather: Option<Box<Gathering>>,
     /// The number of notifications about the call.
@@ -174,6 +195,8 @@ pub struct CallData {
     pub run: Option<Box<ActionRun>>,
     /// Its work as a coach.
     pub coaching: Option<Box<Coaching>>,
+    /// Its transfer.
+    pub transfer: Option<Box<Transfer>>,
     /// Its request for digits.
     pub gather: Option<Box<Gathering>>,
     /// The number of notifications about it.
@@ -205,6 +228,7 @@ impl CallState {
             pending_park,
             run,
             coaching,
+            transfer,
             gather,
             sequence,
         } = data;
@@ -222,6 +246,7 @@ impl CallState {
             pending_park,
             run,
             coaching,
+            transfer,
             gather,
             sequence,
             changed: false,
@@ -246,6 +271,7 @@ impl CallState {
             pending_park: self.pending_park,
             run: self.run.clone(),
             coaching: self.coaching.clone(),
+            transfer: self.transfer.clone(),
             gather: self.gather.clone(),
             sequence: self.sequence,
         }
@@ -284,6 +310,7 @@ impl CallState {
             pending_park: None,
             run: None,
             coaching: None,
+            transfer: None,
             gather: None,
             sequence: 0,
             changed: true,
@@ -304,6 +331,7 @@ impl CallState {
         self.pending_park = None;
         self.run = None;
         self.coaching = None;
+        self.transfer = None;
         self.gather = None;
         self.changed = true;
     }
@@ -368,6 +396,11 @@ impl CallState {
         self.coaching.as_deref()
     }
 
+    /// Returns its transfer, in progress or waiting until the call has left its room.
+    pub fn transfer(&self) -> Option<&Transfer> {
+        self.transfer.as_deref()
+    }
+
     /// Returns the request for digits that is under way.
     pub fn gather(&self) -> Option<&Gathering> {
         self.gather.as_deref()
@@ -393,6 +426,10 @@ impl CallState {
         match self.status {
             CallStatus::Acting(_) => self.run.as_ref().map(|run| run.deadline),
             CallStatus::Coaching => self.coaching.as_ref().and_then(|work| work.deadline),
+            CallStatus::Transferring | CallStatus::Transferred => self
+                .transfer
+                .as_ref()
+                .and_then(|transfer| transfer.deadline),
             CallStatus::Leaving(None) => self.pending_park.map(|park| park.0 + MAX_QUEUE_TIME),
             CallStatus::Ringing
             | CallStatus::Parked
@@ -475,6 +512,14 @@ impl CallState {
         }
         if matches!(self.status, CallStatus::Coaching) != self.coaching.is_some() {
             return Err("it is coaching without a member, or has a member and is not coaching");
+        }
+        match (&self.transfer, self.status.is_transfer()) {
+            (None, false) => {}
+            (None, true) => return Err("it is transferred nowhere"),
+            (Some(transfer), true) if transfer.id.is_some() => {}
+            (Some(transfer), false)
+                if transfer.id.is_none() && matches!(self.status, CallStatus::Leaving(_)) => {}
+            (Some(_), _) => return Err("it has a transfer in another status"),
         }
         if self.gather.is_some() {
             let room = self.gather.as_ref().and_then(|gathering| gathering.room);

@@ -14,6 +14,7 @@ use super::effect::{CallEffect, CallEvent, CallNotification};
 use super::input::CallInput;
 use super::run::{ActionRun, MAX_QUEUE_TIME};
 use super::state::{CallState, CallStatus, ParkId};
+use super::transferring::Bridge;
 
 /// Applies an input to a call and returns the effects. The changes stay in the state.
 pub fn apply(state: &mut CallState, input: CallInput, now: Timestamp) -> Vec<CallEffect> {
@@ -86,7 +87,11 @@ impl Transition<'_> {
                 self.state.pending_park = Some(id);
                 self.state.changed = true;
             }
-            CallInput::Parked { sequence, by } => self.parked(sequence, by),
+            CallInput::Parked {
+                sequence,
+                by,
+                bridge,
+            } => self.parked(sequence, by, bridge),
             // The transfer is repeated: the call may still be in its old room.
             CallInput::Joining { room } if matches!(self.state.status, CallStatus::Moving { to, .. } if to == room) =>
                 {}
@@ -139,6 +144,17 @@ impl Transition<'_> {
                 command_uid,
             } => self.end_coaching(member, reason, command_uid),
             CallInput::CoachRefused(id) => self.coaching_refused(id),
+            CallInput::Transfer(transfer) => self.transfer(transfer),
+            CallInput::Bridged {
+                id,
+                answered,
+                sequence,
+            } => self.bridged(id, answered, sequence),
+            CallInput::EndTransfer {
+                reason,
+                command_uid,
+            } => self.end_transfer(reason, command_uid),
+            CallInput::TransferRefused(id) => self.transfer_refused(id),
             CallInput::CoreRestarted => {
                 // The new core counts its events from 1 again.
                 self.state.status_at = 0;
@@ -204,7 +220,7 @@ impl Transition<'_> {
         self.notify(CallEvent::Answered, synthesized);
     }
 
-    fn parked(&mut self, sequence: u64, by: Option<ParkId>) {
+    fn parked(&mut self, sequence: u64, by: Option<ParkId>, bridge: Option<Bridge>) {
         if sequence <= self.state.status_at {
             return;
         }
@@ -224,8 +240,14 @@ impl Transition<'_> {
             return;
         }
         self.coaching_over(CoachEnd::Removed, false);
+        self.transfer_over(Some((by, bridge)), false);
         let departure = Departure::new(LeftReason::Removed, JoinFailure::Refused);
         self.vacate(None, Some(sequence), &departure);
+        if self.state.transfer.is_some() {
+            // The call has left its room.
+            self.state.status_at = sequence;
+            return self.begin_transfer(by);
+        }
         let waiting = self.state.run.take();
         self.set_status(self.state.parked(), Some(sequence));
         if let Some(run) = waiting {
@@ -237,6 +259,8 @@ impl Transition<'_> {
     fn act_once_parked(&mut self, run: ActionRun) {
         match self.state.status {
             CallStatus::Ringing | CallStatus::Parked => self.begin_run(Box::new(run)),
+            // A transfer follows instead.
+            CallStatus::Leaving(None) if self.state.transfer.is_some() => {}
             CallStatus::Leaving(None) => {
                 self.state.run = Some(Box::new(run));
                 self.state.changed = true;
@@ -244,6 +268,8 @@ impl Transition<'_> {
             // The call has moved on, or has ended.
             CallStatus::Acting(_)
             | CallStatus::Coaching
+            | CallStatus::Transferring
+            | CallStatus::Transferred
             | CallStatus::Joining(_)
             | CallStatus::Moving { .. }
             | CallStatus::InRoom(_)
@@ -259,6 +285,9 @@ impl Transition<'_> {
         }
         if self.state.status == CallStatus::Coaching {
             return self.coaching_deadline();
+        }
+        if self.state.status.is_transfer() {
+            return self.transfer_deadline();
         }
         if self.state.status == CallStatus::Leaving(None) {
             // The event that parked the call may have arrived before the call was loaded here.
@@ -297,6 +326,7 @@ impl Transition<'_> {
         }
         let began = self.state.coaching.as_ref().map(|coaching| coaching.began);
         self.coaching_over(CoachEnd::Removed, false);
+        self.interrupt_transfer(&CallStatus::InRoom(room));
         let departure = Departure::new(LeftReason::Moved, JoinFailure::Moved);
         self.vacate(Some(room), Some(sequence), &departure);
         self.state.run = None;
@@ -357,6 +387,8 @@ impl Transition<'_> {
             | CallStatus::Joining(_)
             | CallStatus::Moving { .. }
             | CallStatus::Coaching
+            | CallStatus::Transferring
+            | CallStatus::Transferred
             | CallStatus::InRoom(_)
             | CallStatus::Leaving(_)
             | CallStatus::Ended => return,
@@ -383,6 +415,8 @@ impl Transition<'_> {
             // A join that was requested meanwhile fails when the call parks; a coaching ends then.
             CallStatus::Acting(_)
             | CallStatus::Coaching
+            | CallStatus::Transferring
+            | CallStatus::Transferred
             | CallStatus::Joining(_)
             | CallStatus::Moving { .. }
             | CallStatus::InRoom(_)
@@ -403,6 +437,7 @@ impl Transition<'_> {
             LeftReason::Hangup
             | LeftReason::Removed
             | LeftReason::Moved
+            | LeftReason::Transferred
             | LeftReason::RoomDestroyed
             | LeftReason::Silence
             | LeftReason::Timeout => CoachEnd::Hangup,
@@ -449,6 +484,8 @@ impl Transition<'_> {
             | CallStatus::Parked
             | CallStatus::Acting(_)
             | CallStatus::Coaching
+            | CallStatus::Transferring
+            | CallStatus::Transferred
             | CallStatus::Joining(_)
             | CallStatus::Moving { .. }
             | CallStatus::InRoom(_)
@@ -460,6 +497,7 @@ impl Transition<'_> {
     pub(super) fn set_status(&mut self, status: CallStatus, sequence: Option<u64>) {
         if status != self.state.status {
             self.interrupt_gather(&status);
+            self.interrupt_transfer(&status);
         }
         if let Some(sequence) = sequence {
             self.state.status_at = sequence;

@@ -44,6 +44,7 @@ impl NodeState {
         match state.status() {
             CallStatus::Parked if state.pending_park().is_none() => Ok(Decision::Act),
             CallStatus::Coaching => Err(Refusal::Coaching),
+            CallStatus::Transferring | CallStatus::Transferred => Err(Refusal::Transferring),
             CallStatus::Parked
             | CallStatus::Ringing
             | CallStatus::Acting(_)
@@ -186,6 +187,8 @@ impl NodeState {
             CallStatus::Ringing
             | CallStatus::Acting(_)
             | CallStatus::Coaching
+            | CallStatus::Transferring
+            | CallStatus::Transferred
             | CallStatus::Joining(_)
             | CallStatus::Moving { .. }
             | CallStatus::InRoom(_)

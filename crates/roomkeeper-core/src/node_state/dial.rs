@@ -165,6 +165,8 @@ impl NodeState {
             | ChannelChange::StepEnded { .. }
             | ChannelChange::Digit(_)
             | ChannelChange::ListenedTo
+            | ChannelChange::Bridged { .. }
+            | ChannelChange::Leg { .. }
             | ChannelChange::RecordingStarted { .. }
             | ChannelChange::RecordingStopped { .. }
             | ChannelChange::Dialled { .. } => return,

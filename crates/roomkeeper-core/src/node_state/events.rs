@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use smol_str::SmolStr;
 
-use crate::call::{CallInput, CallState, CallStatus, Direction, ParkId};
+use crate::call::{Bridge, CallInput, CallState, CallStatus, Direction, ParkId};
 use crate::entity::{EntityId, Target};
 use crate::ids::{AppId, CallId, ChannelId, ConferenceId, CoreId, MemberId, RoomId};
 use crate::room::{
@@ -401,6 +401,8 @@ impl NodeState {
             ChannelChange::Ringing => {}
             ChannelChange::RecordingStarted { .. } | ChannelChange::RecordingStopped { .. } => {}
             ChannelChange::ListenedTo => self.listened_to(channel, sequence, cx),
+            ChannelChange::Bridged { by } => self.bridged(id, (by, true), (sequence, false), cx),
+            ChannelChange::Leg { over } => self.leg_seen(channel, over),
             ChannelChange::Created(identity) => self.keep_identity(channel, identity),
             ChannelChange::Answered(identity) => {
                 self.keep_identity(channel, identity);
@@ -415,13 +417,17 @@ impl NodeState {
                     );
                 }
             }
-            ChannelChange::Parked { identity, by } => {
+            ChannelChange::Parked {
+                identity,
+                by,
+                bridge,
+            } => {
                 if sequence <= self.fence && !self.calls.contains_key(&id) {
                     // The event is late, and the snapshot may have shown the call as gone: another snapshot decides.
                     cx.out.resync = Some("a late event names a call");
                 }
                 self.keep_identity(channel, identity);
-                self.parked(channel, (sequence, by), at, false, cx);
+                self.parked(channel, (sequence, by, bridge), at, false, cx);
             }
             ChannelChange::Digit(pressed) => self.digit(id, sequence, pressed, cx),
             ChannelChange::StepEnded { step, response } => {
@@ -465,7 +471,7 @@ impl NodeState {
     pub(super) fn parked(
         &mut self,
         channel: ChannelId,
-        (sequence, by): (u64, Option<ParkId>),
+        (sequence, by, bridge): (u64, Option<ParkId>, Option<Bridge>),
         at: Timestamp,
         synthesized: bool,
         cx: &mut Context<'_>,
@@ -479,7 +485,12 @@ impl NodeState {
             };
             self.first_seen(id, app, at, synthesized, cx);
         }
-        self.call_input(id, CallInput::Parked { sequence, by }, cx);
+        let parked = CallInput::Parked {
+            sequence,
+            by,
+            bridge,
+        };
+        self.call_input(id, parked, cx);
     }
 
     /// Returns true if a call was over at this sequence. Ended calls are remembered once their end is committed; until
@@ -646,6 +657,8 @@ fn member_recording_input(sequence: u64, change: &ChannelChange) -> Option<(Room
         | ChannelChange::StepEnded { .. }
         | ChannelChange::Digit(_)
         | ChannelChange::ListenedTo
+        | ChannelChange::Bridged { .. }
+        | ChannelChange::Leg { .. }
         | ChannelChange::HungUp { .. }
         | ChannelChange::Destroyed { .. } => None,
     }

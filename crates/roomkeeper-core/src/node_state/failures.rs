@@ -44,6 +44,7 @@ impl NodeState {
             | SwitchAction::Step { .. }
             | SwitchAction::Break { .. }
             | SwitchAction::Coach { .. }
+            | SwitchAction::Transfer { .. }
             | SwitchAction::SendDigits { .. }
             | SwitchAction::Answer
             | SwitchAction::Hangup { .. } => true,
@@ -118,7 +119,12 @@ impl NodeState {
             SwitchAction::Coach { id, .. } => {
                 self.call_input(call, CallInput::CoachRefused(*id), cx);
             }
-            SwitchAction::Step { .. }
+            // Without an answer FreeSWITCH may have carried it out: its events or a snapshot decide.
+            SwitchAction::Transfer { id, .. } if *error != CommandError::Unknown => {
+                self.call_input(call, CallInput::TransferRefused(*id), cx);
+            }
+            SwitchAction::Transfer { .. }
+            | SwitchAction::Step { .. }
             | SwitchAction::Enter(_)
             | SwitchAction::Dial { .. }
             | SwitchAction::CancelDial

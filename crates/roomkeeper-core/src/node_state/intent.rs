@@ -126,6 +126,8 @@ impl NodeState {
             Action::Gather(_) => self.check_gather(target),
             Action::StopGather(_) => self.check_stop_gather(target),
             Action::SendDigits(_) => self.check_send_digits(target),
+            Action::Transfer(transfer) => self.check_transfer(call(target)?, transfer),
+            Action::CancelTransfer(_) => self.check_cancel_transfer(call(target)?),
             Action::Answer(_) => self.check_answer(call(target)?),
         }
     }
@@ -178,6 +180,10 @@ impl NodeState {
             Action::Gather(gather) => Accepted::Gather(self.gather(by, gather, cx)?),
             Action::StopGather(_) => Accepted::StopGather(self.stop_gather(&by, cx)?),
             Action::SendDigits(send) => Accepted::SendDigits(self.send_digits(&by, send, cx)?),
+            Action::Transfer(transfer) => Accepted::Transfer(self.transfer(by, transfer, cx)?),
+            Action::CancelTransfer(cancel) => {
+                Accepted::CancelTransfer(self.cancel_transfer(by, cancel, cx)?)
+            }
             Action::Answer(_) => Accepted::Answer(self.answer(&by, cx)?),
             Action::Hangup(hangup) => Accepted::Hangup(self.hang_up(&by, hangup, cx)?),
         })

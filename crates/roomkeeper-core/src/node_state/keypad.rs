@@ -33,6 +33,8 @@ impl NodeState {
             | CallStatus::Moving { .. }
             | CallStatus::Leaving(_)
             | CallStatus::Coaching
+            | CallStatus::Transferring
+            | CallStatus::Transferred
             | CallStatus::Ended => None,
         };
         if state.gather().is_some() || !self.rules.digit_apps.contains(state.app()) {
@@ -70,6 +72,9 @@ impl NodeState {
             CallStatus::Ringing => return Err(Refusal::NotAnswered),
             CallStatus::Acting(_) => return Err(Refusal::RunningActions),
             CallStatus::Coaching => return Err(Refusal::Coaching),
+            CallStatus::Transferring | CallStatus::Transferred => {
+                return Err(Refusal::Transferring);
+            }
             CallStatus::Joining(_) | CallStatus::Moving { .. } => {
                 return Err(Refusal::StillJoining);
             }
@@ -148,6 +153,9 @@ impl NodeState {
     pub(super) fn check_send_digits(&self, target: Target) -> Result<Decision, Refusal> {
         self.place(target)?;
         let state = self.call(called(target)?).ok_or(Refusal::CallNotFound)?;
+        if state.status().is_transfer() {
+            return Err(Refusal::Transferring);
+        }
         match state.answered_at() {
             Some(_) => Ok(Decision::Act),
             None => Err(Refusal::NotAnswered),

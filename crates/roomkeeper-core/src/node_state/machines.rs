@@ -179,6 +179,7 @@ impl NodeState {
                 CallStatus::InRoom(_)
                 | CallStatus::Leaving(Some(_))
                 | CallStatus::Moving { .. } => LeftReason::Moved,
+                CallStatus::Transferring | CallStatus::Transferred => LeftReason::Transferred,
                 CallStatus::Ringing
                 | CallStatus::Parked
                 | CallStatus::Acting(_)
@@ -424,6 +425,26 @@ impl NodeState {
                 }
                 CallEffect::Gathered { room, result } => {
                     self.gathered((room, id), result, effects.as_mut_slice(), cx);
+                }
+                CallEffect::Transfer {
+                    request,
+                    leg,
+                    id: park,
+                } => {
+                    let begin = SwitchAction::Transfer {
+                        request,
+                        leg,
+                        id: park,
+                    };
+                    let command = SwitchCommand::new(Target::Call(id), begin);
+                    cx.out.commands.push(command);
+                }
+                CallEffect::EndTransfer => {
+                    let action = SwitchAction::Break {
+                        id: self.next_park_id(id, cx),
+                    };
+                    let command = SwitchCommand::new(Target::Call(id), action);
+                    cx.out.commands.push(command);
                 }
                 CallEffect::Coach {
                     room,

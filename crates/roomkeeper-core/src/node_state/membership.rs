@@ -2,7 +2,7 @@
 
 use crate::call::{ActionRun, CallInput, CallStatus};
 use crate::ids::{CallId, CommandUid, MemberId, RoomId};
-use crate::room::{MemberStatus, Origin, RoomInput, RoomState};
+use crate::room::{LeftReason, MemberStatus, Origin, RoomInput, RoomState};
 
 use crate::intent::{Accepted, Decision, Join, JoinAccepted, LeaveAccepted, Refusal};
 
@@ -41,6 +41,9 @@ impl NodeState {
             }
             CallStatus::Leaving(_) => return Err(Refusal::StillLeaving),
             CallStatus::Coaching => return Err(Refusal::Coaching),
+            CallStatus::Transferring | CallStatus::Transferred => {
+                return Err(Refusal::Transferring);
+            }
             CallStatus::Ended => return Err(Refusal::CallNotFound),
         }
         if self.is_locked(room) {
@@ -114,8 +117,20 @@ impl NodeState {
         cx: &mut Context<'_>,
     ) {
         self.call_input(call, CallInput::Leaving, cx);
+        self.leave_room(call, room, (LeftReason::Removed, command_uid), cx);
+    }
+
+    /// Makes a room take out a member whose call is leaving it.
+    pub(super) fn leave_room(
+        &mut self,
+        call: CallId,
+        room: RoomId,
+        (reason, command_uid): (LeftReason, Option<CommandUid>),
+        cx: &mut Context<'_>,
+    ) {
         let leave = RoomInput::Leave {
             call,
+            reason,
             command_uid,
             deadline: cx.now + self.rules.timeouts.leave,
         };
@@ -125,6 +140,9 @@ impl NodeState {
     /// Returns the room of a call that is neither joining nor leaving.
     pub(super) fn joined(&self, call: CallId) -> Result<RoomId, Refusal> {
         let state = self.call(call).ok_or(Refusal::CallNotFound)?;
+        if state.status().is_transfer() {
+            return Err(Refusal::Transferring);
+        }
         let room = state.status().room().ok_or(Refusal::NotInRoom)?;
         let member = self
             .room(room)

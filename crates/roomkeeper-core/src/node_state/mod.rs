@@ -25,6 +25,7 @@ mod rooms;
 mod snapshots;
 mod talk;
 mod talk_windows;
+mod transferring;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -208,6 +209,8 @@ pub struct NodeState {
     asked_dials: BTreeSet<ChannelId>,
     /// The channels of the last attempts to dial that were over because FreeSWITCH did not know them.
     unknown_dials: BTreeSet<ChannelId>,
+    /// Live channels that are the other sides of transfers. Not stored: a later owner knows those of its transfers.
+    legs: BTreeSet<ChannelId>,
     ended: BTreeMap<ChannelId, Timestamp>,
     /// Channels that left a room by their own events and that the conference has not reported as gone: it still counts
     /// them. Kept until the conference ends, because it may never report them.
@@ -246,6 +249,7 @@ impl NodeState {
             unlisted: BTreeSet::new(),
             asked_dials: BTreeSet::new(),
             unknown_dials: BTreeSet::new(),
+            legs: BTreeSet::new(),
             ended: BTreeMap::new(),
             still_counted: BTreeMap::new(),
             touched: IdSet::default(),

@@ -68,7 +68,7 @@ impl NodeState {
 
     /// Returns the calls that belong to no app, oldest first, and their number.
     pub fn foreign_calls(&self) -> (Vec<ForeignCall>, u64) {
-        let dialled: BTreeSet<ChannelId> = self.dialled_channels().collect();
+        let dialled: BTreeSet<ChannelId> = self.dialled_channels().chain(self.legs()).collect();
         let foreign = self.identities.iter().filter(|(channel, _)| {
             let id = CallId::new(self.node, **channel);
             !self.calls.contains_key(&id)

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use smol_str::SmolStr;
 
-use crate::call::{CallInput, CallState, CallStatus};
+use crate::call::{Bridge, CallInput, CallState, CallStatus};
 use crate::entity::EntityId;
 use crate::ids::{CallId, ChannelId, IdSet, MemberId, RoomId};
 use crate::room::plan::{ReportedRoom, Suspect, plan};
@@ -173,7 +173,8 @@ impl NodeState {
     pub fn add_identities(&mut self, listed: &[ListedChannel]) {
         for channel in listed {
             let is_call = self.is_alive(CallId::new(self.node, channel.channel));
-            if !is_call && !self.ended.contains_key(&channel.channel) {
+            let is_leg = self.legs.contains(&channel.channel);
+            if !is_call && !is_leg && !self.ended.contains_key(&channel.channel) {
                 self.identities
                     .entry(channel.channel)
                     .or_insert_with(|| channel.identity.clone());
@@ -192,13 +193,17 @@ impl NodeState {
                 }
                 let id = CallId::new(self.node, listed.channel);
                 match self.call(id).map(CallState::status) {
-                    Some(CallStatus::Ringing | CallStatus::Leaving(_) | CallStatus::Coaching) => {
-                        true
-                    }
+                    Some(
+                        CallStatus::Ringing
+                        | CallStatus::Leaving(_)
+                        | CallStatus::Coaching
+                        | CallStatus::Transferring
+                        | CallStatus::Transferred,
+                    ) => true,
                     // The room is over or belongs to no app, and is not stored: no snapshot of it shows that the call
                     // left.
                     Some(CallStatus::InRoom(room)) => listed.parked && !self.is_member(*room, id),
-                    // It may listen to a member by a command that was late.
+                    // It may listen to a member, or be transferred, by a command that was late.
                     Some(CallStatus::Parked) => {
                         !listed.parked && self.call(id).is_some_and(|call| call.gather().is_none())
                     }
@@ -242,6 +247,7 @@ impl NodeState {
             self.identities.remove(channel);
         }
         self.unlisted = unlisted;
+        self.legs.retain(|channel| listed.contains(channel));
         // Most channels are unknown until a snapshot shows them to be calls, so the memory for the first snapshot is
         // released.
         self.identities.shrink_to(2 * self.identities.len());
@@ -252,6 +258,10 @@ impl NodeState {
         if self.core != Some(dump.core) || self.has_ended(dump.channel, dump.sequence) {
             cx.out.ignored += 1;
             return;
+        }
+        if dump.is_leg {
+            // Its plan or the dialplan may park it.
+            return self.leg_seen(dump.channel, false);
         }
         let before = cx.out.notifications.len();
         self.found(dump.channel, cx);
@@ -267,7 +277,7 @@ impl NodeState {
             .call(id)
             .is_some_and(|s| matches!(s.status(), CallStatus::Joining(_)));
         if dump.parked && !joining {
-            let since = (dump.sequence, dump.parked_by);
+            let since = (dump.sequence, dump.parked_by, dump.bridge.clone());
             self.parked(dump.channel, since, cx.now, true, cx);
         }
         if dump.listens_to.is_some()
@@ -280,6 +290,11 @@ impl NodeState {
         }
         if let Some(member) = dump.listens_to {
             self.listens(id, (CallId::new(self.node, member), dump.sequence), cx);
+        }
+        if dump.transfers {
+            let answered = matches!(dump.bridge, Some(Bridge::Answered { .. }));
+            let plan = (dump.parked_by, answered);
+            self.bridged(id, plan, (dump.sequence, true), cx);
         }
         if let Some(at) = answered_at
             && self.calls.contains_key(&id)

@@ -27,6 +27,8 @@ pub enum LeftReason {
     Removed,
     /// It went to another room.
     Moved,
+    /// It is connected with somebody outside of the room.
+    Transferred,
     /// The room was deleted.
     RoomDestroyed,
     /// The room's timeout passed.
@@ -44,6 +46,7 @@ impl LeftReason {
             Self::Hangup => "hangup",
             Self::Removed => "removed",
             Self::Moved => "moved",
+            Self::Transferred => "transferred",
             Self::RoomDestroyed => "room_destroyed",
             Self::Timeout => "timeout",
             Self::Silence => "silence",

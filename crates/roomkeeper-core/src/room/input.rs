@@ -166,6 +166,8 @@ pub enum RoomInput {
     Leave {
         /// The call.
         call: CallId,
+        /// The reason.
+        reason: LeftReason,
         /// The caller's id of the command.
         command_uid: Option<CommandUid>,
         /// The leave is reverted then.

@@ -77,13 +77,14 @@ impl Transition<'_> {
     pub(super) fn leave_on_request(
         &mut self,
         call: CallId,
+        reason: LeftReason,
         command_uid: Option<CommandUid>,
         deadline: Timestamp,
     ) {
         self.room.with_member(call, |m| {
             m.status = MemberStatus::Leaving {
                 deadline,
-                reason: LeftReason::Removed,
+                reason,
                 command_uid,
             };
         });
@@ -256,7 +257,7 @@ impl Transition<'_> {
             matches!(
                 m.status,
                 MemberStatus::Leaving {
-                    reason: LeftReason::Removed | LeftReason::Moved,
+                    reason: LeftReason::Removed | LeftReason::Moved | LeftReason::Transferred,
                     ..
                 }
             )

@@ -103,9 +103,10 @@ impl Transition<'_> {
             RoomInput::NotEntered { call, reason } => self.not_entered(call, reason, false),
             RoomInput::Leave {
                 call,
+                reason,
                 command_uid,
                 deadline,
-            } => self.leave_on_request(call, command_uid, deadline),
+            } => self.leave_on_request(call, reason, command_uid, deadline),
             RoomInput::MoveOut {
                 call,
                 to,

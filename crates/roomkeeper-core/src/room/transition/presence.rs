@@ -627,7 +627,9 @@ impl Transition<'_> {
 /// Returns true if a member that leaves for this reason takes a room along that ends on its exit.
 const fn ends_on_exit(reason: LeftReason) -> bool {
     match reason {
-        LeftReason::Hangup | LeftReason::Removed | LeftReason::Moved => true,
+        LeftReason::Hangup | LeftReason::Removed | LeftReason::Moved | LeftReason::Transferred => {
+            true
+        }
         // The room ends already, or its node was lost with all members.
         LeftReason::RoomDestroyed
         | LeftReason::Timeout

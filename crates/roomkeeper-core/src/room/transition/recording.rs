@@ -397,6 +397,7 @@ impl Transition<'_> {
             }
             LeftReason::Removed
             | LeftReason::Moved
+            | LeftReason::Transferred
             | LeftReason::RoomDestroyed
             | LeftReason::Timeout
             | LeftReason::Silence => self.stop_recording(Some(call), None, deadline),
