@@ -8,7 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::checked::{ChannelUuid, Unfit};
-use super::originate::DialString;
+use super::leg::DialString;
 
 /// The longest key, in characters.
 const LONGEST_KEY: usize = 128;
