@@ -46,7 +46,8 @@ async fn relay_test(controller: &Controller, from: &str, to: &str) -> (Option<i3
     command
         .args(["nodes", "relay-test", from, to, "--json", "--admin", &admin])
         .env("ROOMKEEPER_ADMIN_KEY", controller.admin_key().unwrap());
-    let out: Output = tokio::task::block_in_place(|| command.output().unwrap());
+    let ran = tokio::task::spawn_blocking(move || command.output().unwrap());
+    let out: Output = ran.await.unwrap();
     let shown = String::from_utf8(out.stdout).unwrap();
     let errors = String::from_utf8(out.stderr).unwrap();
     assert!(!format!("{shown}{errors}").contains(RELAY_KEY));
