@@ -14,6 +14,8 @@ use rand::{RngExt, SeedableRng};
 
 use crate::phone::agent::{IncomingCall, Phone};
 
+use super::catalog::is_transfer;
+
 /// Telephones that can be called.
 const PHONES: usize = 4;
 
@@ -107,7 +109,11 @@ async fn take_calls(mut phone: Phone, mut rng: SmallRng, dials: Arc<Mutex<Dials>
     let mut calls = tokio::task::JoinSet::new();
     loop {
         let call = phone.next_call().await;
-        let number: Option<u64> = call.header("X-Dial").parse().ok();
+        // The other side of a transferred callee gets that one's headers.
+        let number: Option<u64> = match is_transfer(call.number()) {
+            true => None,
+            false => call.header("X-Dial").parse().ok(),
+        };
         {
             let mut dials = dials.lock().unwrap();
             *match number {
