@@ -15,6 +15,7 @@
 mod audio;
 mod background;
 
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -42,7 +43,7 @@ use crate::http::{
 use crate::media::fetch::FetcherError;
 use crate::node::{NodeConfig, Timing};
 use crate::reconciler::{
-    CommandSettings, Controller, DialTemplates, OutboxSignals, Reconciler, Settings,
+    CommandSettings, Controller, DialTemplates, OutboxSignals, Reconciler, RelaySettings, Settings,
 };
 use crate::shutdown::{ShutdownPhases, stop_signal};
 use crate::store::redis::RedisOptions;
@@ -55,7 +56,8 @@ use crate::webhook::endpoint::EndpointDisabler;
 use crate::webhook::schedule::Schedule;
 use crate::webhook::sender::{Limits, Sender, SenderError};
 use crate::webhook::worker::{self, Worker, WorkerContext};
-use freeswitch_esl::command::{ModuleName, Password, ProfileName, Unfit, Voice};
+use freeswitch_esl::command::{ModuleName, Password, ProfileName, RelayAddress, Unfit, Voice};
+use roomkeeper_core::ids::NodeId;
 use roomkeeper_core::node_state::{Rules, Timeouts};
 
 use audio::{media_links, media_routes};
@@ -545,6 +547,14 @@ pub fn command_settings(config: &Config) -> Result<CommandSettings, AppError> {
     })
 }
 
+/// The address of each node that has one.
+fn relay_addresses(config: &Config) -> HashMap<NodeId, RelayAddress> {
+    let nodes = config.nodes.iter();
+    nodes
+        .filter_map(|node| Some((node.id, node.relay.clone()?)))
+        .collect()
+}
+
 fn settings(config: &Config, rules: watch::Receiver<Rules>) -> Result<Settings, AppError> {
     let conference = &config.conference;
     Ok(Settings {
@@ -552,6 +562,10 @@ fn settings(config: &Config, rules: watch::Receiver<Rules>) -> Result<Settings, 
         commands: CommandSettings {
             links: media_links(config),
             ..command_settings(config)?
+        },
+        relays: RelaySettings {
+            key: config.relay_key.clone(),
+            addresses: relay_addresses(config),
         },
         lease_ttl: config.fleet.lease_ttl,
         resync_interval: config.fleet.resync_interval,

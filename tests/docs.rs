@@ -23,7 +23,8 @@ use roomkeeper::http::{
     document, router,
 };
 use roomkeeper::reconciler::{
-    Accepted, Controller, Decision, Depth, Intent, IntentError, NodeReport,
+    Accepted, Controller, Decision, Depth, Intent, IntentError, NodeReport, RelayTest,
+    RelayTestError,
 };
 use roomkeeper::store::memory::MemoryStore;
 use roomkeeper::supervise::ShutdownPhase;
@@ -226,6 +227,9 @@ impl Controller for NoController {
     }
     async fn resync(&self, node: NodeId) -> Result<(), IntentError> {
         Err(IntentError::UnknownNode(node))
+    }
+    async fn test_relay(&self, from: NodeId, _: NodeId) -> Result<RelayTest, RelayTestError> {
+        Err(RelayTestError::UnknownNode(from))
     }
 }
 

@@ -47,6 +47,7 @@ pub mod nodes;
 mod output;
 pub mod pages;
 pub mod reference;
+mod relay;
 pub mod replay;
 pub mod request;
 pub mod rooms;

@@ -14,7 +14,7 @@ use roomkeeper_core::ids::NodeId;
 use super::arguments::{NodeArguments, View};
 use super::client::{Client, ClientError};
 use super::table::{Clock, Fit, Table, plain};
-use super::{Failure, print, print_to_stderr, terminal};
+use super::{Failure, print, print_to_stderr, relay, terminal};
 
 /// The poll interval of a wait.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
@@ -43,6 +43,13 @@ pub enum NodeCommand {
         /// Waits until the comparison is complete.
         wait: bool,
     },
+    /// Test the way for relays to other nodes.
+    RelayTest {
+        /// The calling node's id.
+        from: NodeId,
+        /// The called node's id; every other node that accepts relays if omitted.
+        to: Option<NodeId>,
+    },
 }
 
 impl From<Option<NodeArguments>> for NodeCommand {
@@ -52,6 +59,7 @@ impl From<Option<NodeArguments>> for NodeCommand {
             Some(NodeArguments::Drain { node_id: id, wait }) => Self::Drain { id, wait },
             Some(NodeArguments::Undrain { node_id: id }) => Self::Undrain { id },
             Some(NodeArguments::Resync { node_id: id, wait }) => Self::Resync { id, wait },
+            Some(NodeArguments::RelayTest { from, to }) => Self::RelayTest { from, to },
         }
     }
 }
@@ -67,16 +75,24 @@ pub async fn show(admin: &Client, command: NodeCommand, view: View) -> Result<()
     } else {
         render(command, &answer, &Clock::new(view.utc), terminal::width())
     };
-    Ok(print(&text)?)
+    print(&text)?;
+    match command {
+        NodeCommand::RelayTest { .. } => relay::check(&answer),
+        NodeCommand::List
+        | NodeCommand::Drain { .. }
+        | NodeCommand::Undrain { .. }
+        | NodeCommand::Resync { .. } => Ok(()),
+    }
 }
 
-/// Executes a command and returns the response unchanged, or after a wait the node's row.
+/// Executes a command and returns the response unchanged, after a wait the node's row, or the results of all tests.
 ///
 /// # Errors
 /// [`Failure`]; [`Failure::Interrupted`] if a signal ends a wait, which does not undo the command.
 pub async fn run(admin: &Client, command: NodeCommand) -> Result<Value, Failure> {
     match command {
         NodeCommand::List => Ok(list(admin).await?),
+        NodeCommand::RelayTest { from, to } => relay::run(admin, from, to).await,
         NodeCommand::Undrain { id } => {
             let path = format!("admin/nodes/{id}/undrain");
             Ok(admin.post(&path, None).await?)
@@ -236,6 +252,7 @@ pub fn render(command: NodeCommand, answer: &Value, clock: &Clock, width: Option
             )
         }
         NodeCommand::Drain { id, wait: true } => format!("{id} is empty.\n"),
+        NodeCommand::RelayTest { .. } => relay::render(answer, width),
         NodeCommand::Undrain { id } => format!("{id} gets new rooms again.\n"),
         NodeCommand::Resync { id, wait: false } => format!("The resync of {id} has started.\n"),
         NodeCommand::Resync { id, wait: true } => format!(

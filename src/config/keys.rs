@@ -259,6 +259,11 @@ pub const KEYS: &[KeyDoc] = &[
         "wake-ups that make FreeSWITCH send its events at once (see *Latency of events*): `\"adaptive\"`, only during activity; 1 to 19, always at this interval in milliseconds; `\"off\"`",
     ),
     doc(
+        "relay.key",
+        "none",
+        "key of calls between the nodes, the same as `RK_RELAY_KEY` of each (see *Test the way between two nodes*): 16 to 128 letters, digits and `.`, `_`, `-`; required if a node has `relay`",
+    ),
+    doc(
         "limits.app_rate",
         "50",
         "requests per second of an app without its own limit; 0: unlimited",
@@ -322,6 +327,11 @@ pub const KEYS: &[KeyDoc] = &[
         "nodes[].nudge",
         "that of `fleet.nudge`",
         "`fleet.nudge` for this node",
+    ),
+    doc(
+        "nodes[].relay",
+        "none",
+        "`host:port` where the other nodes reach its SIP profile `relays`: a name or an IPv4 address; no room spans nodes yet, but the way can be tested",
     ),
     doc(
         "apps[].id",

@@ -26,12 +26,19 @@ use crate::store::deliveries::QueueLimits;
 use crate::store::redis::{check_url, uses_tls};
 use crate::telemetry::{LogConfig, LogFormat, TelemetryConfig};
 use crate::webhook::guard::Policy;
+use freeswitch_esl::command::{RelayAddress, RelayKey};
 use roomkeeper_core::ids::NodeId;
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::speech::VoiceName;
 
 /// A lease is renewed at a third of its lifetime, and a renewal may take the store's whole timeout and fail once.
 const LEASE_TIMEOUTS: u32 = 3;
+
+/// The shortest key of relays, in characters.
+const SHORTEST_RELAY_KEY: usize = 16;
+
+/// The expected form of that key.
+const RELAY_KEY_FORM: &str = "expected 16 to 128 letters, digits and . _ -";
 
 /// The largest quota of an app in bytes: a pebibyte.
 const MOST_APP_BYTES: f64 = 1_125_899_906_842_624.0;
@@ -62,7 +69,14 @@ pub(super) fn read_config(tree: Tree, problems: &mut Problems) -> Option<Config>
     let audit = read_audit(root.section("audit"));
     let log = read_log(root.section("log"));
     let telemetry = read_telemetry(root.section("telemetry"));
+    let relay_key = read_relay(root.section("relay"));
     let nodes = read_nodes(&mut root, fleet.nudge);
+    if relay_key.is_none()
+        && nodes.iter().any(|node| node.relay.is_some())
+        && !root.problems.0.iter().any(|p| p.key == "relay.key")
+    {
+        root.problem("relay.key", "is required, because a node has `relay`");
+    }
     let apps = read_apps(&mut root, webhooks);
     root.finish();
     if let Some(store) = &mut store {
@@ -85,6 +99,7 @@ pub(super) fn read_config(tree: Tree, problems: &mut Problems) -> Option<Config>
         recording,
         speech,
         fleet,
+        relay_key,
         limits,
         audit,
         log,
@@ -169,6 +184,37 @@ fn read_fleet(mut s: Section<'_>) -> FleetConfig {
     };
     s.finish();
     fleet
+}
+
+fn read_relay(mut s: Section<'_>) -> Option<RelayKey> {
+    let key = s.text("key");
+    let own = "a random key, for example from: openssl rand -hex 32";
+    let key = key.filter(|key| !s.refuse_placeholder("key", key, own));
+    let read = key.and_then(|key| {
+        let read = RelayKey::new(&*key).ok();
+        let read = read.filter(|_| key.len() >= SHORTEST_RELAY_KEY);
+        if read.is_none() {
+            // Never repeats the key.
+            s.problem("key", RELAY_KEY_FORM);
+        }
+        read
+    });
+    s.finish();
+    read
+}
+
+/// Takes the address of a node's profile `relays`.
+fn read_relay_address(s: &mut Section<'_>) -> Option<RelayAddress> {
+    let text = s.text("relay")?;
+    let address: NodeAddress = s.parsed("relay", &text)?;
+    let fit = RelayAddress::new(address.to_string()).ok();
+    if fit.is_none() {
+        s.problem(
+            "relay",
+            format!("{text:?} is not a host name or IPv4 address with a port"),
+        );
+    }
+    fit
 }
 
 fn read_limits(mut s: Section<'_>) -> LimitsConfig {
@@ -440,6 +486,7 @@ fn read_nodes(root: &mut Section<'_>, of_fleet: Nudge) -> Vec<NodeConfig> {
             .and_then(|text| s.parsed("address", &text));
         let password = s.required("password");
         let nudge = s.nudge("nudge", of_fleet);
+        let relay = read_relay_address(&mut s);
         if let Some(password) = &password {
             let own = "the node's Event Socket password";
             s.refuse_placeholder("password", password, own);
@@ -463,6 +510,11 @@ fn read_nodes(root: &mut Section<'_>, of_fleet: Nudge) -> Vec<NodeConfig> {
         {
             s.problem("address", format!("{address} is already another node's"));
         }
+        if let Some(relay) = &relay
+            && nodes.iter().any(|n| n.relay.as_ref() == Some(relay))
+        {
+            s.problem("relay", format!("{relay} is already another node's"));
+        }
         s.finish();
         if let (Some(id), Some(address), Some(password)) = (id, address, password) {
             nodes.push(NodeConfig {
@@ -470,6 +522,7 @@ fn read_nodes(root: &mut Section<'_>, of_fleet: Nudge) -> Vec<NodeConfig> {
                 address,
                 password: password.into(),
                 nudge,
+                relay,
             });
         }
     }

@@ -188,10 +188,16 @@ impl Config {
     }
 
     fn write_nodes(&self, s: &mut String) -> fmt::Result {
+        if self.relay_key.is_some() {
+            writeln!(s, "relay: key set")?;
+        }
         for node in &self.nodes {
             write!(s, "node {}: {}, password set", node.id, node.address)?;
             if node.nudge != self.fleet.nudge {
                 write!(s, ", nudge {}", node.nudge)?;
+            }
+            if let Some(relay) = &node.relay {
+                write!(s, ", relay {relay}")?;
             }
             writeln!(s)?;
         }

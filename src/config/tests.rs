@@ -585,3 +585,69 @@ fn key_table_has_a_row_for_every_key() {
     assert!(table.contains("| `http.hide_foreign` | `false` | "));
     assert!(table.contains("| `nodes[].id` | required | "));
 }
+
+#[test]
+fn relays_have_addresses_and_one_key_that_is_never_shown() {
+    const SECRET: &str = "a-key.of_relays-0123";
+    const NODES: &str = r#"
+[[nodes]]
+id = "acW68"
+address = "localhost:8021"
+password = "p"
+relay = "10.0.0.11:5090"
+[[nodes]]
+id = "bdX79"
+address = "localhost:8022"
+password = "p"
+"#;
+    let of = |relay: &str, env: &[(&str, &str)]| match load(&format!("{relay}{NODES}"), env) {
+        Ok(_) => String::new(),
+        Err(errors) => errors.to_string(),
+    };
+    let config = load(NODES, &[("ROOMKEEPER_RELAY__KEY", SECRET)]).unwrap();
+    let relay = config.nodes[0].relay.as_ref();
+    assert_eq!(relay.unwrap().to_string(), "10.0.0.11:5090");
+    assert!(config.nodes[1].relay.is_none());
+    let shown = config.summary();
+    assert!(shown.contains(
+        "relay: key set\nnode acW68: localhost:8021, password set, relay 10.0.0.11:5090\n"
+    ));
+    assert!(!format!("{config:?}{shown}").contains(SECRET));
+
+    assert_eq!(
+        of("", &[]),
+        "relay.key: is required, because a node has `relay`"
+    );
+    let placeholder = of("[relay]\nkey = \"replace-me\"", &[]);
+    assert!(placeholder.starts_with("relay.key: is still the example's placeholder"));
+    for bad in [
+        "short",
+        "a key with spaces in it",
+        "a-key-that-ends,with}",
+        &"k".repeat(129),
+    ] {
+        let problem = of("", &[("ROOMKEEPER_RELAY__KEY", bad)]);
+        assert_eq!(
+            problem,
+            "relay.key: expected 16 to 128 letters, digits and . _ -"
+        );
+    }
+    let second = ("ROOMKEEPER_NODES__1__RELAY", "10.0.0.11:5090");
+    assert_eq!(
+        of("", &[("ROOMKEEPER_RELAY__KEY", SECRET), second]),
+        "nodes[1].relay: 10.0.0.11:5090 is already another node's"
+    );
+    for (bad, problem) in [
+        ("10.0.0.12", "\"10.0.0.12\" is not host:port"),
+        (
+            "[::1]:5090",
+            "\"[::1]:5090\" is not a host name or IPv4 address with a port",
+        ),
+    ] {
+        let env = [
+            ("ROOMKEEPER_RELAY__KEY", SECRET),
+            ("ROOMKEEPER_NODES__1__RELAY", bad),
+        ];
+        assert_eq!(of("", &env), format!("nodes[1].relay: {problem}"));
+    }
+}

@@ -15,6 +15,7 @@ use crate::store::deliveries::QueueLimits;
 use crate::telemetry::{LogConfig, TelemetryConfig};
 use crate::webhook::endpoint::Endpoint;
 use crate::webhook::guard::Policy;
+use freeswitch_esl::command::{RelayAddress, RelayKey};
 use roomkeeper_core::dial::DialRules;
 use roomkeeper_core::ids::{AppId, NodeId};
 use roomkeeper_core::play_url::PlayUrl;
@@ -46,6 +47,8 @@ pub struct Config {
     pub speech: SpeechConfig,
     /// Settings for all nodes.
     pub fleet: FleetConfig,
+    /// The key of relays between the nodes; set if a node has an address for them.
+    pub relay_key: Option<RelayKey>,
     /// Limits of the apps.
     pub limits: LimitsConfig,
     /// The audit log.
@@ -237,6 +240,8 @@ pub struct NodeConfig {
     pub password: SecretString,
     /// The wake-ups that make it send its events at once.
     pub nudge: Nudge,
+    /// Where other nodes reach its profile `relays`.
+    pub relay: Option<RelayAddress>,
 }
 
 /// A tenant.

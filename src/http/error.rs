@@ -210,6 +210,17 @@ impl ApiError {
             IntentError::Busy => Self::unavailable("the node's queue is full; try again", SOON),
         }
     }
+
+    /// Converts the failure of a command, with this text.
+    pub(crate) fn command(words: String, error: CommandError) -> Self {
+        match error {
+            CommandError::Down { retry_after } => Self::unavailable(words, retry_after),
+            CommandError::Busy => Self::unavailable(words, SOON),
+            CommandError::NoSuchChannel => Self::new(StatusCode::NOT_FOUND, words),
+            CommandError::Refused(_) => Self::new(StatusCode::BAD_GATEWAY, words),
+            CommandError::Unknown => Self::new(StatusCode::GATEWAY_TIMEOUT, words),
+        }
+    }
 }
 
 /// The longest part of a wrong value that an error repeats.
@@ -217,13 +228,7 @@ const LONGEST_FOUND: usize = 40;
 
 impl From<CommandError> for ApiError {
     fn from(error: CommandError) -> Self {
-        match error {
-            CommandError::Down { retry_after } => Self::unavailable(error.to_string(), retry_after),
-            CommandError::Busy => Self::unavailable(error.to_string(), SOON),
-            CommandError::NoSuchChannel => Self::new(StatusCode::NOT_FOUND, error.to_string()),
-            CommandError::Refused(_) => Self::new(StatusCode::BAD_GATEWAY, error.to_string()),
-            CommandError::Unknown => Self::new(StatusCode::GATEWAY_TIMEOUT, error.to_string()),
-        }
+        Self::command(error.to_string(), error)
     }
 }
 

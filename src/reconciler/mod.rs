@@ -18,6 +18,7 @@ mod messages;
 mod node_status;
 mod ownership;
 mod plans;
+mod relay;
 mod render;
 mod reply;
 mod resync;
@@ -54,6 +55,7 @@ use live::LivePublisher;
 use messages::{ActorMessage, ActorStatus};
 use node_status::{SharedStatus, StatusPublisher};
 use ownership::{LeaseKeeper, Ownership};
+use relay::RelayTests;
 use reply::{Answer, Reply};
 use resync_limiter::ResyncLimiter;
 use roomkeeper_core::intent::Action;
@@ -61,6 +63,7 @@ use store_poller::{PollTarget, StorePoller};
 
 pub use crate::node::Link;
 pub use depths::Depths;
+pub use relay::{RelayFigures, RelaySettings, RelayTest, RelayTestError};
 pub use render::{CommandSettings, DialTemplates, text as command_text};
 pub use reply::IntentError;
 pub use roomkeeper_core::intent::{Accepted, Decision, Depth, Intent, Refusal, Requester};
@@ -109,6 +112,12 @@ pub trait Controller: Send + Sync + 'static {
     /// # Errors
     /// Fails if there is no such node, it is down, or the store cannot write the request.
     async fn resync(&self, node: NodeId) -> Result<(), IntentError>;
+
+    /// Tests the way for relays from one node to another. Returns after a few seconds.
+    ///
+    /// # Errors
+    /// See [`RelayTestError`].
+    async fn test_relay(&self, from: NodeId, to: NodeId) -> Result<RelayTest, RelayTestError>;
 }
 
 /// The status of a node.
@@ -142,6 +151,10 @@ pub struct NodeReport {
     pub max_calls: u64,
     /// The time of the last message on its event connection.
     pub last_heard: Option<Timestamp>,
+    /// `host:port` where it accepts relays.
+    pub relay: Option<String>,
+    /// The last tests of relays from it by this replica, one for each other node.
+    pub relay_tests: Vec<RelayTest>,
 }
 
 impl NodeReport {
@@ -175,6 +188,7 @@ pub struct Reconciler {
     nodes: HashMap<NodeId, ManagedNode>,
     queues: Vec<NodeQueues>,
     store: Arc<dyn Store>,
+    relays: RelaySettings,
 }
 
 #[derive(Debug)]
@@ -184,6 +198,7 @@ struct ManagedNode {
     actor_status: watch::Receiver<ActorStatus>,
     status: SharedStatus,
     store: Arc<dyn Store>,
+    relay_tests: RelayTests,
 }
 
 impl Reconciler {
@@ -251,6 +266,7 @@ impl Reconciler {
                     actor_status: seen,
                     status,
                     store: Arc::clone(store),
+                    relay_tests: RelayTests::default(),
                 },
             );
         }
@@ -261,6 +277,7 @@ impl Reconciler {
             nodes: managed,
             queues: depths,
             store: Arc::clone(store),
+            relays: settings.relays.clone(),
         })
     }
 
@@ -412,7 +429,11 @@ impl Controller for Reconciler {
     fn nodes(&self) -> Vec<NodeReport> {
         self.order
             .iter()
-            .filter_map(|id| self.nodes.get(id).map(|managed| managed.report(*id)))
+            .filter_map(|id| {
+                let mut report = self.nodes.get(id)?.report(*id);
+                report.relay = self.relays.addresses.get(id).map(ToString::to_string);
+                Some(report)
+            })
             .collect()
     }
 
@@ -436,6 +457,16 @@ impl Controller for Reconciler {
         managed.store.request_resync(node).await?;
         managed.status.request_poll();
         Ok(())
+    }
+
+    async fn test_relay(&self, from: NodeId, to: NodeId) -> Result<RelayTest, RelayTestError> {
+        let managed = |node| {
+            let managed = self.nodes.get(&node);
+            managed.ok_or(RelayTestError::UnknownNode(node))
+        };
+        let (from, to) = (managed(from)?, managed(to)?);
+        let tests = &from.relay_tests;
+        tests.run(&self.relays, &from.handle, &to.handle).await
     }
 }
 
@@ -464,6 +495,8 @@ impl ManagedNode {
             calls: published.calls,
             max_calls: published.max_calls,
             last_heard: status.vitals.last_heard,
+            relay: None,
+            relay_tests: self.relay_tests.last(),
         }
     }
 }

@@ -6,6 +6,7 @@ use tokio::sync::watch;
 
 use roomkeeper_core::node_state::Rules;
 
+use super::relay::RelaySettings;
 use super::render::CommandSettings;
 
 /// Settings that the actors of all nodes share.
@@ -15,6 +16,8 @@ pub struct Settings {
     pub rules: watch::Receiver<Rules>,
     /// Settings for the text of switch commands.
     pub commands: CommandSettings,
+    /// The ways between the nodes.
+    pub relays: RelaySettings,
     /// The lifetime of a lease that is not renewed.
     pub lease_ttl: Duration,
     /// The interval between snapshots, give or take a third.

@@ -39,6 +39,10 @@ const ACCEPTED: &str = "call accepted";
 /// The application of a coach, and the function of its tap.
 const EAVESDROP: &str = "eavesdrop";
 
+/// The beginning of the name of a channel between two nodes, on both of them: it is no call of an app. The name is FreeSWITCH's, and
+/// callers choose only what follows the profile.
+const RELAY: &str = "sofia/relays/";
+
 /// Translates an event; `None` if it concerns neither rooms nor calls.
 pub fn switch_event(event: &Event) -> Option<SwitchEvent> {
     let kind = event.kind();
@@ -172,7 +176,12 @@ pub fn core(event: &Event) -> Option<CoreId> {
     event.core_uuid()?.parse().ok()
 }
 
+/// A change of a channel; `None` if it is a relay.
 fn channel(event: &Event, change: impl FnOnce(&Event) -> ChannelChange) -> Option<SwitchEventKind> {
+    let name = event.get("Channel-Name");
+    if name.is_some_and(|name| name.starts_with(RELAY)) {
+        return None;
+    }
     Some(SwitchEventKind::Channel {
         channel: event.unique_id()?.parse().ok()?,
         change: change(event),
@@ -587,6 +596,8 @@ struct WireChannel<'a> {
     #[serde(borrow)]
     uuid: Cow<'a, str>,
     #[serde(borrow, default)]
+    name: Cow<'a, str>,
+    #[serde(borrow, default)]
     initial_cid_num: Cow<'a, str>,
     #[serde(borrow, default)]
     initial_dest: Cow<'a, str>,
@@ -599,8 +610,11 @@ struct WireChannel<'a> {
 }
 
 impl WireChannel<'_> {
-    /// The listed channel; `None` if its id is invalid.
+    /// The listed channel; `None` if it is a relay or its id is invalid.
     fn listed(self) -> Option<ListedChannel> {
+        if self.name.starts_with(RELAY) {
+            return None;
+        }
         let created = self.created_epoch.parse::<u64>().ok();
         Some(ListedChannel {
             channel: self.uuid.parse().ok()?,
@@ -628,6 +642,7 @@ impl WireChannel<'_> {
 pub fn channels(text: &[u8]) -> Result<Vec<ListedChannel>, UnreadableSnapshot> {
     let columns = [
         "uuid",
+        "name",
         "initial_cid_num",
         "initial_dest",
         "direction",
@@ -638,6 +653,7 @@ pub fn channels(text: &[u8]) -> Result<Vec<ListedChannel>, UnreadableSnapshot> {
     table::rows(text, columns, |values| {
         let [
             uuid,
+            name,
             initial_cid_num,
             initial_dest,
             direction,
@@ -646,6 +662,7 @@ pub fn channels(text: &[u8]) -> Result<Vec<ListedChannel>, UnreadableSnapshot> {
         ] = values.map(quirk_lossy);
         let channel = WireChannel {
             uuid,
+            name,
             initial_cid_num,
             initial_dest,
             direction,
@@ -711,5 +728,52 @@ pub fn dump(json: &[u8]) -> Result<ChannelDump, UnreadableSnapshot> {
             && argument.as_ref().is_some_and(is_leg),
         bridge: bridge(|name| get(&format!("variable_{name}"))),
         is_leg: get(&format!("variable_{LEG_VARIABLE}")).is_some(),
+    })
+}
+
+/// The figures of a channel's RTP.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MediaFigures {
+    /// From the creation of the channel to its answer.
+    pub answered: Duration,
+    /// `rtp_audio_out_media_packet_count`.
+    pub sent: u64,
+    /// `rtp_audio_in_media_packet_count`.
+    pub received: u64,
+    /// `rtp_audio_in_flaw_total`: the sequence numbers that are missing between received packets.
+    pub lost: u64,
+    /// The square root of `rtp_audio_in_jitter_max_variance`, which is in square milliseconds.
+    pub jitter: Duration,
+}
+
+/// Parses the figures in `uuid_dump <uuid> json`, which `uuid_set_media_stats` has written before.
+///
+/// # Errors
+/// Fails with [`UnreadableSnapshot`] if the answer is no dump or lacks them.
+pub fn media_figures(json: &[u8]) -> Result<MediaFigures, UnreadableSnapshot> {
+    let fields: std::collections::HashMap<String, serde_json::Value> =
+        serde_json::from_str(&quirk_lossy(json))?;
+    let text = |name: &'static str| {
+        let text = fields.get(name).and_then(|value| value.as_str());
+        text.ok_or(UnreadableSnapshot::Field(name))
+    };
+    let number = |name: &'static str| -> Result<u64, UnreadableSnapshot> {
+        let parsed = text(name)?.parse();
+        parsed.map_err(|_| UnreadableSnapshot::Field(name))
+    };
+    let variance = "variable_rtp_audio_in_jitter_max_variance";
+    let square_ms: f64 = text(variance)?
+        .parse()
+        .map_err(|_| UnreadableSnapshot::Field(variance))?;
+    let jitter = Duration::try_from_secs_f64(square_ms.sqrt() / 1000.0)
+        .map_err(|_| UnreadableSnapshot::Field(variance))?;
+    let created = number("Caller-Channel-Created-Time")?;
+    let answered = number("Caller-Channel-Answered-Time")?;
+    Ok(MediaFigures {
+        answered: Duration::from_micros(answered.saturating_sub(created)),
+        sent: number("variable_rtp_audio_out_media_packet_count")?,
+        received: number("variable_rtp_audio_in_media_packet_count")?,
+        lost: number("variable_rtp_audio_in_flaw_total")?,
+        jitter,
     })
 }

@@ -9,7 +9,8 @@ use axum::body::Body;
 use axum::http::Request;
 use roomkeeper::audit::AuditSettings;
 use roomkeeper::http::{AdminState, AllowedHosts, admin_router};
-use roomkeeper::reconciler::Link;
+use roomkeeper::node::CommandError;
+use roomkeeper::reconciler::{Link, RelayFigures, RelayTest, RelayTestError};
 use roomkeeper::store::node_status::{
     self, ForeignCall, NodeStatusStore, OrphanConference, OrphanKind, OrphanReport, StatusField,
     UnreadableRecord,
@@ -17,7 +18,7 @@ use roomkeeper::store::node_status::{
 use roomkeeper::store::{LeaseOutcome, Store, keys};
 use roomkeeper::tenants::KeyDigest;
 use roomkeeper_core::time::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::admin::{GENERATED_KEY, admin};
@@ -194,6 +195,147 @@ async fn node_commands_need_admin_key_known_node_and_store() {
     let orphans = ask(&router, "GET", "/admin/orphans", "secret").await;
     orphans.fails(503);
     assert!(faulty.fired.load(Ordering::Relaxed) >= 1);
+}
+
+/// Requests a test of the way from acW68.
+async fn test_relay(router: &Router, path: &str, key: &str, body: &Value) -> Answer {
+    let request = Request::builder().method("POST").uri(path);
+    let request = request.header("X-Admin-API-Key", key);
+    let request = request.header("Content-Type", "application/json");
+    send(router, request.body(Body::from(body.to_string())).unwrap()).await
+}
+
+#[tokio::test]
+async fn relay_test_gives_200_with_its_result() {
+    let world = World::new();
+    let router = admin(&world, None);
+    let path = "/admin/nodes/acW68/relay-test";
+    let to = json!({"to": "bbbbb"});
+    let works = RelayTest {
+        to: node_id("bbbbb"),
+        at: Timestamp::from_millis(1_778_070_896_672),
+        cause: None,
+        figures: Some(RelayFigures {
+            answered: Duration::from_micros(21_900),
+            sent: 100,
+            received: 98,
+            lost: 1,
+            jitter: Duration::from_micros(1_449),
+        }),
+    };
+    let rejected = RelayTest {
+        cause: Some("CALL_REJECTED".to_owned()),
+        figures: None,
+        ..works.clone()
+    };
+    let silent = RelayTest {
+        cause: Some("NO_MEDIA".to_owned()),
+        ..works.clone()
+    };
+    let at = "2026-05-06T12:34:56.672000Z";
+    for (test, expected) in [
+        (
+            works.clone(),
+            json!({"works": true, "cause": null, "answered_ms": 21, "sent": 100, "received": 98, "lost": 1, "jitter_ms": 1.4}),
+        ),
+        (
+            rejected.clone(),
+            json!({"works": false, "cause": "CALL_REJECTED", "answered_ms": null, "sent": null, "received": null, "lost": null, "jitter_ms": null}),
+        ),
+        (
+            silent,
+            json!({"works": false, "cause": "NO_MEDIA", "answered_ms": 21, "sent": 100, "received": 98, "lost": 1, "jitter_ms": 1.4}),
+        ),
+    ] {
+        let mut expected = expected;
+        for (field, value) in [("from", "acW68"), ("to", "bbbbb"), ("at", at)] {
+            expected[field] = json!(value);
+        }
+        world
+            .controller
+            .relay_test
+            .lock()
+            .unwrap()
+            .replace(Ok(test));
+        let answer = test_relay(&router, path, GENERATED_KEY, &to).await;
+        answer.is(200, expected);
+    }
+    world.set_node("acW68", |node| {
+        node.relay = Some("10.0.0.11:5090".to_owned());
+        node.relay_tests = vec![rejected];
+    });
+    let list = ask(&router, "GET", "/admin/nodes", GENERATED_KEY).await;
+    let list = list.json();
+    assert_eq!(list["nodes"][0]["relay"], "10.0.0.11:5090");
+    assert_eq!(
+        list["nodes"][0]["relay_tests"],
+        json!([{"to": "bbbbb", "at": at, "works": false, "cause": "CALL_REJECTED"}])
+    );
+    assert_eq!(list["nodes"][1]["relay"], json!(null));
+    assert_eq!(list["nodes"][1]["relay_tests"], json!([]));
+}
+
+#[tokio::test]
+async fn relay_test_has_a_status_for_each_failure() {
+    let world = World::new();
+    let router = admin(&world, None);
+    let path = "/admin/nodes/acW68/relay-test";
+    let to = json!({"to": "bbbbb"});
+    let other = node_id("bbbbb");
+    let failed = |error| RelayTestError::Command { node: other, error };
+    let retry_after = Duration::from_millis(2_500);
+    for (error, status, words) in [
+        (
+            RelayTestError::SameNode,
+            409,
+            "a relay leads to another node",
+        ),
+        (
+            RelayTestError::NoAddress(other),
+            409,
+            "node bbbbb has no relay address",
+        ),
+        (
+            RelayTestError::InProgress(other),
+            409,
+            "another relay test from node bbbbb is in progress",
+        ),
+        (
+            failed(CommandError::Refused("-USAGE".to_owned())),
+            502,
+            "node bbbbb: FreeSWITCH refused: -USAGE",
+        ),
+        (
+            failed(CommandError::Down { retry_after }),
+            503,
+            "node bbbbb: the node is down",
+        ),
+        (
+            failed(CommandError::Unknown),
+            504,
+            "node bbbbb: FreeSWITCH did not answer in time",
+        ),
+    ] {
+        world
+            .controller
+            .relay_test
+            .lock()
+            .unwrap()
+            .replace(Err(error));
+        let answer = test_relay(&router, path, GENERATED_KEY, &to).await;
+        assert_eq!(answer.fails(status)["error"], words);
+    }
+    for (path, key, body, status) in [
+        (path, "wrong", &to, 401),
+        ("/admin/nodes/zzzzz/relay-test", GENERATED_KEY, &to, 404),
+        ("/admin/nodes/no/relay-test", GENERATED_KEY, &to, 400),
+        (path, GENERATED_KEY, &json!({"to": "zzzzz"}), 404),
+        (path, GENERATED_KEY, &json!({"to": "no"}), 400),
+        (path, GENERATED_KEY, &json!({"to": 5}), 400),
+        (path, GENERATED_KEY, &json!({}), 400),
+    ] {
+        test_relay(&router, path, key, body).await.fails(status);
+    }
 }
 
 #[tokio::test]

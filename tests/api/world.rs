@@ -15,7 +15,8 @@ use roomkeeper::http::rate_limit::{AppLimiter, LimitSettings};
 use roomkeeper::http::{ApiSettings, ApiState, CursorKey, Hub, Quota};
 use roomkeeper::node::CommandError;
 use roomkeeper::reconciler::{
-    Accepted, Controller, Decision, Depth, Intent, IntentError, Link, NodeReport,
+    Accepted, Controller, Decision, Depth, Intent, IntentError, Link, NodeReport, RelayTest,
+    RelayTestError,
 };
 use roomkeeper::store::call::{decode_call_state, encode_call_state};
 use roomkeeper::store::memory::MemoryStore;
@@ -76,6 +77,8 @@ pub struct Double {
     pub intents: Mutex<Vec<Intent>>,
     pub script: Mutex<VecDeque<Result<Accepted, IntentError>>>,
     pub during: Mutex<Option<During>>,
+    /// The result of the next relay test.
+    pub relay_test: Mutex<Option<Result<RelayTest, RelayTestError>>>,
     pub panics: Mutex<bool>,
     /// The number of changes that were not scripted.
     changes: AtomicU64,
@@ -283,6 +286,15 @@ impl Controller for Double {
         }
         Ok(self.store.request_resync(node).await?)
     }
+
+    async fn test_relay(&self, from: NodeId, to: NodeId) -> Result<RelayTest, RelayTestError> {
+        for node in [from, to] {
+            let report = self.report(node);
+            report.map_err(|_| RelayTestError::UnknownNode(node))?;
+        }
+        let result = self.relay_test.lock().unwrap().take();
+        result.expect("a scripted result")
+    }
 }
 
 /// Both apps may call German numbers and one host.
@@ -334,6 +346,8 @@ pub fn node(id: &str) -> NodeReport {
         calls: 0,
         max_calls: 100,
         last_heard: None,
+        relay: None,
+        relay_tests: Vec::new(),
     }
 }
 
@@ -446,6 +460,7 @@ impl World {
             intents: Mutex::default(),
             script: Mutex::default(),
             during: Mutex::default(),
+            relay_test: Mutex::default(),
             panics: Mutex::default(),
             changes: AtomicU64::default(),
         });

@@ -155,6 +155,10 @@ const NOT_RUN: &[(&str, &str)] = &[
     ("man", "tested with all commands"),
     ("tail", "runs until a signal"),
     ("nodes drain", "needs 20 s with a node that becomes empty"),
+    (
+        "nodes relay-test",
+        "needs two nodes; tested against a stand-in",
+    ),
     ("context", "tested with its file"),
     ("audit", "tested against a stand-in"),
     (

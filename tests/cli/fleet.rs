@@ -147,6 +147,17 @@ async fn answer(
             {"id": "1", "at": "2026-05-06T12:34:56.000000Z", "actor": {"kind": "app", "id": "demo"},
              "action": "room.lock", "target": ROOM, "app_id": "demo", "result": "accepted", "status": 202,
              "request_id": "r1", "client": "127.0.0.1"}], "cursor": ""}),
+        ("GET", "/admin/nodes") => json!({"nodes": [
+            {"id": "acW68", "relay": "10.0.0.11:5090"}, {"id": "bdX79", "relay": "10.0.0.12:5090"},
+            {"id": "ccccc", "relay": "10.0.0.13:5090"}, {"id": "ddddd", "relay": null}]}),
+        ("POST", "/admin/nodes/acW68/relay-test") if body.contains("bdX79") => {
+            json!({"from": "acW68", "to": "bdX79", "at": "2026-05-06T12:34:56.000000Z", "works": true, "cause": null,
+                "answered_ms": 21, "sent": 100, "received": 99, "lost": 0, "jitter_ms": 1.4})
+        }
+        ("POST", "/admin/nodes/acW68/relay-test") => {
+            let down = json!({"success": false, "error": "node ccccc: the node is down"});
+            return (StatusCode::SERVICE_UNAVAILABLE, axum::Json(down)).into_response();
+        }
         _ => {
             let missing = json!({"success": false, "error": "no such path"});
             return (StatusCode::NOT_FOUND, axum::Json(missing)).into_response();
@@ -347,4 +358,40 @@ async fn audit_log_is_filtered_by_controller() {
     );
     let json: Value = serde_json::from_str(&admin.shown(&["audit", "--json"])).unwrap();
     assert_eq!(json["entries"][0]["action"], "room.lock");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn relays_are_tested_to_one_node_or_to_all() {
+    let admin = AdminStandIn::start().await;
+    let head = "FROM   TO     WORKS  ANSWERED  SENT  RECEIVED  LOST  JITTER  CAUSE\n";
+    let row = "acW68  bdX79  yes    21 ms     100   99        0     1.4 ms  -\n";
+    assert_eq!(
+        admin.shown(&["nodes", "relay-test", "acW68", "bdX79"]),
+        format!("{head}{row}")
+    );
+    let out = admin.run(&["nodes", "relay-test", "acW68"]);
+    assert_eq!(out.status.code(), Some(1));
+    assert_eq!(text(&out.stderr), "error: 1 of 2 relays failed\n");
+    let shown = text(&out.stdout);
+    let failed =
+        "acW68  ccccc  no     -         -     -         -     -       node ccccc: the node is down";
+    assert_eq!(shown, format!("{head}{row}{failed}\n"));
+    assert_eq!(
+        admin.requests(),
+        [
+            "POST /admin/nodes/acW68/relay-test {\"to\":\"bdX79\"}",
+            "GET /admin/nodes",
+            "POST /admin/nodes/acW68/relay-test {\"to\":\"bdX79\"}",
+            "POST /admin/nodes/acW68/relay-test {\"to\":\"ccccc\"}",
+        ]
+    );
+    let json = admin.run(&["nodes", "relay-test", "acW68", "--json"]);
+    let tests: Value = serde_json::from_str(&text(&json.stdout)).unwrap();
+    assert_eq!(tests["tests"][1]["cause"], "node ccccc: the node is down");
+    assert_eq!(json.status.code(), Some(1));
+    let down = admin.run(&["nodes", "relay-test", "acW68", "ccccc"]);
+    assert!(text(&down.stderr).contains("(503 Service Unavailable)"));
+    assert_eq!(down.status.code(), Some(1));
+    let unknown = admin.run(&["nodes", "relay-test", "zzzzz"]);
+    assert_eq!(unknown.status.code(), Some(1), "{}", text(&unknown.stderr));
 }

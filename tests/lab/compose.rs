@@ -389,6 +389,7 @@ fn every_secret_is_a_lab_default_and_can_be_replaced() {
         "RK_ADMIN_KEY",
         "RK_API_KEY",
         "RK_WEBHOOK_SECRET",
+        "RK_RELAY_KEY",
     ] {
         assert!(compose.variables.iter().any(|v| v == name), "{name}");
     }
@@ -415,6 +416,11 @@ fn addresses_and_secrets_of_services_agree() {
         assert_eq!(
             controller[&format!("ROOMKEEPER_NODES__{n}__ADDRESS")],
             format!("{node}:8021")
+        );
+        assert_eq!(theirs["RK_RELAY_KEY"], controller["ROOMKEEPER_RELAY__KEY"]);
+        assert_eq!(
+            controller[&format!("ROOMKEEPER_NODES__{n}__RELAY")],
+            format!("{}:5090", theirs["RK_SIP_IP"])
         );
         // The container reads the variables that the file sets.
         for name in theirs.keys() {

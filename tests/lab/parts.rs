@@ -208,11 +208,13 @@ impl Lab {
 
     async fn node(&mut self, program: std::path::PathBuf, name: &'static str) {
         let mut environment = self.environment(name);
+        let relays = format!("{}:5090", environment["RK_SIP_IP"]);
         // A container has its own addresses; here everything is on loopback.
         for (name, value) in [
             ("RK_ESL_LISTEN", "127.0.0.1"),
             ("RK_ESL_ACL", "127.0.0.0/8"),
             ("RK_SIP_ACL", "127.0.0.0/8"),
+            ("RK_RELAY_ACL", "127.0.0.0/8"),
             ("RK_SIP_IP", "127.0.0.1"),
         ] {
             let old = environment.insert(name.to_owned(), value.to_owned());
@@ -228,6 +230,7 @@ impl Lab {
         let node = FreeSwitch::start(program, &settings).await;
         let port = node.server.address.port();
         self.places.insert(format!("{name}:8021"), port);
+        self.places.insert(relays, node.relays.port());
         self.nodes.push(node);
     }
 

@@ -13,6 +13,7 @@ mod node_status;
 mod paced;
 mod panics;
 mod quarantine;
+mod relay;
 mod replicas;
 mod resync_limiter;
 #[path = "../support/store_behind.rs"]

@@ -9,7 +9,7 @@ use freeswitch_sim::{SimConfig, SimNode};
 use roomkeeper::node::{NodeConfig, Timing};
 use roomkeeper::reconciler::{
     Accepted, CommandSettings, Controller, Intent, IntentError, Link, OutboxSignals, Reconciler,
-    Settings,
+    RelaySettings, Settings,
 };
 use roomkeeper::store::{Message, Store};
 use roomkeeper::supervise::ShutdownPhase;
@@ -80,6 +80,7 @@ pub fn settings(rules: watch::Receiver<Rules>) -> Settings {
             dial: roomkeeper::reconciler::DialTemplates::default(),
             links: None,
         },
+        relays: RelaySettings::default(),
         lease_ttl: Duration::from_secs(10),
         // No test waits for one by accident.
         resync_interval: Duration::from_secs(600),

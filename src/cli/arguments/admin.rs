@@ -49,6 +49,14 @@ pub enum NodeArguments {
         #[arg(long, action = ArgAction::SetTrue)]
         wait: bool,
     },
+    /// Tests the way for calls from one node to another, or to every other one. No app sees these calls.
+    #[command(after_help = client_help!("nodes relay-test acW68", "nodes relay-test acW68 bdX79"))]
+    RelayTest {
+        /// The calling node's id.
+        from: NodeId,
+        /// The called node's id; if omitted, every other node that has a relay address.
+        to: Option<NodeId>,
+    },
 }
 
 /// The command for apps.

@@ -7,6 +7,7 @@ mod eviction;
 mod health;
 mod nodes;
 mod query;
+mod relay;
 mod rooms;
 mod scope;
 mod state;
@@ -50,6 +51,7 @@ fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .merge(health::routes())
         .merge(nodes::routes())
+        .merge(relay::routes())
         .merge(apps::routes())
         .merge(rooms::routes())
         .merge(calls::routes())

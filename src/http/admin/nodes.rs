@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 use crate::http::error::ApiError;
 use crate::http::openapi::schemas::Failure;
 use crate::http::request::{InPath, PathId};
-use crate::reconciler::{Controller, Link, NodeReport};
+use crate::reconciler::{Controller, Link, NodeReport, RelayTest};
 use crate::store::node_status::{
     self, ForeignCall, OrphanConference, StatusField, UnreadableRecord,
 };
@@ -41,7 +41,7 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Path)]
 #[allow(dead_code, reason = "describes the path")]
-struct NodePath {
+pub(super) struct NodePath {
     /// The node.
     #[param(pattern = "^[A-Za-z0-9]{5}$")]
     id: String,
@@ -118,6 +118,24 @@ struct NodeRow {
     max_calls: u64,
     #[schema(required, format = DateTime)]
     last_heard: Option<String>,
+    /// Where it accepts calls from other nodes, `host:port`.
+    #[schema(required)]
+    relay: Option<String>,
+    /// The last tests of the way to other nodes by the replica that answers.
+    relay_tests: Vec<RelayTestRow>,
+}
+
+/// The last test of the way to a node.
+#[derive(Serialize, ToSchema)]
+#[schema(as = LastRelayTest)]
+struct RelayTestRow {
+    to: String,
+    #[schema(format = DateTime)]
+    at: String,
+    works: bool,
+    /// The reason why it does not work.
+    #[schema(required)]
+    cause: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -197,7 +215,7 @@ struct RecordRow {
 #[utoipa::path(
     get, path = "/admin/nodes", tag = "nodes", operation_id = "listNodes",
     responses((status = 200, description = "All nodes, with their state and its reason.", body = NodeList,
-         example = json!({"nodes": [{"id": "acW68", "link": "up", "reason": null, "retry_after_ms": null, "synced": true, "resynced_at": "2026-05-06T12:34:56.672025Z", "drift": 0, "drifted_at": null, "draining": false, "lag_ms": 23, "owned_elsewhere": false, "calls": 12, "max_calls": 1000, "last_heard": "2026-05-06T12:34:56.672025Z"}]})))
+         example = json!({"nodes": [{"id": "acW68", "link": "up", "reason": null, "retry_after_ms": null, "synced": true, "resynced_at": "2026-05-06T12:34:56.672025Z", "drift": 0, "drifted_at": null, "draining": false, "lag_ms": 23, "owned_elsewhere": false, "calls": 12, "max_calls": 1000, "last_heard": "2026-05-06T12:34:56.672025Z", "relay": "10.0.0.11:5090", "relay_tests": [{"to": "bdX79", "at": "2026-05-06T12:34:56.672025Z", "works": false, "cause": "CALL_REJECTED"}]}]})))
 )]
 pub(super) async fn list(State(shared): State<Shared>, _: Operator) -> Json<NodeList> {
     let reports = shared.state.controller.nodes();
@@ -413,6 +431,19 @@ impl NodeRow {
             calls: node.calls,
             max_calls: node.max_calls,
             last_heard: node.last_heard.map(Timestamp::rfc3339_micros),
+            relay: node.relay.clone(),
+            relay_tests: node.relay_tests.iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<&RelayTest> for RelayTestRow {
+    fn from(test: &RelayTest) -> Self {
+        Self {
+            to: test.to.to_string(),
+            at: test.at.rfc3339_micros(),
+            works: test.cause.is_none(),
+            cause: test.cause.clone(),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The callees of the soak of controls: telephones that answer, are busy, refuse or let it ring, and the dial-outs that
 //! were requested.
 //!
-//! A dial-out carries its number in the SIP header `X-Dial`, so the telephones count its calls.
+//! A dial-out carries its number in the SIP header `X-Dial`, and a transfer in the dialled user, so the telephones count
+//! the calls of each.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -39,7 +40,9 @@ pub struct Dials {
     pub accepted: BTreeMap<u64, Dial>,
     /// The calls that the telephones received, by number.
     pub calls: BTreeMap<u64, usize>,
-    /// The numbers of which a callee has hung up.
+    /// The calls that the telephones received for transfers, by the dialled user.
+    pub transfers: BTreeMap<String, usize>,
+    /// The numbers of dial-outs of which a callee has hung up.
     pub hung_up: BTreeSet<u64>,
     numbers: u64,
 }
@@ -82,7 +85,7 @@ impl Callees {
         self.dials.lock().unwrap()
     }
 
-    /// Returns the number of the next dial-out, and a callee.
+    /// Returns the number of the next dial-out or transfer, and a callee.
     pub fn choose(&self, rng: &mut SmallRng) -> (u64, &str) {
         let mut dials = self.dials();
         dials.numbers += 1;
@@ -104,8 +107,14 @@ async fn take_calls(mut phone: Phone, mut rng: SmallRng, dials: Arc<Mutex<Dials>
     let mut calls = tokio::task::JoinSet::new();
     loop {
         let call = phone.next_call().await;
-        let number: u64 = call.header("X-Dial").parse().unwrap_or_default();
-        *dials.lock().unwrap().calls.entry(number).or_default() += 1;
+        let number: Option<u64> = call.header("X-Dial").parse().ok();
+        {
+            let mut dials = dials.lock().unwrap();
+            *match number {
+                Some(number) => dials.calls.entry(number).or_default(),
+                None => dials.transfers.entry(call.number().to_owned()).or_default(),
+            } += 1;
+        }
         let rng = SmallRng::seed_from_u64(rng.random());
         calls.spawn(take_call(call, number, rng, Arc::clone(&dials)));
         while calls.try_join_next().is_some() {}
@@ -114,7 +123,7 @@ async fn take_calls(mut phone: Phone, mut rng: SmallRng, dials: Arc<Mutex<Dials>
 
 async fn take_call(
     mut call: IncomingCall,
-    number: u64,
+    number: Option<u64>,
     mut rng: SmallRng,
     dials: Arc<Mutex<Dials>>,
 ) {
@@ -151,7 +160,7 @@ async fn take_call(
     if call.ends_within(length).await {
         return;
     }
-    dials.lock().unwrap().hung_up.insert(number);
+    dials.lock().unwrap().hung_up.extend(number);
     // The call is hung up with its value.
     drop(call);
 }

@@ -144,6 +144,24 @@ fn dial(rng: &mut SmallRng, choice: &Choice<'_>) -> Source {
     room(choice, "calls", body)
 }
 
+/// The dialled user of a transfer.
+const TRANSFER: &str = "transfer-";
+
+/// Returns true if a transfer dialled this user.
+pub fn is_transfer(user: &str) -> bool {
+    user.starts_with(TRANSFER)
+}
+
+fn transfer(rng: &mut SmallRng, choice: &Choice<'_>) -> Source {
+    let (number, address) = choice.callee;
+    let (_, host) = address.split_once('@').expect("an address");
+    let body = json!({
+        "to": format!("{TRANSFER}{number}@{host}"),
+        "timeout": rng.random_range(2..12),
+    });
+    session(choice, "transfer", body)
+}
+
 fn many(rng: &mut SmallRng, choice: &Choice<'_>) -> Source {
     let verbs = ["mute", "unmute", "deaf", "undeaf", "hold", "unhold", "kick"];
     let commands: Vec<Value> = (0..rng.random_range(1..4))
@@ -319,6 +337,11 @@ const ACTIONS: &[Action] = &[
         Source::Api("DELETE", c.dial.to_owned(), json!({}))
     })
     .marked(Mark::Cancels),
+    // Transfers.
+    action(4, "transfer", transfer),
+    action(2, "cancel_transfer", |_, c| {
+        session(c, "transfer/cancel", json!({}))
+    }),
     // FreeSWITCH's console.
     action(3, "console mute", |_, c| console_member(c, "mute")),
     action(3, "console unmute", |_, c| console_member(c, "unmute")),

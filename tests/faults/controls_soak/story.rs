@@ -88,7 +88,11 @@ impl Story {
         let call = session(webhook);
         match event {
             "new" => self.view.calls.insert(call),
+            "transferred" => self.view.transfers.insert(call),
+            "transfer_ended" => self.view.transfers.remove(&call),
+            "transfer_failed" => !self.view.transfers.contains(&call),
             "hangup" => {
+                self.view.transfers.remove(&call);
                 self.hangups.push(Hangup {
                     call: call.clone(),
                     at: webhook.at,

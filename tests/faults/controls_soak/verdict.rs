@@ -97,6 +97,11 @@ pub fn check(actors: &Actors, story: &Story, summary: &str) {
         "rooms ended that nobody ended: {ended:#?}\n{summary}"
     );
     let dials = actors.callees.dials();
+    let twice: Vec<_> = dials.transfers.iter().filter(|(_, n)| **n > 1).collect();
+    assert!(
+        twice.is_empty(),
+        "transfers were called twice: {twice:?}\n{summary}"
+    );
     let twice: Vec<String> = dials
         .accepted
         .iter()

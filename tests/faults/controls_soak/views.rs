@@ -9,6 +9,7 @@ use crate::program::controller::Controller;
 use crate::program::world::World;
 use crate::scene::list_all;
 
+use super::catalog::is_transfer;
 use super::story::{MEMBER_SETTINGS, ROOM_SETTINGS, Story, VOLUMES, update};
 use super::{Actors, CONSISTENCY_TIMEOUT, Node};
 
@@ -35,12 +36,13 @@ pub struct RoomView {
     pub waits: bool,
 }
 
-/// Rooms with members, calls, and coaches with their members.
+/// Rooms with members, calls, coaches with their members, and transferred calls.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct View {
     pub rooms: BTreeMap<String, RoomView>,
     pub calls: BTreeSet<String>,
     pub coaches: BTreeMap<String, String>,
+    pub transfers: BTreeSet<String>,
 }
 
 impl View {
@@ -106,6 +108,8 @@ impl View {
         }
         let calls = self.calls.symmetric_difference(&real.calls);
         differences.extend(calls.map(|call| format!("call {call}")));
+        let transfers = self.transfers.symmetric_difference(&real.transfers);
+        differences.extend(transfers.map(|call| format!("transfer of {call}")));
         if self.coaches != real.coaches {
             differences.push(format!(
                 "coaches {:?}, but {:?}",
@@ -153,10 +157,20 @@ async fn add_real(view: &mut View, node: &Node) -> Option<()> {
     }
     for channel in node.list_channels().await? {
         let text = |name: &str| channel[name].as_str().unwrap_or_default();
+        // The other side of a transfer is no call of the API.
+        if is_transfer(text("dest")) {
+            continue;
+        }
         let call = id(text("uuid"));
-        if text("application") == "eavesdrop" {
-            let member = id(text("application_data"));
-            view.coaches.insert(call.clone(), member);
+        match text("application") {
+            "eavesdrop" => {
+                let member = id(text("application_data"));
+                view.coaches.insert(call.clone(), member);
+            }
+            "bridge" => {
+                view.transfers.insert(call.clone());
+            }
+            _ => {}
         }
         view.calls.insert(call);
     }
@@ -201,7 +215,13 @@ async fn api_view(controller: &Controller) -> View {
         view.rooms.insert(id, room);
     }
     let calls = list_all(controller, "/sessions", "sessions").await;
-    view.calls = calls.iter().map(|call| text(&call["uuid"])).collect();
+    for call in calls {
+        let id = text(&call["uuid"]);
+        if call["state"] == "transferring" || call["state"] == "transferred" {
+            view.transfers.insert(id.clone());
+        }
+        view.calls.insert(id);
+    }
     view
 }
 

@@ -68,6 +68,8 @@ pub struct FreeSwitch {
     /// `host:port` of SIP for trunks. `phones` is the one for softphones.
     pub sip: SocketAddr,
     pub phones: SocketAddr,
+    /// `host:port` where it accepts relays.
+    pub relays: SocketAddr,
     pub server: RealServer,
 }
 
@@ -85,13 +87,14 @@ impl FreeSwitch {
         for folder in ["log", "db", "run", "recordings", "storage", "temp"] {
             fs::create_dir(dir.path().join(folder)).unwrap();
         }
-        let [esl, sip, phones] =
-            [(); 3].map(|()| SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())));
+        let [esl, sip, phones, relays] =
+            [(); 4].map(|()| SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())));
         let media = FIRST_MEDIA + u32::from(esl.port()) % RANGES * MEDIA;
         let mut environment: BTreeMap<String, String> = [
             ("RK_ESL_PORT", u32::from(esl.port())),
             ("RK_SIP_PORT", u32::from(sip.port())),
             ("RK_PHONE_PORT", u32::from(phones.port())),
+            ("RK_RELAY_PORT", u32::from(relays.port())),
             ("RK_RTP_START", media),
             ("RK_RTP_END", media + MEDIA - 2),
         ]
@@ -118,6 +121,7 @@ impl FreeSwitch {
             dir,
             sip,
             phones,
+            relays,
             server,
         }
     }

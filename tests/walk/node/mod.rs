@@ -2,6 +2,7 @@
 //! FreeSWITCH is installed; the server of [`crate::freeswitch`] is configured by others.
 
 mod dial;
+mod relay;
 mod softphone;
 
 use std::collections::BTreeSet;

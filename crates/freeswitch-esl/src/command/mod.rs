@@ -28,6 +28,7 @@ mod digits;
 mod leg;
 mod originate;
 mod plan;
+mod relay;
 mod reply;
 mod sound;
 
@@ -41,6 +42,7 @@ pub use digits::{CollectDigits, DigitPrompt, STOP_KEY};
 pub use leg::{DialString, DialTemplate, Leg, QuotedText, SipHeaderName};
 pub use originate::Origination;
 pub use plan::{InlinePlan, JoinFlag, PlanStep};
+pub use relay::{RelayAddress, RelayKey, RelayTest};
 pub use reply::{ApiFailure, ApiReply, CommandReply};
 pub use sound::{SoundFile, SpokenText};
 
@@ -257,6 +259,10 @@ pub enum Api {
     /// `originate`: makes a call under the given UUID, which executes the plan once it is answered. Slow: it ends with the
     /// answer, or with the reason why there is none.
     Originate(Box<Origination>),
+    /// `originate` of a relay that tests the way to another node. Slow, like [`Api::Originate`].
+    RelayTest(Box<RelayTest>),
+    /// `uuid_set_media_stats`: writes the figures of a call's RTP into its variables, where a dump shows them.
+    SetMediaStats(ChannelUuid),
     /// `sofia recover`: brings back the SIP calls that a profile with `track-calls` had before the server restarted.
     RecoverCalls,
     /// `originate` of a loopback call, for trials without a phone: one end comes in through the dialplan like a
@@ -299,6 +305,8 @@ impl Api {
             | Self::SetVar(..)
             | Self::Conference(..)
             | Self::Originate(_)
+            | Self::RelayTest(_)
+            | Self::SetMediaStats(_)
             | Self::RecoverCalls
             | Self::TestCall { .. } => false,
         }
@@ -342,6 +350,8 @@ impl fmt::Display for Api {
             Self::ShowChannels(TableForm::Json) => f.write_str("show channels as json"),
             Self::ConferenceList => f.write_str("conference json_list compact"),
             Self::Originate(call) => write!(f, "originate {call}"),
+            Self::RelayTest(call) => write!(f, "originate {call}"),
+            Self::SetMediaStats(uuid) => write!(f, "uuid_set_media_stats {uuid}"),
             Self::RecoverCalls => f.write_str("sofia recover"),
             Self::TestCall {
                 uuid,

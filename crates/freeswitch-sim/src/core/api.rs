@@ -52,6 +52,7 @@ impl Core {
             "uuid_setvar_multi" => self.uuid_setvar_multi(first, rest),
             "uuid_record" => self.uuid_record(first, rest),
             "uuid_buglist" => self.uuid_buglist(first),
+            "uuid_set_media_stats" => self.set_media_stats(first),
             "uuid_break" => match self.is_up(first) {
                 true => {
                     self.break_playback(first);

@@ -224,6 +224,7 @@ impl Core {
         let peer = channel.peer.clone();
         self.emit_channel("CHANNEL_HANGUP", uuid, HANGUP, &[]);
         self.fail_origination(uuid, cause);
+        self.end_relay(uuid);
         if let Some(peer) = peer {
             self.step(Step::PeerNotice, &peer, Task::PeerNotice(peer.clone()));
         }

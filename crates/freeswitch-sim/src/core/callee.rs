@@ -31,7 +31,15 @@ impl Core {
     ) -> Option<String> {
         let target = endpoint.rsplit('/').next().unwrap_or_default();
         let number = target.split(['@', ';']).next().unwrap_or_default();
-        let callee = self.config.callees.get(number).copied();
+        let is_relay = self.is_relay(endpoint);
+        let callee = if is_relay {
+            Some(Callee {
+                rings: None,
+                then: CalleeOutcome::Silent,
+            })
+        } else {
+            self.config.callees.get(number).copied()
+        };
         let Some(callee) = callee.or(self.config.default_callee) else {
             return Some("-ERR INVALID_PROFILE\n".into());
         };
@@ -56,6 +64,9 @@ impl Core {
             Task::Leg(LegStep::Create, uuid.clone()),
         );
         self.plan_callee(&uuid, callee, timeout.unwrap_or(TIMEOUT));
+        if is_relay {
+            self.invite_relay(&uuid, endpoint, vars);
+        }
         None
     }
 

@@ -78,6 +78,10 @@ pub struct NodeConfig {
     pub max_members: BTreeMap<String, u64>,
     /// Answered SIP calls are stored, and `sofia recover` brings them back after a restart.
     pub track_calls: bool,
+    /// The key of calls from other nodes; `None`: calls to other nodes are answered by `callees`.
+    pub relay_key: Option<String>,
+    /// No RTP arrives at the node.
+    pub rtp_blocked: bool,
     /// Modules that count as loaded besides the essential ones.
     pub modules: Vec<String>,
     /// The dialplan: applications and their arguments by extension.
@@ -120,6 +124,8 @@ impl Default for NodeConfig {
             default_callee: None,
             max_members: BTreeMap::from([("roomkeeper-connect".into(), 2)]),
             track_calls: true,
+            relay_key: None,
+            rtp_blocked: false,
             modules: vec!["mod_flite".into()],
             dialplan: BTreeMap::from([
                 (

@@ -39,6 +39,7 @@ mod json;
 mod originate;
 mod pending;
 mod recovery;
+mod relay;
 mod room;
 mod show;
 mod snapshot;
@@ -59,6 +60,7 @@ pub use event::{Event, Format, Value, percent_decode};
 pub use originate::InboundCall;
 use pending::{Origination, Waiter};
 pub use recovery::TrackedCall;
+pub use relay::RelaySignal;
 use room::Room;
 pub use snapshot::{ChannelTruth, MemberTruth, RoomTruth, Snapshot};
 use task::Task;
@@ -120,6 +122,8 @@ pub struct Core {
     drop_events: u64,
     /// Events about this conference or channel are lost.
     lost: Option<String>,
+    /// Signals to other nodes, which the server delivers.
+    relay_signals: Vec<RelaySignal>,
     shut_down: bool,
     counters: Counters,
 }
@@ -175,6 +179,7 @@ impl Core {
             dates: (0, dates(0)),
             drop_events: 0,
             lost: None,
+            relay_signals: Vec::new(),
             shut_down: false,
             counters: Counters::default(),
         };

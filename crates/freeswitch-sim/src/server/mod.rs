@@ -9,9 +9,11 @@
 mod config;
 mod connection;
 mod faults;
+mod relays;
 mod shared;
 
 use std::{
+    collections::BTreeMap,
     io,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError, atomic::Ordering},
@@ -85,6 +87,17 @@ impl SimNode {
             end,
             accepting: Mutex::new(accepting),
         })
+    }
+
+    /// Makes these nodes reach each other by calls to these addresses.
+    pub fn connect_relays(nodes: &[(&str, &Self)]) {
+        let routes = nodes
+            .iter()
+            .map(|(address, node)| ((*address).to_owned(), Arc::downgrade(&node.shared)));
+        let routes: BTreeMap<_, _> = routes.collect();
+        for (_, node) in nodes {
+            routes.clone_into(&mut node.shared.routes());
+        }
     }
 
     /// Starts a call from outside, which is answered and parked. Returns its UUID at once; events follow.

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::AtomicBool},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -48,6 +48,8 @@ pub(super) struct Shared {
     pub(super) stalled: watch::Sender<bool>,
     pub(super) refuse: AtomicBool,
     pub(super) faults: FaultCounters,
+    /// The nodes by the address of their relays.
+    pub(super) relays: Mutex<BTreeMap<String, Weak<Shared>>>,
     epoch: u64,
     start: Instant,
     pub(super) config: SimConfig,
@@ -79,6 +81,7 @@ impl Shared {
             stalled: watch::Sender::new(false),
             refuse: AtomicBool::new(false),
             faults: FaultCounters::default(),
+            relays: Mutex::default(),
             epoch,
             start: Instant::now(),
             config,
@@ -101,8 +104,10 @@ impl Shared {
         state.core.advance(now);
         let outcome = act(&mut state.core, now);
         state.notify_writers();
+        let signals = state.core.take_relay_signals();
         drop(state);
         self.wake.notify_one();
+        self.deliver(signals);
         outcome
     }
 
@@ -112,7 +117,11 @@ impl Shared {
         let mut state = self.lock();
         state.core.advance(now);
         state.notify_writers();
-        state.core.next_wakeup().map(|at| at.saturating_sub(now))
+        let next = state.core.next_wakeup().map(|at| at.saturating_sub(now));
+        let signals = state.core.take_relay_signals();
+        drop(state);
+        self.deliver(signals);
+        next
     }
 
     /// Starts a new model without connections.
