@@ -121,6 +121,8 @@ pub fn all(document: &Value, subjects: &Subjects<'_>) -> Vec<Place> {
         subjects.room
     )));
     places.extend(in_headers());
+    // A transfer takes the call out of its room, which plays nothing without a member.
+    places.sort_by_key(|place| place.name.contains("/commands/transfer"));
     places
 }
 
