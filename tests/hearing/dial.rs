@@ -1,4 +1,5 @@
-//! Dial-outs: the room hears a callee from its answer on, and it the room.
+//! Dial-outs: the room hears a callee from its answer on, and it the room. Transfers: caller and callee hear each other, and
+//! the room hears neither.
 
 use std::time::{Duration, Instant};
 
@@ -10,10 +11,16 @@ use crate::party::{A, B, C, Party};
 use crate::phone::agent::Phone;
 use crate::scene::{Place, Scene};
 
-pub const TESTS: &[(&str, OwnTest)] = &[(
-    "callee_and_room_hear_each_other_from_the_answer_on",
-    |place| Box::pin(callee_and_room_hear_each_other_from_the_answer_on(place)),
-)];
+pub const TESTS: &[(&str, OwnTest)] = &[
+    (
+        "callee_and_room_hear_each_other_from_the_answer_on",
+        |place| Box::pin(callee_and_room_hear_each_other_from_the_answer_on(place)),
+    ),
+    (
+        "transferred_caller_and_callee_hear_each_other_alone",
+        |place| Box::pin(transferred_caller_and_callee_hear_each_other_alone(place)),
+    ),
+];
 
 /// Permits calls to telephones of this machine.
 const ENVIRONMENT: [(&str, &str); 3] = [
@@ -63,4 +70,45 @@ async fn callee_and_room_hear_each_other_from_the_answer_on(place: Place) {
         callee.hears(&[&a, &b]),
     ])
     .await;
+}
+
+async fn transferred_caller_and_callee_hear_each_other_alone(place: Place) {
+    let scene = Scene::of_one_test(place, &ENVIRONMENT).await;
+    let room = scene.room().await;
+    let [a, b] = room.parties([A, B]).await;
+    judge(&[a.hears(&[&b]), b.hears(&[&a])]).await;
+    let mut phone = Phone::start("callee").await;
+    let to = json!({ "to": format!("callee@{}", phone.address()) });
+    let receiver = &scene.world.receiver;
+    // A busy callee: the caller is parked.
+    a.command("transfer", &to).await;
+    room.webhook("conference.member.left", 1).await;
+    phone.incoming().await.refuse(486).await;
+    let failed = receiver.nth(&a.session, "call.transfer_failed", 1).await;
+    let data = &failed.body["data"];
+    assert_eq!(
+        (&data["reason"], &data["cause"], &data["sip_status"]),
+        (&json!("busy"), &json!("USER_BUSY"), &json!(486))
+    );
+    judge(&[a.hears(&[]), b.hears(&[])]).await;
+    room.join(&a).await;
+    // One that answers.
+    a.command("transfer", &to).await;
+    let call = phone.incoming().await.answer(Some(C)).await;
+    receiver.nth(&a.session, "call.transferred", 1).await;
+    let callee = Party {
+        scene: &scene,
+        tone: C,
+        session: String::new(),
+        call,
+        phone,
+    };
+    judge(&[a.hears(&[&callee]), callee.hears(&[&a]), b.hears(&[])]).await;
+    // The callee hangs up: the caller is parked, and can return.
+    drop(callee);
+    let ended = receiver.nth(&a.session, "call.transfer_ended", 1).await;
+    assert_eq!(ended.body["data"]["reason"], "hangup", "{}", ended.text);
+    judge(&[a.hears(&[]), b.hears(&[])]).await;
+    room.join(&a).await;
+    judge(&[a.hears(&[&b]), b.hears(&[&a])]).await;
 }

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from .generated.api.commands import (
     answer_call,
+    cancel_transfer,
     collect_digits,
     collect_member_digits,
     hang_up_call,
@@ -20,6 +21,7 @@ from .generated.api.commands import (
     send_member_digits,
     stop_digits,
     stop_member_digits,
+    transfer_call,
     unmute_member,
 )
 from .generated.api.conferencecalls_vo_ipbin import (
@@ -153,6 +155,9 @@ from .generated.models import (
     SessionList,
     SessionRow,
     StartRecording,
+    TransferOperation,
+    TransferToDestination,
+    TransferToExtension,
     UpdateResult,
     VoipbinCommand,
     VoipbinUpdate,
@@ -179,6 +184,10 @@ class Operations:
     def answer_call(self, uuid: str, *, body: Command | Unset = UNSET) -> Operation:
         """Answer a call."""
         return cast(Operation, self._call(answer_call.sync_detailed, uuid=uuid, body=body))
+
+    def cancel_transfer(self, uuid: str, *, body: Command | Unset = UNSET) -> TransferOperation:
+        """End a transfer."""
+        return cast(TransferOperation, self._call(cancel_transfer.sync_detailed, uuid=uuid, body=body))
 
     def coach_member(self, room_id: str, uuid: str, *, body: CoachCommand) -> CoachOperation:
         """Coach a member."""
@@ -531,6 +540,10 @@ class Operations:
     def test_webhook(self, id: str) -> Redelivery:
         """Send a webhook endpoint a test event."""
         return cast(Redelivery, self._call(test_webhook.sync_detailed, id=id))
+
+    def transfer_call(self, uuid: str, *, body: TransferToDestination | TransferToExtension) -> TransferOperation:
+        """Transfer a call."""
+        return cast(TransferOperation, self._call(transfer_call.sync_detailed, uuid=uuid, body=body))
 
     def uncoach_member(self, room_id: str, uuid: str, *, body: Command | Unset = UNSET) -> CoachOperation:
         """End the coaching of a member."""

@@ -86,6 +86,14 @@ async fn put(stage: &Stage, place: &Place, text: &[u8]) -> u16 {
         let stopped = stage.send(&Raw::new("POST", stop, DEMO)).await;
         assert_eq!(stopped.status, 202, "{}", stopped.text);
     }
+    if answer.status == 202 && request.target.ends_with(b"/transfer") {
+        let target = String::from_utf8(request.target.clone()).unwrap();
+        let cancel = Raw::new("POST", target + "/cancel", DEMO);
+        poll::until("the transfer ends", poll::TIMEOUT, async || {
+            (stage.send(&cancel).await.status == 409).then_some(())
+        })
+        .await;
+    }
     if answer.status == 202 && request.target.ends_with(b"/gather") {
         let target = String::from_utf8(request.target).unwrap();
         let stop = Raw::new("POST", target + "/stop", DEMO);

@@ -121,6 +121,8 @@ pub fn all(document: &Value, subjects: &Subjects<'_>) -> Vec<Place> {
         subjects.room
     )));
     places.extend(in_headers());
+    // A transfer takes the call out of its room, which plays nothing without a member.
+    places.sort_by_key(|place| place.name.contains("/commands/transfer"));
     places
 }
 
@@ -232,7 +234,8 @@ pub fn fields(document: &Value, schema: &Value) -> Map<String, Value> {
         Some(reference) => document.pointer(&reference[1..]).unwrap(),
         None => schema,
     };
-    let shared = schema["allOf"].as_array().into_iter().flatten();
+    let parts = |name: &str| schema[name].as_array().into_iter().flatten();
+    let shared = parts("allOf").chain(parts("oneOf"));
     let own = schema["properties"]
         .as_object()
         .cloned()
@@ -280,6 +283,11 @@ fn in_body(
         let mut good = good.clone();
         if field == "prompt_text" {
             good.remove("prompt_url");
+        }
+        if ["extension", "context"].contains(&field.as_str()) {
+            good.remove("to");
+            good.insert("extension".to_owned(), "1000".into());
+            good.insert("context".to_owned(), "desk".into());
         }
         let (front, back) = around(&good, field, is_list);
         let (method, target) = (method.to_uppercase(), path.to_owned());

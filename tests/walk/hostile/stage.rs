@@ -50,6 +50,7 @@ max_per_app = 1000
 app = "*"
 numbers = ["*"]
 domains = ["127.0.0.1", "a"]
+contexts = ["desk"]
 [fleet]
 resync_interval = 600
 [limits]
@@ -327,6 +328,10 @@ dids = ["{OTHER_DID}"]
         self.until_sent("uuid_recv_dtmf ").await;
         command("conference/leave", json!({})).await;
         self.until_state(DEMO, &call, "parked").await;
+        let transfer = json!({ "to": "+4930", "from": "+49", "caller_name": "Front desk 7" });
+        command("transfer", transfer).await;
+        self.until_sent("roomkeeper_leg=").await;
+        self.until_state(DEMO, &call, "parked").await;
         let pin = json!({ "pin": "1234", "pin_prompt_text": "the 'PIN' \\" });
         let closed = self.room(DEMO, "closed").await;
         let path = format!("/conferences/{closed}");
@@ -363,6 +368,7 @@ dids = ["{OTHER_DID}"]
             Form::Answer,
             Form::Kill,
             Form::Record,
+            Form::Transfer,
             Form::Gather,
             Form::StopGather,
             Form::Dtmf,

@@ -51,4 +51,5 @@ export const COMMAND_PATHS: readonly RegExp[] = [
   /^(?:\/.*)?\/api\/v1\/sessions\/[^\/]+\/commands\/gather$/,
   /^(?:\/.*)?\/api\/v1\/sessions\/[^\/]+\/commands\/gather\/stop$/,
   /^(?:\/.*)?\/api\/v1\/sessions\/[^\/]+\/commands\/hangup$/,
+  /^(?:\/.*)?\/api\/v1\/sessions\/[^\/]+\/commands\/transfer\/cancel$/,
 ];

@@ -1120,6 +1120,51 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/sessions/{uuid}/commands/transfer": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Transfer a call
+         * @description FreeSWITCH calls the other side, and connects it with the call once it answers; until then the call hears a ringing
+         *     tone. A member leaves its conference first, with the reason `transferred` and without post-actions. The webhook is
+         *     `call.transferred`, or `call.transfer_failed` with the SIP status and FreeSWITCH's cause if nobody answers. When the
+         *     other side hangs up, `call.transfer_ended` follows. Afterwards the call is parked. The other side is no session. An app
+         *     transfers only to destinations and dialplan contexts that the operator allows; by default there are none.
+         */
+        post: operations["transferCall"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sessions/{uuid}/commands/transfer/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * End a transfer
+         * @description The call is parked, and the other side is hung up. The webhook is `call.transfer_ended`, or `call.transfer_failed` if the
+         *     other side had not answered, with the reason `cancelled`.
+         */
+        post: operations["cancelTransfer"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/webhooks": {
         parameters: {
             query?: never;
@@ -1539,6 +1584,57 @@ export interface webhooks {
         put?: never;
         /** A call arrived */
         post: operations["onCallNew"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "call.transfer_ended": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A transfer ended; the call is parked */
+        post: operations["onCallTransferEnded"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "call.transfer_failed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The other side of a transfer did not answer; the call is parked */
+        post: operations["onCallTransferFailed"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "call.transferred": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The other side of a transfer answered */
+        post: operations["onCallTransferred"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2514,7 +2610,22 @@ export interface components {
          * @description The state of a call.
          * @enum {string}
          */
-        CallState: "ringing" | "parked" | "acting" | "coaching" | "joining" | "in_room" | "leaving";
+        CallState: "ringing" | "parked" | "acting" | "coaching" | "transferring" | "transferred" | "joining" | "in_room" | "leaving";
+        CallTransferEndedEvent: components["schemas"]["CallEnvelope"] & {
+            data: components["schemas"]["TransferEnded"];
+            /** @enum {string} */
+            event: "call.transfer_ended";
+        };
+        CallTransferFailedEvent: components["schemas"]["CallEnvelope"] & {
+            data: components["schemas"]["TransferFailed"];
+            /** @enum {string} */
+            event: "call.transfer_failed";
+        };
+        CallTransferredEvent: components["schemas"]["CallEnvelope"] & {
+            data: components["schemas"]["Transferred"];
+            /** @enum {string} */
+            event: "call.transferred";
+        };
         /** @description The call that coaches the member. */
         CoachCommand: {
             command_uid?: components["schemas"]["CommandUid"] | null;
@@ -3165,7 +3276,7 @@ export interface components {
          * @description The reason why a member left.
          * @enum {string}
          */
-        LeftReason: "hangup" | "removed" | "moved" | "room_destroyed" | "timeout" | "silence" | "orphan";
+        LeftReason: "hangup" | "removed" | "moved" | "transferred" | "room_destroyed" | "timeout" | "silence" | "orphan";
         /** @description An event of the event stream alone, which is not stored. */
         LiveEnvelope: {
             app_id: string;
@@ -4001,7 +4112,7 @@ export interface components {
             retry?: number | null;
         };
         /** @enum {string} */
-        StreamFilter: "*" | "conference.*" | "conference.created" | "conference.updated" | "conference.started" | "conference.destroyed" | "conference.member.*" | "conference.member.joined" | "conference.member.updated" | "conference.member.left" | "conference.member.reconnected" | "conference.member.move_failed" | "conference.member.muted" | "conference.member.unmuted" | "conference.member.deafened" | "conference.member.undeafened" | "conference.member.held" | "conference.member.unheld" | "conference.member.join_failed" | "conference.member.dtmf" | "conference.member.talking" | "conference.member.talking_muted" | "conference.member.coached" | "conference.member.uncoached" | "conference.member.coach_failed" | "conference.member.gathered" | "conference.member.play.*" | "conference.member.play.started" | "conference.member.play.finished" | "conference.member.play.stopped" | "conference.play.*" | "conference.play.started" | "conference.play.finished" | "conference.play.paused" | "conference.play.resumed" | "conference.play.stopped" | "conference.play.volume_changed" | "conference.recording.*" | "conference.recording.started" | "conference.recording.stopped" | "conference.recording.paused" | "conference.recording.resumed" | "conference.recording.failed" | "conference.member.recording.*" | "conference.member.recording.started" | "conference.member.recording.stopped" | "conference.member.recording.paused" | "conference.member.recording.resumed" | "conference.member.recording.failed" | "conference.call.*" | "conference.call.ringing" | "conference.call.answered" | "conference.call.busy" | "conference.call.no_answer" | "conference.call.failed" | "conference.call.cancelled" | "call.*" | "call.new" | "call.answered" | "call.gathered" | "call.dtmf" | "call.hangup" | "member.*" | "member.talking" | "member.floor";
+        StreamFilter: "*" | "conference.*" | "conference.created" | "conference.updated" | "conference.started" | "conference.destroyed" | "conference.member.*" | "conference.member.joined" | "conference.member.updated" | "conference.member.left" | "conference.member.reconnected" | "conference.member.move_failed" | "conference.member.muted" | "conference.member.unmuted" | "conference.member.deafened" | "conference.member.undeafened" | "conference.member.held" | "conference.member.unheld" | "conference.member.join_failed" | "conference.member.dtmf" | "conference.member.talking" | "conference.member.talking_muted" | "conference.member.coached" | "conference.member.uncoached" | "conference.member.coach_failed" | "conference.member.gathered" | "conference.member.play.*" | "conference.member.play.started" | "conference.member.play.finished" | "conference.member.play.stopped" | "conference.play.*" | "conference.play.started" | "conference.play.finished" | "conference.play.paused" | "conference.play.resumed" | "conference.play.stopped" | "conference.play.volume_changed" | "conference.recording.*" | "conference.recording.started" | "conference.recording.stopped" | "conference.recording.paused" | "conference.recording.resumed" | "conference.recording.failed" | "conference.member.recording.*" | "conference.member.recording.started" | "conference.member.recording.stopped" | "conference.member.recording.paused" | "conference.member.recording.resumed" | "conference.member.recording.failed" | "conference.call.*" | "conference.call.ringing" | "conference.call.answered" | "conference.call.busy" | "conference.call.no_answer" | "conference.call.failed" | "conference.call.cancelled" | "call.*" | "call.new" | "call.answered" | "call.gathered" | "call.dtmf" | "call.transferred" | "call.transfer_failed" | "call.transfer_ended" | "call.hangup" | "member.*" | "member.talking" | "member.floor";
         StreamGapEvent: components["schemas"]["StreamEnvelope"] & {
             data: components["schemas"]["StreamInterrupted"];
             /** @enum {string} */
@@ -4050,6 +4161,98 @@ export interface components {
         };
         /** @description Two tones, or `false`. */
         TonesOrFalse: components["schemas"]["Tones"] | boolean;
+        /** @description The other side of a transfer. */
+        Transfer: components["schemas"]["TransferToDestination"] | components["schemas"]["TransferToExtension"];
+        /**
+         * @description The reason why an answered transfer ended: the other side hung up, a caller ended it, or somebody else moved the call.
+         * @enum {string}
+         */
+        TransferEndReason: "hangup" | "cancelled" | "removed";
+        TransferEnded: {
+            /** @description FreeSWITCH's name of the hang-up cause of the other side; omitted if it is not known. */
+            cause?: string;
+            command_uid?: components["schemas"]["CommandUid"];
+            context?: string;
+            /** @description The extension, with its `context`; omitted for a number or SIP address. */
+            extension?: string;
+            reason: components["schemas"]["TransferEndReason"];
+            synthesized?: components["schemas"]["Synthesized"];
+            /** @description The number or SIP address of the other side; omitted for an extension. */
+            to?: string;
+        };
+        TransferFailed: {
+            /** @description FreeSWITCH's name of the hang-up cause; `UNKNOWN` if nothing reported it. */
+            cause: string;
+            command_uid?: components["schemas"]["CommandUid"];
+            context?: string;
+            /** @description The extension, with its `context`; omitted for a number or SIP address. */
+            extension?: string;
+            reason: components["schemas"]["TransferFailureReason"];
+            /**
+             * Format: int32
+             * @description The status of the last SIP response of the other side; omitted if there was none.
+             */
+            sip_status?: number;
+            synthesized?: components["schemas"]["Synthesized"];
+            /** @description The number or SIP address of the other side; omitted for an extension. */
+            to?: string;
+        };
+        /**
+         * @description The reason why a transfer was not answered: `removed` if somebody else moved the call.
+         * @enum {string}
+         */
+        TransferFailureReason: "busy" | "no_answer" | "failed" | "cancelled" | "removed";
+        TransferOperation: {
+            status: components["schemas"]["TransferStatus"];
+        };
+        /** @enum {string} */
+        TransferStatus: "transferring" | "cancelling";
+        /** @description A transfer to a number or a SIP address. */
+        TransferToDestination: {
+            /** @description The caller's name that the other side sees: letters, digits, spaces and `-._`; that of the call if omitted. */
+            caller_name?: string | null;
+            command_uid?: components["schemas"]["CommandUid"] | null;
+            /** @description The caller's number that the other side sees; that of the call if omitted. */
+            from?: string | null;
+            /**
+             * Format: int32
+             * @description Seconds for an answer.
+             * @default 60
+             */
+            timeout: number | null;
+            /**
+             * @description A number (`^\+?[0-9*]{1,32}$`) or a SIP address such as `alice@example.com`. The operator's configuration must
+             *     allow it, as for a dial-out.
+             */
+            to: string;
+        };
+        /** @description A transfer to an extension of the nodes' dialplan. */
+        TransferToExtension: {
+            /** @description The caller's name that the other side sees: letters, digits, spaces and `-._`; that of the call if omitted. */
+            caller_name?: string | null;
+            command_uid?: components["schemas"]["CommandUid"] | null;
+            /** @description The context of the extension. The operator's configuration must allow it. */
+            context: string;
+            /** @description The extension. */
+            extension: string;
+            /** @description The caller's number that the other side sees; that of the call if omitted. */
+            from?: string | null;
+            /**
+             * Format: int32
+             * @description Seconds for an answer.
+             * @default 60
+             */
+            timeout: number | null;
+        };
+        Transferred: {
+            command_uid?: components["schemas"]["CommandUid"];
+            context?: string;
+            /** @description The extension, with its `context`; omitted for a number or SIP address. */
+            extension?: string;
+            synthesized?: components["schemas"]["Synthesized"];
+            /** @description The number or SIP address of the other side; omitted for an extension. */
+            to?: string;
+        };
         UpdateResult: {
             status: components["schemas"]["UpdateStatus"];
         };
@@ -4164,7 +4367,7 @@ export interface components {
             status?: number | null;
         };
         /** @enum {string} */
-        WebhookFilter: "*" | "conference.*" | "conference.created" | "conference.updated" | "conference.started" | "conference.destroyed" | "conference.member.*" | "conference.member.joined" | "conference.member.updated" | "conference.member.left" | "conference.member.reconnected" | "conference.member.move_failed" | "conference.member.muted" | "conference.member.unmuted" | "conference.member.deafened" | "conference.member.undeafened" | "conference.member.held" | "conference.member.unheld" | "conference.member.join_failed" | "conference.member.dtmf" | "conference.member.talking" | "conference.member.talking_muted" | "conference.member.coached" | "conference.member.uncoached" | "conference.member.coach_failed" | "conference.member.gathered" | "conference.member.play.*" | "conference.member.play.started" | "conference.member.play.finished" | "conference.member.play.stopped" | "conference.play.*" | "conference.play.started" | "conference.play.finished" | "conference.play.paused" | "conference.play.resumed" | "conference.play.stopped" | "conference.play.volume_changed" | "conference.recording.*" | "conference.recording.started" | "conference.recording.stopped" | "conference.recording.paused" | "conference.recording.resumed" | "conference.recording.failed" | "conference.member.recording.*" | "conference.member.recording.started" | "conference.member.recording.stopped" | "conference.member.recording.paused" | "conference.member.recording.resumed" | "conference.member.recording.failed" | "conference.call.*" | "conference.call.ringing" | "conference.call.answered" | "conference.call.busy" | "conference.call.no_answer" | "conference.call.failed" | "conference.call.cancelled" | "call.*" | "call.new" | "call.answered" | "call.gathered" | "call.dtmf" | "call.hangup" | "webhook.*" | "webhook.disabled" | "webhook.test";
+        WebhookFilter: "*" | "conference.*" | "conference.created" | "conference.updated" | "conference.started" | "conference.destroyed" | "conference.member.*" | "conference.member.joined" | "conference.member.updated" | "conference.member.left" | "conference.member.reconnected" | "conference.member.move_failed" | "conference.member.muted" | "conference.member.unmuted" | "conference.member.deafened" | "conference.member.undeafened" | "conference.member.held" | "conference.member.unheld" | "conference.member.join_failed" | "conference.member.dtmf" | "conference.member.talking" | "conference.member.talking_muted" | "conference.member.coached" | "conference.member.uncoached" | "conference.member.coach_failed" | "conference.member.gathered" | "conference.member.play.*" | "conference.member.play.started" | "conference.member.play.finished" | "conference.member.play.stopped" | "conference.play.*" | "conference.play.started" | "conference.play.finished" | "conference.play.paused" | "conference.play.resumed" | "conference.play.stopped" | "conference.play.volume_changed" | "conference.recording.*" | "conference.recording.started" | "conference.recording.stopped" | "conference.recording.paused" | "conference.recording.resumed" | "conference.recording.failed" | "conference.member.recording.*" | "conference.member.recording.started" | "conference.member.recording.stopped" | "conference.member.recording.paused" | "conference.member.recording.resumed" | "conference.member.recording.failed" | "conference.call.*" | "conference.call.ringing" | "conference.call.answered" | "conference.call.busy" | "conference.call.no_answer" | "conference.call.failed" | "conference.call.cancelled" | "call.*" | "call.new" | "call.answered" | "call.gathered" | "call.dtmf" | "call.transferred" | "call.transfer_failed" | "call.transfer_ended" | "call.hangup" | "webhook.*" | "webhook.disabled" | "webhook.test";
         /** @description The `webhook-id` of an event. */
         WebhookId: string;
         WebhookRecovered: {
@@ -7195,7 +7398,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The call. `state` is `ringing`, `parked`, `acting`, `joining`, `in_room` or `leaving`. */
+            /** @description The call. `state` is `ringing`, `parked`, `acting`, `coaching`, `transferring`, `transferred`, `joining`, `in_room` or `leaving`. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -7777,6 +7980,132 @@ export interface operations {
             404: components["responses"]["CallNotFound"];
             408: components["responses"]["RequestTimeout"];
             /** @description The call is already ending, or the `command_uid` belongs to another command. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["Refused"];
+            503: components["responses"]["Unavailable"];
+            504: components["responses"]["Unanswered"];
+        };
+    };
+    transferCall: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The call. */
+                uuid: components["parameters"]["UuidPath"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "command_uid": "transfer-1",
+                 *       "timeout": 30,
+                 *       "to": "+493012345"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Transfer"];
+            };
+        };
+        responses: {
+            /** @description FreeSWITCH accepted the command; webhooks report the progress. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "status": "transferring"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["TransferOperation"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            /** @description The call belongs to another app, or the configuration does not allow the destination. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            404: components["responses"]["CallNotFound"];
+            408: components["responses"]["RequestTimeout"];
+            /** @description The call is not answered, runs actions, is joining or leaving, coaches or has a coach, is asked for digits or is already transferred; or the `command_uid` belongs to another command. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["Refused"];
+            503: components["responses"]["Unavailable"];
+            504: components["responses"]["Unanswered"];
+        };
+    };
+    cancelTransfer: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The call. */
+                uuid: components["parameters"]["UuidPath"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "command_uid": "cancel-1"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Command"];
+            };
+        };
+        responses: {
+            /** @description FreeSWITCH accepted the command; the webhook confirms it. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "status": "cancelling"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["TransferOperation"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["ForeignCall"];
+            404: components["responses"]["CallNotFound"];
+            408: components["responses"]["RequestTimeout"];
+            /** @description The call is not transferred, or the `command_uid` belongs to another command. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -9092,6 +9421,75 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": components["schemas"]["CallNewEvent"];
+            };
+        };
+        responses: {
+            "2XX": components["responses"]["Received"];
+        };
+    };
+    onCallTransferEnded: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The same for every attempt: handle each id once. */
+                "webhook-id": components["parameters"]["WebhookId"];
+                /** @description The time of the attempt in Unix seconds: refuse requests older than five minutes. */
+                "webhook-timestamp": components["parameters"]["WebhookTimestamp"];
+                /** @description `v1,` and an HMAC-SHA256 in base64 over id, timestamp and body, joined by dots; two of them, separated by a space, while the secret is replaced. */
+                "webhook-signature": components["parameters"]["WebhookSignature"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CallTransferEndedEvent"];
+            };
+        };
+        responses: {
+            "2XX": components["responses"]["Received"];
+        };
+    };
+    onCallTransferFailed: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The same for every attempt: handle each id once. */
+                "webhook-id": components["parameters"]["WebhookId"];
+                /** @description The time of the attempt in Unix seconds: refuse requests older than five minutes. */
+                "webhook-timestamp": components["parameters"]["WebhookTimestamp"];
+                /** @description `v1,` and an HMAC-SHA256 in base64 over id, timestamp and body, joined by dots; two of them, separated by a space, while the secret is replaced. */
+                "webhook-signature": components["parameters"]["WebhookSignature"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CallTransferFailedEvent"];
+            };
+        };
+        responses: {
+            "2XX": components["responses"]["Received"];
+        };
+    };
+    onCallTransferred: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The same for every attempt: handle each id once. */
+                "webhook-id": components["parameters"]["WebhookId"];
+                /** @description The time of the attempt in Unix seconds: refuse requests older than five minutes. */
+                "webhook-timestamp": components["parameters"]["WebhookTimestamp"];
+                /** @description `v1,` and an HMAC-SHA256 in base64 over id, timestamp and body, joined by dots; two of them, separated by a space, while the secret is replaced. */
+                "webhook-signature": components["parameters"]["WebhookSignature"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CallTransferredEvent"];
             };
         };
         responses: {

@@ -22,6 +22,12 @@ from .call_hangup_event_event import CallHangupEventEvent
 from .call_new_event import CallNewEvent
 from .call_new_event_event import CallNewEventEvent
 from .call_state import CallState
+from .call_transfer_ended_event import CallTransferEndedEvent
+from .call_transfer_ended_event_event import CallTransferEndedEventEvent
+from .call_transfer_failed_event import CallTransferFailedEvent
+from .call_transfer_failed_event_event import CallTransferFailedEventEvent
+from .call_transferred_event import CallTransferredEvent
+from .call_transferred_event_event import CallTransferredEventEvent
 from .coach_command import CoachCommand
 from .coach_end_reason import CoachEndReason
 from .coach_operation import CoachOperation
@@ -325,6 +331,15 @@ from .stream_opened import StreamOpened
 from .talk_action import TalkAction
 from .talk_option import TalkOption
 from .tones import Tones
+from .transfer_end_reason import TransferEndReason
+from .transfer_ended import TransferEnded
+from .transfer_failed import TransferFailed
+from .transfer_failure_reason import TransferFailureReason
+from .transfer_operation import TransferOperation
+from .transfer_status import TransferStatus
+from .transfer_to_destination import TransferToDestination
+from .transfer_to_extension import TransferToExtension
+from .transferred import Transferred
 from .update_result import UpdateResult
 from .update_status import UpdateStatus
 from .voipbin_command import VoipbinCommand
@@ -375,6 +390,12 @@ __all__ = (
     "CallNewEvent",
     "CallNewEventEvent",
     "CallState",
+    "CallTransferEndedEvent",
+    "CallTransferEndedEventEvent",
+    "CallTransferFailedEvent",
+    "CallTransferFailedEventEvent",
+    "CallTransferredEvent",
+    "CallTransferredEventEvent",
     "CoachCommand",
     "CoachEndReason",
     "CoachOperation",
@@ -632,6 +653,15 @@ __all__ = (
     "TalkAction",
     "TalkOption",
     "Tones",
+    "TransferEndReason",
+    "TransferEnded",
+    "TransferFailed",
+    "TransferFailureReason",
+    "TransferOperation",
+    "TransferStatus",
+    "TransferToDestination",
+    "TransferToExtension",
+    "Transferred",
     "UpdateResult",
     "UpdateStatus",
     "VoipbinCommand",

@@ -1,7 +1,15 @@
 from typing import Literal
 
 CallState = Literal[
-    "acting", "coaching", "in_room", "joining", "leaving", "parked", "ringing"
+    "acting",
+    "coaching",
+    "in_room",
+    "joining",
+    "leaving",
+    "parked",
+    "ringing",
+    "transferred",
+    "transferring",
 ]
 
 CALL_STATE_VALUES: set[CallState] = {
@@ -12,6 +20,8 @@ CALL_STATE_VALUES: set[CallState] = {
     "leaving",
     "parked",
     "ringing",
+    "transferred",
+    "transferring",
 }
 
 

@@ -1,7 +1,14 @@
 from typing import Literal
 
 LeftReason = Literal[
-    "hangup", "moved", "orphan", "removed", "room_destroyed", "silence", "timeout"
+    "hangup",
+    "moved",
+    "orphan",
+    "removed",
+    "room_destroyed",
+    "silence",
+    "timeout",
+    "transferred",
 ]
 
 LEFT_REASON_VALUES: set[LeftReason] = {
@@ -12,6 +19,7 @@ LEFT_REASON_VALUES: set[LeftReason] = {
     "room_destroyed",
     "silence",
     "timeout",
+    "transferred",
 }
 
 
