@@ -179,6 +179,11 @@ fn example_is_valid_and_has_every_key() {
         assert!(EXAMPLE.contains(&format!("\n# {key} = \"")));
         keys.insert(format!("store.{key}"));
     }
+    // Required together, and most fleets have no relays.
+    for (key, path) in [("key", "relay.key"), ("relay", "nodes[].relay")] {
+        assert!(EXAMPLE.contains(&format!("\n# {key} = \"")));
+        keys.insert(path.to_owned());
+    }
     assert_eq!(keys, known);
 }
 

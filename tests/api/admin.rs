@@ -155,13 +155,13 @@ async fn nodes_are_listed_with_state() {
                 "resynced_at": "2026-05-06T12:34:56.000000Z", "drift": 2, "drifted_at": "2026-05-06T12:34:55.000000Z",
                 "draining": true, "lag_ms": 23,
                 "owned_elsewhere": false, "calls": 3, "max_calls": 100,
-                "last_heard": "2026-05-06T12:34:56.672000Z",
+                "last_heard": "2026-05-06T12:34:56.672000Z", "relay": null, "relay_tests": [],
             },
             {
                 "id": "bbbbb", "link": "down", "reason": "connection refused", "retry_after_ms": 1500,
                 "resynced_at": null, "drift": 0, "drifted_at": null, "draining": false, "lag_ms": null,
                 "synced": false, "owned_elsewhere": false, "calls": 0, "max_calls": 100,
-                "last_heard": null,
+                "last_heard": null, "relay": null, "relay_tests": [],
             },
         ]}),
     );

@@ -371,7 +371,7 @@ async fn relays_are_tested_to_one_node_or_to_all() {
     );
     let out = admin.run(&["nodes", "relay-test", "acW68"]);
     assert_eq!(out.status.code(), Some(1));
-    assert_eq!(text(&out.stderr), "error: 1 of 2 relays failed\n");
+    assert_eq!(text(&out.stderr), "roomkeeper: 1 of 2 relays failed\n");
     let shown = text(&out.stdout);
     let failed =
         "acW68  ccccc  no     -         -     -         -     -       node ccccc: the node is down";

@@ -266,13 +266,61 @@ fn conferences_set_no_restrictions() {
     });
 }
 
+/// The extensions of a context.
+fn extensions_of<'a>(document: &'a Document<'_>, context: &str) -> Vec<Node<'a, 'a>> {
+    let contexts = elements(document, "context").into_iter();
+    let mut named = contexts.filter(|found| attribute(*found, "name") == context);
+    let context = named
+        .next()
+        .unwrap_or_else(|| panic!("there is no {context}"));
+    let children = context.children();
+    children
+        .filter(|node| node.has_tag_name("extension"))
+        .collect()
+}
+
+#[test]
+fn relays_need_the_key_and_are_no_calls() {
+    document("dialplan.xml", |xml| {
+        let extensions = extensions_of(xml, "relays");
+        let (nobody, admitted) = extensions.split_last().unwrap();
+        let nodes = |extension: &Node<'_, '_>, name: &'static str, attributes: [&str; 2]| {
+            let found = extension
+                .descendants()
+                .filter(|node| node.has_tag_name(name));
+            let pairs = found
+                .map(|node| attributes.map(|a| node.attribute(a).unwrap_or_default().to_owned()));
+            pairs.collect::<Vec<_>>()
+        };
+        let key = ["${sip_h_X-Roomkeeper-Key}", "^\\Q$${rk_relay_key}\\E$"];
+        assert!(!admitted.is_empty());
+        for extension in admitted {
+            let conditions = nodes(extension, "condition", ["field", "expression"]);
+            assert_eq!(conditions[0], key);
+            assert_eq!(attribute(*extension, "continue"), "");
+            let actions = nodes(extension, "action", ["application", "data"]);
+            assert!(
+                actions.iter().all(|action| action[0] != "park"),
+                "{actions:?}"
+            );
+        }
+        // Everybody else.
+        assert_eq!(
+            nodes(nobody, "condition", ["field", "expression"]),
+            [["", ""]]
+        );
+        let actions = nodes(nobody, "action", ["application", "data"]);
+        assert_eq!(actions, [["hangup", "CALL_REJECTED"]]);
+    });
+}
+
 #[test]
 fn every_call_reaches_a_park_with_a_timeout() {
     document("dialplan.xml", |xml| {
         let contexts = elements(xml, "context");
         let names: Vec<&str> = contexts.iter().map(|c| attribute(*c, "name")).collect();
-        assert_eq!(names, ["inbound"]);
-        let extensions = elements(xml, "extension");
+        assert_eq!(names, ["inbound", "relays"]);
+        let extensions = extensions_of(xml, "inbound");
         // An edge passes its calls on to a node.
         let ends = extensions.iter().filter(|e| {
             attribute(**e, "continue") != "true" && attribute(**e, "name") != "forward"
@@ -322,7 +370,7 @@ fn every_call_reaches_a_park_with_a_timeout() {
 fn edge_passes_on_only_when_it_has_a_target() {
     assert_eq!(settings()["rk_forward_to"].0, None, "off by default");
     document("dialplan.xml", |xml| {
-        let extensions = elements(xml, "extension");
+        let extensions = extensions_of(xml, "inbound");
         let names: Vec<&str> = extensions.iter().map(|e| attribute(*e, "name")).collect();
         assert_eq!(names, ["whose", "forward", "room", "park"]);
         let conditions: Vec<(&str, &str)> = extensions[1]
