@@ -81,8 +81,12 @@ async fn dial_webhooks_are_answered_new_and_joined_with_the_command_uid(row: &Ro
     let call = dialled(row, &room, ANSWERING, fields).await;
     let mut answered = data(&call, 1, 1);
     answered["command_uid"] = json!("d-1");
-    row.check_first_webhook(&room, "conference.call.answered", Some(&call), answered)
-        .await;
+    let got = row.webhook(&room, "conference.call.answered").await;
+    // On a busy machine, a snapshot can reveal the answer before its event arrives.
+    if got.body["data"]["synthesized"] == true {
+        answered["synthesized"] = json!(true);
+    }
+    row.check_webhook(&got, &room, Some(&call), answered);
     let new = row.webhook(&call.id, "call.new").await;
     assert_eq!(new.body["data"]["direction"], "outbound");
     assert_eq!(new.body["data"]["did"], call.did);

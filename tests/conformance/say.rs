@@ -227,7 +227,10 @@ async fn say_403_404_409(row: &Row<'_>) {
         let refused = of_member(row, room, &call, "say", body()).await;
         refused.fails(status);
     }
-    // The texts for a member have 32 KiB.
+    // The texts for a member have 32 KiB. They wait behind a file.
+    let file = json!({ "urls": [row.sound(600_000)] });
+    let answer = of_member(row, &room, &call, "play", file).await;
+    assert_eq!(answer.status, 202, "{}", answer.body);
     for _ in 0..12 {
         let answer = of_member(row, &room, &call, "say", body()).await;
         assert_eq!(answer.status, 202, "{}", answer.body);
