@@ -251,7 +251,8 @@ async fn text_is_spoken_and_recording_is_paused() {
     let session = console.call("527121101").await;
     console.world.join(&session, &room).await;
     browser.sees(".member", "527121101").await;
-    let text = "Please wait <b>here</b>. ".repeat(20);
+    // Long enough to be still spoken when a busy browser looks.
+    let text = "Please wait <b>here</b>. ".repeat(160);
     browser.click_text(".controls button", "Say …").await;
     browser.fill("dialog textarea", &text).await;
     console.submit().await;
