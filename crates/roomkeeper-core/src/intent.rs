@@ -342,7 +342,7 @@ pub struct SetHold {
 /// See [`Action::StartRecording`].
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct StartRecording {
-    /// What the room hears before; `None` for the announcement of its settings. Not for members.
+    /// The announcement before it; `None` for that of the room's settings. Not for members.
     pub announcement: Option<Announcement>,
 }
 

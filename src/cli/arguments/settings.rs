@@ -61,7 +61,7 @@ fn labels(labels: Vec<Label>) -> Option<Value> {
     (!is_empty).then_some(labels.into())
 }
 
-/// What a room hears before a recording.
+/// The announcement that a room hears before a recording.
 #[derive(clap::Args, Clone, Debug)]
 pub struct AnnouncementOptions {
     /// The file that the room hears before a recording begins, by http or https.
@@ -132,7 +132,7 @@ pub struct RoomSettings {
     /// The attempts of a caller, 1 to 10; 0: the default of 3.
     #[arg(long, value_name = "N")]
     pin_tries: Option<u8>,
-    /// What the room hears before a recording.
+    /// The announcement that the room hears before a recording.
     #[command(flatten)]
     announcement: AnnouncementOptions,
 }

@@ -27,7 +27,7 @@ pub struct Controls {
     alone: Sound,
 }
 
-/// What the settings of a conference lead to.
+/// The effects of the settings of a conference.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Effect {
     pub max_members: u32,

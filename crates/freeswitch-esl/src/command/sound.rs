@@ -8,7 +8,7 @@ use std::fmt;
 
 use super::checked::{Line, MediaUrl, Unfit, Voice};
 
-/// What a conference plays.
+/// The sound that a conference plays.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SoundFile {
     /// A file.

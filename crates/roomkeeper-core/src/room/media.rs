@@ -58,7 +58,7 @@ impl Media {
     }
 }
 
-/// What a room hears before its recording begins: a file or a text.
+/// The announcement of a recording, which the room hears before it begins: a file or a text.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Announcement {

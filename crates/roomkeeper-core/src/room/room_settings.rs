@@ -44,7 +44,7 @@ settings! {
         wait_for_moderator: bool,
         /// The file that each of them hears meanwhile.
         wait_url: Option<PlayUrl>,
-        /// What the room hears before its recording begins.
+        /// The announcement that the room hears before its recording begins.
         announce_recording: Option<Announcement>,
         /// The number of members, spoken to one that enters.
         announce_count: Option<CountAnnouncement>,
