@@ -82,7 +82,7 @@ struct RoomUpdateBody {
     wait_for_moderator: Option<bool>,
     /// The file that each waiting member hears, again and again; `false` removes it.
     wait_url: Option<UrlOrFalse>,
-    /// What the conference hears before its recording begins; `false` removes it.
+    /// The announcement that the conference hears before its recording begins; `false` removes it.
     announce_recording: Option<AnnouncementOrFalse>,
     /// The number of members, spoken to each one that enters while others are present; `false` removes it. The node needs a
     /// speech engine.

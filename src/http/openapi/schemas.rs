@@ -144,7 +144,7 @@ pub(crate) struct RoomSettingsText {
     /// The file that each waiting member hears, again and again.
     #[schema(required = false)]
     wait_url: Option<String>,
-    /// What the conference hears before its recording begins.
+    /// The announcement that the conference hears before its recording begins.
     #[schema(required = false)]
     announce_recording: Option<AnnouncementText>,
     /// Spoken to each member that enters while others are present, and to it alone.
@@ -172,7 +172,7 @@ pub(crate) struct ShownRoomSettingsText {
     pin_required: bool,
 }
 
-/// What a conference hears before its recording begins: either a `url`, or a `text` with an optional `voice`.
+/// The announcement that a conference hears before its recording begins: either a `url`, or a `text` with an optional `voice`.
 #[derive(ToSchema)]
 #[schema(as = Announcement)]
 #[allow(dead_code, reason = "describes a field")]

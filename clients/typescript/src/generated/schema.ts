@@ -2494,7 +2494,7 @@ export interface webhooks {
 }
 export interface components {
     schemas: {
-        /** @description What a conference hears before its recording begins: either a `url`, or a `text` with an optional `voice`. */
+        /** @description The announcement that a conference hears before its recording begins: either a `url`, or a `text` with an optional `voice`. */
         Announcement: {
             text?: string | null;
             /** @description The http or https URL of a file. */

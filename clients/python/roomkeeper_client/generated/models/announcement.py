@@ -13,7 +13,10 @@ T = TypeVar("T", bound="Announcement")
 
 @_attrs_define
 class Announcement:
-    """What a conference hears before its recording begins: either a `url`, or a `text` with an optional `voice`."""
+    """The announcement that a conference hears before its recording begins: either a `url`, or a `text` with an optional
+    `voice`.
+
+    """
 
     text: None | str | Unset = UNSET
     url: None | str | Unset = UNSET
